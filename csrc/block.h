@@ -1,0 +1,246 @@
+/* The arithmetic of one 8x8 block: colour, forward DCT, quantizer, inverse DCT. The only place where it stands.
+ *
+ * Everything is written over lanes: `lanes16` holds one 16-bit number for each of several blocks, `lanes32` a 32-bit
+ * intermediate for each, `pairs16` two lanes16 side by side, ready for a multiply-add. How many blocks that is, and in
+ * which registers, the file lanes_<kind>.h says that is included before this one. It provides
+ *
+ *     NJ_INLINE                          how to declare a function here
+ *     set16(c) add16 sub16 mul16         16-bit, wrapping
+ *     shl16(x, n) sra16(x, n)            shifts by a constant
+ *     abs16(x) negate16_where_negative(x, sign)
+ *     mulhi_u16(a, b) shr_u16(x, n)      unsigned; n is a lanes16 of equal counts below 16
+ *     pair16(a, b)                       pairs16
+ *     set32(c) add32 sub32
+ *     dot2(p, ca, cb)                    a * ca + b * cb, in 32 bits, constants within int16
+ *     dot2_add(sum, p, ca, cb)           sum + a * ca + b * cb
+ *     narrow(x, n)                       x >> n (arithmetic), as lanes16
+ *
+ * The DCT is the one of Loeffler, Ligtenberg and Moschytz (ICASSP 1989) as libjpeg's jfdctint.c and jidctint.c use it:
+ * constants scaled by 2^13, two extra bits between the passes, DESCALE(x, n) = (x + 2^(n-1)) >> n. libjpeg shares
+ * products to save multiplications; here every output is written as the sum of products that it is. Both are the same
+ * integer before the shift, and multiply-adds of pairs are what every instruction set has.
+ *
+ * Bounds, for samples -128..127. After the row pass |x| <= 4096 (DC: 8 * 128 * 4). In the column pass, sums of eight
+ * such values reach -32768..32512, within int16, also after adding the rounding 2. Coefficients: |c| <= 8192. In the
+ * inverse, a dequantized column has norm <= 1024 + sqrt(8) * 255 / 2 (the rounding error of eight coefficients), so the
+ * column pass, which scales by 4 sqrt(8), leaves |x| < 15700; the row pass then sums below 2^31. This holds for
+ * coefficients that nj_quantize produced; for arbitrary ones use lanes_wide.h.
+ */
+#ifndef NNJPEG_BLOCK_H
+#define NNJPEG_BLOCK_H
+
+enum { NJ_CONST_BITS = 13, NJ_PASS1_BITS = 2 };
+
+#define NJ_HALF(n) (1 << ((n) - 1))
+
+/* round(x * 2^13) */
+enum {
+    NJ_0_298631336 = 2446,
+    NJ_0_390180644 = 3196,
+    NJ_0_541196100 = 4433,
+    NJ_0_765366865 = 6270,
+    NJ_0_899976223 = 7373,
+    NJ_1_175875602 = 9633,
+    NJ_1_501321110 = 12299,
+    NJ_1_847759065 = 15137,
+    NJ_1_961570560 = 16069,
+    NJ_2_053119869 = 16819,
+    NJ_2_562915447 = 20995,
+    NJ_3_072711026 = 25172
+};
+
+/* The rotation of the even part, as a 2x2 matrix. */
+enum {
+    NJ_EVEN_A = NJ_0_541196100 + NJ_0_765366865,
+    NJ_EVEN_B = NJ_0_541196100,
+    NJ_EVEN_C = NJ_0_541196100 - NJ_1_847759065
+};
+
+/* The odd part, as a symmetric 4x4 matrix. */
+enum {
+    NJ_ODD_00 = NJ_0_298631336 - NJ_0_899976223 - NJ_1_961570560 + NJ_1_175875602,
+    NJ_ODD_01 = NJ_1_175875602,
+    NJ_ODD_02 = NJ_1_175875602 - NJ_1_961570560,
+    NJ_ODD_03 = NJ_1_175875602 - NJ_0_899976223,
+    NJ_ODD_11 = NJ_2_053119869 - NJ_2_562915447 - NJ_0_390180644 + NJ_1_175875602,
+    NJ_ODD_12 = NJ_1_175875602 - NJ_2_562915447,
+    NJ_ODD_13 = NJ_1_175875602 - NJ_0_390180644,
+    NJ_ODD_22 = NJ_3_072711026 - NJ_2_562915447 - NJ_1_961570560 + NJ_1_175875602,
+    NJ_ODD_23 = NJ_1_175875602,
+    NJ_ODD_33 = NJ_1_501321110 - NJ_0_899976223 - NJ_0_390180644 + NJ_1_175875602
+};
+
+/* out = start + odd matrix * (a, b, c, d). The forward and the inverse DCT share it. */
+NJ_INLINE void nj_odd_part(lanes32 start, lanes16 a, lanes16 b, lanes16 c, lanes16 d, lanes32 out[4])
+{
+    pairs16 ab = pair16(a, b), cd = pair16(c, d);
+    out[0] = dot2_add(dot2_add(start, ab, NJ_ODD_00, NJ_ODD_01), cd, NJ_ODD_02, NJ_ODD_03);
+    out[1] = dot2_add(dot2_add(start, ab, NJ_ODD_01, NJ_ODD_11), cd, NJ_ODD_12, NJ_ODD_13);
+    out[2] = dot2_add(dot2_add(start, ab, NJ_ODD_02, NJ_ODD_12), cd, NJ_ODD_22, NJ_ODD_23);
+    out[3] = dot2_add(dot2_add(start, ab, NJ_ODD_03, NJ_ODD_13), cd, NJ_ODD_23, NJ_ODD_33);
+}
+
+/* What rows and columns share of the forward DCT. Outputs 0 and 4 come back as sums, for the caller to scale. */
+NJ_INLINE void nj_fdct_1d(lanes16 x[8], int shift)
+{
+    lanes16 s0 = add16(x[0], x[7]), s1 = add16(x[1], x[6]), s2 = add16(x[2], x[5]), s3 = add16(x[3], x[4]);
+    lanes16 d0 = sub16(x[0], x[7]), d1 = sub16(x[1], x[6]), d2 = sub16(x[2], x[5]), d3 = sub16(x[3], x[4]);
+    lanes16 t0 = add16(s0, s3), t1 = add16(s1, s2), t2 = sub16(s1, s2), t3 = sub16(s0, s3);
+    lanes32 round = set32(NJ_HALF(shift)), odd[4];
+    pairs16 even = pair16(t3, t2);
+
+    x[0] = add16(t0, t1);
+    x[4] = sub16(t0, t1);
+    x[2] = narrow(dot2_add(round, even, NJ_EVEN_A, NJ_EVEN_B), shift);
+    x[6] = narrow(dot2_add(round, even, NJ_EVEN_B, NJ_EVEN_C), shift);
+
+    nj_odd_part(round, d3, d2, d1, d0, odd);
+    x[7] = narrow(odd[0], shift);
+    x[5] = narrow(odd[1], shift);
+    x[3] = narrow(odd[2], shift);
+    x[1] = narrow(odd[3], shift);
+}
+
+/* x[j]: the samples, less 128, of column j of one row. Result: 4 sqrt(8) times orthonormal. */
+NJ_INLINE void nj_fdct_row(lanes16 x[8])
+{
+    nj_fdct_1d(x, NJ_CONST_BITS - NJ_PASS1_BITS);
+    x[0] = shl16(x[0], NJ_PASS1_BITS);
+    x[4] = shl16(x[4], NJ_PASS1_BITS);
+}
+
+/* x[i]: row i of one column, from nj_fdct_row. Result: the coefficients, 8 times orthonormal. */
+NJ_INLINE void nj_fdct_column(lanes16 x[8])
+{
+    lanes16 half = set16(NJ_HALF(NJ_PASS1_BITS));
+    nj_fdct_1d(x, NJ_CONST_BITS + NJ_PASS1_BITS);
+    x[0] = sra16(add16(x[0], half), NJ_PASS1_BITS);
+    x[4] = sra16(add16(x[4], half), NJ_PASS1_BITS);
+}
+
+/* c / 8q, rounded half away from zero: sign(c) * ((|c| + 4q) / 8q). bias is 4q; reciprocal and shift are those of
+ * quantizer.c, exact while |c| + 4q < 2^15. */
+NJ_INLINE lanes16 nj_quantize(lanes16 c, lanes16 bias, lanes16 reciprocal, lanes16 shift)
+{
+    lanes16 magnitude = shr_u16(mulhi_u16(add16(abs16(c), bias), reciprocal), shift);
+    return negate16_where_negative(magnitude, c);
+}
+
+NJ_INLINE void nj_idct_1d(lanes16 x[8], int shift)
+{
+    lanes32 round = set32(NJ_HALF(shift)), zero = set32(0), odd[4];
+    pairs16 p04 = pair16(x[0], x[4]), p26 = pair16(x[2], x[6]);
+    lanes32 sum = dot2_add(round, p04, 1 << NJ_CONST_BITS, 1 << NJ_CONST_BITS);
+    lanes32 difference = dot2_add(round, p04, 1 << NJ_CONST_BITS, -(1 << NJ_CONST_BITS));
+    lanes32 r0 = dot2(p26, NJ_EVEN_A, NJ_EVEN_B), r1 = dot2(p26, NJ_EVEN_B, NJ_EVEN_C);
+    lanes32 e0 = add32(sum, r0), e3 = sub32(sum, r0), e1 = add32(difference, r1), e2 = sub32(difference, r1);
+
+    nj_odd_part(zero, x[7], x[5], x[3], x[1], odd);
+    x[0] = narrow(add32(e0, odd[3]), shift);
+    x[7] = narrow(sub32(e0, odd[3]), shift);
+    x[1] = narrow(add32(e1, odd[2]), shift);
+    x[6] = narrow(sub32(e1, odd[2]), shift);
+    x[2] = narrow(add32(e2, odd[1]), shift);
+    x[5] = narrow(sub32(e2, odd[1]), shift);
+    x[3] = narrow(add32(e3, odd[0]), shift);
+    x[4] = narrow(sub32(e3, odd[0]), shift);
+}
+
+/* x[i]: row i of one column of dequantized coefficients. Result: 4 sqrt(8) times orthonormal. */
+NJ_INLINE void nj_idct_column(lanes16 x[8])
+{
+    nj_idct_1d(x, NJ_CONST_BITS - NJ_PASS1_BITS);
+}
+
+/* x[j]: column j of one row, from nj_idct_column. Result: samples less 128, not yet clamped to -128..127. */
+NJ_INLINE void nj_idct_row(lanes16 x[8])
+{
+    nj_idct_1d(x, NJ_CONST_BITS + NJ_PASS1_BITS + 3);
+}
+
+/* One column from samples' rows to samples' rows: x[i] from nj_fdct_row in, x[i] for nj_idct_row out. The arrays are
+ * the four of a quantizer from the column's first entry on. */
+NJ_INLINE void nj_requantize_column(lanes16 x[8], const uint16_t *step, const uint16_t *bias,
+                                    const uint16_t *reciprocal, const uint16_t *shift)
+{
+    int i;
+    nj_fdct_column(x);
+    for (i = 0; i < 8; i++) {
+        lanes16 quantized = nj_quantize(x[i], set16(bias[8 * i]), set16(reciprocal[8 * i]), set16(shift[8 * i]));
+        x[i] = mul16(quantized, set16(step[8 * i]));
+    }
+    nj_idct_column(x);
+}
+
+/* JFIF colour in 16-bit fixed point, as jccolor.c: the products are summed, then shifted once. A factor beyond int16
+ * is split in two. R, G, B 0..255 in; Y, Cb, Cr 0..255 out. */
+NJ_INLINE void nj_rgb_to_ycbcr(lanes16 x[3])
+{
+    enum { CENTER = (128 << 16) + NJ_HALF(16) - 1 };
+    pairs16 rg = pair16(x[0], x[1]), gb = pair16(x[1], x[2]), bb = pair16(x[2], x[2]), rr = pair16(x[0], x[0]);
+    lanes32 y = dot2_add(set32(NJ_HALF(16)), rg, 19595, 38470 - 16384);
+    lanes32 cb = dot2_add(set32(CENTER), rg, -11059, -21709);
+    lanes32 cr = dot2_add(set32(CENTER), gb, -27439, -5329);
+    x[0] = narrow(dot2_add(y, gb, 16384, 7471), 16);
+    x[1] = narrow(dot2_add(cb, bb, 16384, 16384), 16);
+    x[2] = narrow(dot2_add(cr, rr, 16384, 16384), 16);
+}
+
+/* As jdcolor.c. Y 0..255, Cb and Cr -128..127 in; R, G, B out, not yet clamped. 91881 = 65536 + 26345,
+ * 116130 = 2 * 65536 - 14942, -46802 = -65536 + 18734: whole multiples of 65536 leave the shift. */
+NJ_INLINE void nj_ycbcr_to_rgb(lanes16 x[3])
+{
+    lanes16 y = x[0], cb = x[1], cr = x[2];
+    lanes32 half = set32(NJ_HALF(16));
+    pairs16 c = pair16(cb, cr);
+    x[0] = add16(add16(y, cr), narrow(dot2_add(half, c, 0, 26345), 16));
+    x[1] = add16(sub16(y, cr), narrow(dot2_add(half, c, -22554, 18734), 16));
+    x[2] = add16(add16(y, add16(cb, cb)), narrow(dot2_add(half, c, -14942, 0), 16));
+}
+
+/* The orthonormal DCT-II of eight samples, X[k] = a_k sum_n x[n] cos((2n + 1) k pi / 16) with a_0 = sqrt(1/8) and else
+ * a_k = 1/2, in single precision; NJ_COS_k = cos(k pi / 16) / 2. */
+#define NJ_COS_1 0.49039264020161522f
+#define NJ_COS_2 0.46193976625564337f
+#define NJ_COS_3 0.41573480615127262f
+#define NJ_COS_4 0.35355339059327376f
+#define NJ_COS_5 0.27778511650980111f
+#define NJ_COS_6 0.19134171618254489f
+#define NJ_COS_7 0.09754516100806413f
+
+NJ_INLINE void nj_dct_f32(float x[8])
+{
+    float s0 = x[0] + x[7], s1 = x[1] + x[6], s2 = x[2] + x[5], s3 = x[3] + x[4];
+    float d0 = x[0] - x[7], d1 = x[1] - x[6], d2 = x[2] - x[5], d3 = x[3] - x[4];
+    float t0 = s0 + s3, t1 = s1 + s2, t2 = s1 - s2, t3 = s0 - s3;
+    x[0] = (t0 + t1) * NJ_COS_4;
+    x[4] = (t0 - t1) * NJ_COS_4;
+    x[2] = t3 * NJ_COS_2 + t2 * NJ_COS_6;
+    x[6] = t3 * NJ_COS_6 - t2 * NJ_COS_2;
+    x[1] = d0 * NJ_COS_1 + d1 * NJ_COS_3 + d2 * NJ_COS_5 + d3 * NJ_COS_7;
+    x[3] = d0 * NJ_COS_3 - d1 * NJ_COS_7 - d2 * NJ_COS_1 - d3 * NJ_COS_5;
+    x[5] = d0 * NJ_COS_5 - d1 * NJ_COS_1 + d2 * NJ_COS_7 + d3 * NJ_COS_3;
+    x[7] = d0 * NJ_COS_7 - d1 * NJ_COS_5 + d2 * NJ_COS_3 - d3 * NJ_COS_1;
+}
+
+/* Its inverse, which is its transpose. */
+NJ_INLINE void nj_idct_f32(float x[8])
+{
+    float t0 = (x[0] + x[4]) * NJ_COS_4, t1 = (x[0] - x[4]) * NJ_COS_4;
+    float t2 = x[2] * NJ_COS_6 - x[6] * NJ_COS_2, t3 = x[2] * NJ_COS_2 + x[6] * NJ_COS_6;
+    float e0 = t0 + t3, e1 = t1 + t2, e2 = t1 - t2, e3 = t0 - t3;
+    float o0 = x[1] * NJ_COS_1 + x[3] * NJ_COS_3 + x[5] * NJ_COS_5 + x[7] * NJ_COS_7;
+    float o1 = x[1] * NJ_COS_3 - x[3] * NJ_COS_7 - x[5] * NJ_COS_1 - x[7] * NJ_COS_5;
+    float o2 = x[1] * NJ_COS_5 - x[3] * NJ_COS_1 + x[5] * NJ_COS_7 + x[7] * NJ_COS_3;
+    float o3 = x[1] * NJ_COS_7 - x[3] * NJ_COS_5 + x[5] * NJ_COS_3 - x[7] * NJ_COS_1;
+    x[0] = e0 + o0;
+    x[7] = e0 - o0;
+    x[1] = e1 + o1;
+    x[6] = e1 - o1;
+    x[2] = e2 + o2;
+    x[5] = e2 - o2;
+    x[3] = e3 + o3;
+    x[4] = e3 - o3;
+}
+
+#endif

@@ -1,0 +1,231 @@
+/* From an image of any size and strides to groups of runs, and back; threads.
+ *
+ * A run that lies inside the image, in the layout that the strip reads, is passed as it is: no copy. A run over an
+ * edge is staged: copied to a small buffer, extended by repeating the last column and row (as libjpeg pads), and its
+ * valid part copied out. The same staging serves layouts that no strip reads, such as reversed columns. */
+#include "image.h"
+#include "strip.h"
+#include "threads.h"
+
+#include <string.h>
+
+/* One call, as all its threads see it. A unit is what one run takes of the components: one of them, or all three. */
+typedef struct job {
+    const nj_strip *strip;
+    nnjpeg_shape shape;
+    const uint8_t *src;
+    uint8_t *dst;
+    nnjpeg_strides ss, ds;
+    nnjpeg_quantizers quantizers;
+    nnjpeg_colorspace colorspace;
+    nj_layout layout;
+    int unit_components;
+    int src_direct, dst_direct; /* the strip can read src, write dst, where a run is whole */
+    ptrdiff_t units, block_rows, runs_a_row;
+} job;
+
+/* Where a staged run's result goes. */
+typedef struct landing {
+    uint8_t *dst; /* NULL: the strip wrote it */
+    ptrdiff_t height, width;
+} landing;
+
+typedef struct group {
+    nj_run runs[NJ_MAX_RUNS];
+    landing landings[NJ_MAX_RUNS];
+    const nnjpeg_quantizer *quantizers[NJ_MAX_COMPONENTS];
+    int count;
+    uint8_t staged[NJ_MAX_RUNS][NJ_MAX_COMPONENTS * NNJPEG_BLOCK * NJ_RUN_WIDTH];
+} group;
+
+static int matches_layout(const job *j, const nnjpeg_strides *s)
+{
+    if (j->layout == NJ_INTERLEAVED)
+        return s->component == 1 && s->column == 3;
+    return s->column == 1;
+}
+
+/* The strides of a staged run. */
+static nnjpeg_strides staged_strides(const job *j)
+{
+    nnjpeg_strides s = { 0, NNJPEG_BLOCK * NJ_RUN_WIDTH, NJ_RUN_WIDTH, 1 };
+    if (j->layout == NJ_INTERLEAVED) {
+        s.component = 1;
+        s.row = 3 * NJ_RUN_WIDTH;
+        s.column = 3;
+    }
+    return s;
+}
+
+static void copy_samples(const job *j, const uint8_t *src, const nnjpeg_strides *ss, uint8_t *dst,
+                         const nnjpeg_strides *ds, ptrdiff_t height, ptrdiff_t width)
+{
+    ptrdiff_t c, y, x;
+    if (matches_layout(j, ss) && matches_layout(j, ds)) {
+        int interleaved = j->layout == NJ_INTERLEAVED;
+        for (c = 0; c < (interleaved ? 1 : j->unit_components); c++)
+            for (y = 0; y < height; y++)
+                memcpy(dst + c * ds->component + y * ds->row, src + c * ss->component + y * ss->row,
+                       (size_t)(interleaved ? 3 * width : width));
+        return;
+    }
+    for (c = 0; c < j->unit_components; c++)
+        for (y = 0; y < height; y++) {
+            const uint8_t *s = src + c * ss->component + y * ss->row;
+            uint8_t *d = dst + c * ds->component + y * ds->row;
+            for (x = 0; x < width; x++)
+                d[x * ds->column] = s[x * ss->column];
+        }
+}
+
+/* Repeats the last column, then the last row, of a staged run. */
+static void extend(const job *j, uint8_t *staged, const nnjpeg_strides *s, ptrdiff_t height, ptrdiff_t width)
+{
+    ptrdiff_t c, y, x;
+    for (c = 0; c < j->unit_components; c++) {
+        uint8_t *plane = staged + c * s->component;
+        for (y = 0; y < height; y++)
+            for (x = width; x < NJ_RUN_WIDTH; x++)
+                plane[y * s->row + x * s->column] = plane[y * s->row + (width - 1) * s->column];
+        for (y = height; y < NNJPEG_BLOCK; y++)
+            for (x = 0; x < NJ_RUN_WIDTH; x++)
+                plane[y * s->row + x * s->column] = plane[(height - 1) * s->row + x * s->column];
+    }
+}
+
+static void flush(const job *j, group *g)
+{
+    int i;
+    if (g->count == 0)
+        return;
+    /* A strip takes whole groups: idle runs work on their own staging buffers. */
+    for (i = g->count; i < j->strip->runs; i++) {
+        nnjpeg_strides s = staged_strides(j);
+        nj_run idle = { g->staged[i], g->staged[i], s.row, s.component, s.row, s.component };
+        g->runs[i] = idle;
+    }
+    j->strip->roundtrip[j->layout](g->runs, g->quantizers, j->colorspace);
+    for (i = 0; i < g->count; i++)
+        if (g->landings[i].dst) {
+            nnjpeg_strides s = staged_strides(j);
+            copy_samples(j, g->staged[i], &s, g->landings[i].dst, &j->ds, g->landings[i].height, g->landings[i].width);
+        }
+    g->count = 0;
+}
+
+static void add_run(const job *j, group *g, const uint8_t *src, uint8_t *dst, ptrdiff_t height, ptrdiff_t width)
+{
+    int i = g->count;
+    int whole = height == NNJPEG_BLOCK && width == NJ_RUN_WIDTH;
+    nj_run *run = &g->runs[i];
+    nnjpeg_strides s = staged_strides(j);
+
+    g->landings[i].dst = NULL;
+    if (whole && j->src_direct) {
+        run->src = src;
+        run->src_row = j->ss.row;
+        run->src_component = j->ss.component;
+    } else {
+        copy_samples(j, src, &j->ss, g->staged[i], &s, height, width);
+        if (!whole)
+            extend(j, g->staged[i], &s, height, width);
+        run->src = g->staged[i];
+        run->src_row = s.row;
+        run->src_component = s.component;
+    }
+    if (whole && j->dst_direct) {
+        run->dst = dst;
+        run->dst_row = j->ds.row;
+        run->dst_component = j->ds.component;
+    } else {
+        g->landings[i].dst = dst;
+        g->landings[i].height = height;
+        g->landings[i].width = width;
+        run->dst = g->staged[i];
+        run->dst_row = s.row;
+        run->dst_component = s.component;
+    }
+    if (++g->count == j->strip->runs)
+        flush(j, g);
+}
+
+static void use_quantizers(const job *j, group *g, ptrdiff_t image, ptrdiff_t component)
+{
+    int c, same = 1;
+    for (c = 0; c < j->unit_components; c++)
+        same &= g->quantizers[c] == nj_quantizer_of(j->quantizers, image, component + c);
+    if (same)
+        return;
+    flush(j, g);
+    for (c = 0; c < j->unit_components; c++)
+        g->quantizers[c] = nj_quantizer_of(j->quantizers, image, component + c);
+}
+
+/* Runs begin..end-1 of the call, counted along rows of blocks, then units, then images. */
+static void process(const void *context, ptrdiff_t begin, ptrdiff_t end)
+{
+    const job *j = context;
+    ptrdiff_t run = begin % j->runs_a_row, rest = begin / j->runs_a_row;
+    ptrdiff_t row = rest % j->block_rows, unit = rest / j->block_rows % j->units;
+    ptrdiff_t image = rest / j->block_rows / j->units, left = end - begin;
+    group g;
+    memset(&g, 0, sizeof g);
+
+    while (left > 0) {
+        ptrdiff_t y = row * NNJPEG_BLOCK, component = unit * j->unit_components;
+        ptrdiff_t height = j->shape.height - y < NNJPEG_BLOCK ? j->shape.height - y : NNJPEG_BLOCK;
+        const uint8_t *src = j->src + image * j->ss.image + component * j->ss.component + y * j->ss.row;
+        uint8_t *dst = j->dst + image * j->ds.image + component * j->ds.component + y * j->ds.row;
+
+        use_quantizers(j, &g, image, component);
+        for (; run < j->runs_a_row && left > 0; run++, left--) {
+            ptrdiff_t x = run * NJ_RUN_WIDTH, width = j->shape.width - x;
+            add_run(j, &g, src + x * j->ss.column, dst + x * j->ds.column, height,
+                    width < NJ_RUN_WIDTH ? width : NJ_RUN_WIDTH);
+        }
+        run = 0;
+        if (++row == j->block_rows) {
+            row = 0;
+            if (++unit == j->units) {
+                unit = 0;
+                image++;
+            }
+        }
+    }
+    flush(j, &g);
+}
+
+nnjpeg_status nnjpeg_roundtrip(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides,
+                               uint8_t *dst, const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
+                               nnjpeg_colorspace colorspace, int num_threads)
+{
+    job j;
+    nnjpeg_status status = nj_check(shape, src, src_strides, dst, dst_strides, colorspace);
+    if (status != NNJPEG_OK || shape->images == 0)
+        return status;
+    if (!quantizers.data)
+        return NNJPEG_BAD_POINTER;
+
+    j.strip = nj_strip_for_cpu();
+    j.shape = *shape;
+    j.src = src;
+    j.dst = dst;
+    j.ss = *src_strides;
+    j.ds = *dst_strides;
+    j.quantizers = quantizers;
+    j.colorspace = colorspace;
+    if (shape->components == 3 && j.ss.component == 1 && j.ss.column == 3)
+        j.layout = NJ_INTERLEAVED;
+    else
+        j.layout = colorspace == NNJPEG_YCBCR ? NJ_PLANES : NJ_PLANE;
+    j.unit_components = j.layout == NJ_PLANE ? 1 : 3;
+    j.src_direct = matches_layout(&j, &j.ss);
+    j.dst_direct = matches_layout(&j, &j.ds);
+    j.units = shape->components / j.unit_components;
+    j.block_rows = nj_blocks(shape->height);
+    j.runs_a_row = (shape->width - 1) / NJ_RUN_WIDTH + 1;
+
+    nj_parallel(process, &j, shape->images * j.units * j.block_rows * j.runs_a_row,
+                (ptrdiff_t)j.unit_components * NJ_RUN_BLOCKS, num_threads);
+    return NNJPEG_OK;
+}

@@ -1,0 +1,31 @@
+/* Shared by image.c and coefficients.c: checks, and the colour of a call. */
+#ifndef NNJPEG_IMAGE_H
+#define NNJPEG_IMAGE_H
+
+#include "nnjpeg.h"
+
+static inline nnjpeg_status nj_check(const nnjpeg_shape *shape, const void *src, const nnjpeg_strides *src_strides,
+                                     const void *dst, const nnjpeg_strides *dst_strides, nnjpeg_colorspace colorspace)
+{
+    if (!shape || !src_strides || !dst_strides)
+        return NNJPEG_BAD_POINTER;
+    if (shape->images < 0 || shape->components < 1 || shape->height < 1 || shape->width < 1)
+        return NNJPEG_BAD_SHAPE;
+    if (colorspace != NNJPEG_RGB && (colorspace != NNJPEG_YCBCR || shape->components != 3))
+        return NNJPEG_BAD_COLORSPACE;
+    if (shape->images > 0 && (!src || !dst))
+        return NNJPEG_BAD_POINTER;
+    return NNJPEG_OK;
+}
+
+static inline const nnjpeg_quantizer *nj_quantizer_of(nnjpeg_quantizers q, ptrdiff_t image, ptrdiff_t component)
+{
+    return q.data + image * q.image_stride + component * q.component_stride;
+}
+
+static inline ptrdiff_t nj_blocks(ptrdiff_t samples)
+{
+    return (samples - 1) / NNJPEG_BLOCK + 1;
+}
+
+#endif

@@ -1,0 +1,45 @@
+/* Lanes for coefficients of any size: one block, 32-bit numbers with 64-bit intermediates. A dequantized coefficient
+ * (int16 times a step of at most 255) is below 2^23, the inverse's column pass below 2^28, its row pass below 2^44:
+ * nothing overflows, whatever the block. */
+#ifndef NNJPEG_LANES_WIDE_H
+#define NNJPEG_LANES_WIDE_H
+
+#include <stdint.h>
+
+#if defined(_MSC_VER)
+#define NJ_INLINE static __forceinline
+#elif defined(__GNUC__)
+#define NJ_INLINE static inline __attribute__((unused))
+#else
+#define NJ_INLINE static inline
+#endif
+
+typedef int32_t lanes16;
+typedef int64_t lanes32;
+typedef struct pairs16 {
+    int64_t a, b;
+} pairs16;
+
+NJ_INLINE lanes16 set16(int c) { return c; }
+NJ_INLINE lanes16 add16(lanes16 a, lanes16 b) { return a + b; }
+NJ_INLINE lanes16 sub16(lanes16 a, lanes16 b) { return a - b; }
+NJ_INLINE lanes16 mul16(lanes16 a, lanes16 b) { return a * b; }
+NJ_INLINE lanes16 shl16(lanes16 x, int n) { return x * (1 << n); }
+NJ_INLINE lanes16 sra16(lanes16 x, int n) { return x >> n; }
+NJ_INLINE lanes16 abs16(lanes16 x) { return x < 0 ? -x : x; }
+NJ_INLINE lanes16 negate16_where_negative(lanes16 x, lanes16 sign) { return sign < 0 ? -x : x; }
+NJ_INLINE lanes16 mulhi_u16(lanes16 a, lanes16 b) { return (int32_t)(((uint32_t)a * (uint32_t)b) >> 16); }
+NJ_INLINE lanes16 shr_u16(lanes16 x, lanes16 n) { return (int32_t)((uint32_t)x >> n); }
+NJ_INLINE pairs16 pair16(lanes16 a, lanes16 b)
+{
+    pairs16 p = { a, b };
+    return p;
+}
+NJ_INLINE lanes32 set32(int32_t c) { return c; }
+NJ_INLINE lanes32 add32(lanes32 a, lanes32 b) { return a + b; }
+NJ_INLINE lanes32 sub32(lanes32 a, lanes32 b) { return a - b; }
+NJ_INLINE lanes32 dot2(pairs16 p, int ca, int cb) { return p.a * ca + p.b * cb; }
+NJ_INLINE lanes32 dot2_add(lanes32 sum, pairs16 p, int ca, int cb) { return sum + p.a * ca + p.b * cb; }
+NJ_INLINE lanes16 narrow(lanes32 x, int n) { return (int32_t)(x >> n); }
+
+#endif

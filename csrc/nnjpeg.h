@@ -1,0 +1,101 @@
+/* nnjpeg: the JPEG round trip without the file.
+ *
+ * The C API. Every function is re-entrant, allocates nothing, prints nothing and never aborts: it returns a status.
+ * Sample arithmetic is libjpeg-turbo's "islow" integer DCT, bit for bit; see block.h.
+ *
+ * One image's way through the files: image.c cuts it into runs of four blocks -> strip_<isa>.c takes a group of runs
+ * through all stages -> block.h is the arithmetic of one block, written over lanes_<kind>.h.
+ */
+#ifndef NNJPEG_H
+#define NNJPEG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { NNJPEG_BLOCK = 8, NNJPEG_BLOCK_SIZE = 64 };
+
+typedef enum nnjpeg_status {
+    NNJPEG_OK = 0,
+    NNJPEG_BAD_POINTER,    /* a required pointer is NULL */
+    NNJPEG_BAD_SHAPE,      /* height, width or components below 1, or images below 0 */
+    NNJPEG_BAD_COLORSPACE, /* unknown colour space, or NNJPEG_YCBCR without exactly 3 components */
+    NNJPEG_BAD_STEP        /* a quantization step outside 1..255 */
+} nnjpeg_status;
+
+/* A static English sentence for a status. */
+const char *nnjpeg_status_message(nnjpeg_status status);
+
+typedef enum nnjpeg_colorspace {
+    NNJPEG_RGB = 0,  /* components are coded as they are */
+    NNJPEG_YCBCR = 1 /* RGB is coded as JFIF YCbCr, 4:4:4; 3 components */
+} nnjpeg_colorspace;
+
+typedef struct nnjpeg_shape {
+    ptrdiff_t images, components, height, width;
+} nnjpeg_shape;
+
+/* Distances between neighbours along each axis, in elements; any sign. For samples, row and column are those of the
+ * image; for coefficients they are those of the grid of blocks, and a block is 64 consecutive elements in natural
+ * (row-major) order. */
+typedef struct nnjpeg_strides {
+    ptrdiff_t image, component, row, column;
+} nnjpeg_strides;
+
+/* A quantization table made ready: step q, bias 4q, and the exact 16-bit reciprocal of 8q. */
+typedef struct nnjpeg_quantizer {
+    uint16_t step[NNJPEG_BLOCK_SIZE];
+    uint16_t bias[NNJPEG_BLOCK_SIZE];
+    uint16_t reciprocal[NNJPEG_BLOCK_SIZE];
+    uint16_t shift[NNJPEG_BLOCK_SIZE];
+} nnjpeg_quantizer;
+
+/* steps: 64 values in natural order, each 1..255. */
+nnjpeg_status nnjpeg_quantizer_init(nnjpeg_quantizer *quantizer, const uint16_t *steps);
+
+/* The quantizer of component c of image i is data[i * image_stride + c * component_stride]; a stride of 0 shares. */
+typedef struct nnjpeg_quantizers {
+    const nnjpeg_quantizer *data;
+    ptrdiff_t image_stride, component_stride;
+} nnjpeg_quantizers;
+
+/* Compress and decompress. dst may be src itself (same pointer and strides), but must not overlap it in another way.
+ * num_threads: at most this many OpenMP threads; 0 leaves the choice to the library. */
+nnjpeg_status nnjpeg_roundtrip(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides,
+                               uint8_t *dst, const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
+                               nnjpeg_colorspace colorspace, int num_threads);
+
+/* Samples to quantized coefficients, -1024..1024 each. */
+nnjpeg_status nnjpeg_forward(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides,
+                             int16_t *dst, const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
+                             nnjpeg_colorspace colorspace);
+
+/* Quantized coefficients to samples. Every int16 value is allowed: intermediate results are wide enough for all. */
+nnjpeg_status nnjpeg_inverse(const nnjpeg_shape *shape, const int16_t *src, const nnjpeg_strides *src_strides,
+                             uint8_t *dst, const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
+                             nnjpeg_colorspace colorspace);
+
+/* The orthonormal DCT-II of 8x8 blocks and its inverse in single precision: no level shift, no quantization. */
+nnjpeg_status nnjpeg_dct_u8(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides,
+                            float *dst, const nnjpeg_strides *dst_strides);
+nnjpeg_status nnjpeg_dct_f32(const nnjpeg_shape *shape, const float *src, const nnjpeg_strides *src_strides,
+                             float *dst, const nnjpeg_strides *dst_strides);
+nnjpeg_status nnjpeg_idct_f32(const nnjpeg_shape *shape, const float *src, const nnjpeg_strides *src_strides,
+                              float *dst, const nnjpeg_strides *dst_strides);
+
+/* The quantizer alone, on count coefficients as the forward DCT leaves them (8 times orthonormal, |c| <= 31747). */
+nnjpeg_status nnjpeg_quantize(const int16_t *coefficients, int16_t *quantized, ptrdiff_t count, uint16_t step);
+
+/* 1 if the library was built with OpenMP. */
+int nnjpeg_has_openmp(void);
+
+/* The instruction set in use, a static string: "generic". */
+const char *nnjpeg_isa(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

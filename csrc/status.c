@@ -1,0 +1,19 @@
+/* What a status means, in words. */
+#include "nnjpeg.h"
+
+const char *nnjpeg_status_message(nnjpeg_status status)
+{
+    switch (status) {
+    case NNJPEG_OK:
+        return "ok";
+    case NNJPEG_BAD_POINTER:
+        return "a required pointer is NULL";
+    case NNJPEG_BAD_SHAPE:
+        return "height, width and components must be at least 1, and images at least 0";
+    case NNJPEG_BAD_COLORSPACE:
+        return "the colour space must be RGB, or YCbCr with exactly 3 components";
+    case NNJPEG_BAD_STEP:
+        return "a quantization step must be within 1..255";
+    }
+    return "unknown status";
+}

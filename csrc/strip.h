@@ -1,0 +1,43 @@
+/* What an instruction set provides: functions that take a group of runs through all stages in one pass.
+ *
+ * A run is four horizontally adjacent blocks: 8 rows of 32 samples, of one component or of three. The runs of a group
+ * need not be neighbours, so a group fills its lanes from small images as well as from large ones.
+ */
+#ifndef NNJPEG_STRIP_H
+#define NNJPEG_STRIP_H
+
+#include "nnjpeg.h"
+
+enum {
+    NJ_RUN_BLOCKS = 4,
+    NJ_RUN_WIDTH = NJ_RUN_BLOCKS * NNJPEG_BLOCK,
+    NJ_MAX_RUNS = 8,
+    NJ_MAX_COMPONENTS = 3
+};
+
+/* How the samples of a run lie in memory, in source and destination alike. */
+typedef enum nj_layout {
+    NJ_PLANE = 0,      /* one component, 32 bytes a row */
+    NJ_PLANES = 1,     /* three components, 32 bytes a row each, component_stride apart */
+    NJ_INTERLEAVED = 2 /* three components, 96 bytes a row */
+} nj_layout;
+
+typedef struct nj_run {
+    const uint8_t *src;
+    uint8_t *dst; /* may be src */
+    ptrdiff_t src_row, src_component, dst_row, dst_component;
+} nj_run;
+
+typedef struct nj_strip {
+    const char *name;
+    int runs; /* how many runs a call takes: always all of them */
+    /* quantizers: one for each component of the layout. All of a group is read before any of it is written. */
+    void (*roundtrip[3])(const nj_run *runs, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace);
+} nj_strip;
+
+extern const nj_strip nj_strip_generic;
+
+/* dispatch.c: the strip for this CPU. */
+const nj_strip *nj_strip_for_cpu(void);
+
+#endif

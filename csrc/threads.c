@@ -1,0 +1,81 @@
+/* OpenMP, and what makes it safe to fork.
+ *
+ * The threads of an OpenMP runtime do not survive fork(): GNU's waits for them for ever in the child's next parallel
+ * region. So a child of a process that has used threads here works on one thread. */
+#include "threads.h"
+#include "nnjpeg.h"
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+#if defined(_OPENMP) && !defined(_WIN32)
+#include <pthread.h>
+#define GUARD_FORK 1
+#endif
+
+/* A thread must have at least this many blocks to be worth waking: about 50 microseconds of the generic strip. */
+enum { BLOCKS_A_THREAD = 512 };
+
+#if defined(GUARD_FORK)
+static volatile int used_threads, forked;
+
+static void after_fork_in_child(void)
+{
+    forked = used_threads;
+}
+
+static void install_guard(void)
+{
+    pthread_atfork(NULL, NULL, after_fork_in_child);
+}
+
+static int may_use_threads(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, install_guard);
+    return !forked;
+}
+#elif defined(_OPENMP)
+static int may_use_threads(void)
+{
+    return 1;
+}
+#endif
+
+int nnjpeg_has_openmp(void)
+{
+#if defined(_OPENMP)
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+void nj_parallel(nj_range_function function, const void *context, ptrdiff_t count, ptrdiff_t blocks_each,
+                 int num_threads)
+{
+#if defined(_OPENMP)
+    ptrdiff_t limit = count * blocks_each / BLOCKS_A_THREAD;
+    int threads = num_threads > 0 ? num_threads : omp_get_max_threads();
+    if (threads > limit)
+        threads = (int)limit;
+    if (threads > 1 && may_use_threads()) {
+#if defined(GUARD_FORK)
+        used_threads = 1;
+#endif
+#pragma omp parallel num_threads(threads)
+        {
+            ptrdiff_t n = omp_get_num_threads(), t = omp_get_thread_num();
+            /* count * t could overflow; whole parts and remainder cannot. */
+            ptrdiff_t part = count / n, extra = count % n;
+            ptrdiff_t begin = part * t + (t < extra ? t : extra);
+            function(context, begin, begin + part + (t < extra));
+        }
+        return;
+    }
+#else
+    (void)blocks_each;
+    (void)num_threads;
+#endif
+    function(context, 0, count);
+}
