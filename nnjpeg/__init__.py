@@ -1,0 +1,22 @@
+"""nnjpeg: libjpeg-turbo's bits without the file, with tables of your own.
+
+This package and all it imports here need NumPy and Pillow alone; `nnjpeg.transforms` needs torch and torchvision.
+"""
+
+from importlib.metadata import version as _version
+
+try:
+    from nnjpeg import _core as _core
+except ImportError as error:
+    raise ImportError(
+        "nnjpeg's compiled core is missing. In a source tree, install the package (pip install .) and leave the "
+        "folder, or build in place (python setup.py build_ext --inplace)."
+    ) from error
+
+from nnjpeg.codec import dct, forward, idct, inverse, roundtrip
+from nnjpeg.files import decode, encode
+from nnjpeg.qtable import NN_TABLE, QTable
+
+__all__ = ["NN_TABLE", "QTable", "dct", "decode", "encode", "forward", "idct", "inverse", "roundtrip"]
+
+__version__ = _version("nnjpeg")

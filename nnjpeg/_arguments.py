@@ -1,0 +1,130 @@
+"""Checks of what callers pass: every error names the argument, the value and what is accepted."""
+
+from __future__ import annotations
+
+import operator
+import sys
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Axes = tuple[int, int, int, int]
+Colorspace = Literal["rgb", "ycbcr"]
+Layout = Literal["HW", "HWC", "CHW", "NHWC", "NCHW"]
+
+# For images, components, rows and columns: the axis that holds it, or -1.
+LAYOUTS: dict[str, Axes] = {
+    "HW": (-1, -1, 0, 1),
+    "HWC": (-1, 2, 0, 1),
+    "CHW": (-1, 0, 1, 2),
+    "NHWC": (0, 3, 1, 2),
+    "NCHW": (0, 1, 2, 3),
+}
+_DEFAULT_LAYOUTS = {2: "HW", 3: "HWC", 4: "NHWC"}
+_MOST_COMPONENTS_BY_DEFAULT = 4
+
+
+def integer(name: str, value: Any, low: int, high: int) -> int:
+    """`value` as an int within low..high."""
+    accepted = f"{name} must be an integer in {low}..{high}"
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{accepted}, got {value!r}") from None
+    if not low <= number <= high:
+        raise ValueError(f"{accepted}, got {number}")
+    return number
+
+
+def check_array(name: str, array: Any, *dtypes: type) -> None:
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be a numpy.ndarray, got {type(array).__name__}")
+    if array.dtype not in dtypes:
+        accepted = " or ".join(np.dtype(dtype).name for dtype in dtypes)
+        hint = ""
+        if array.dtype.kind == "f" and dtypes == (np.uint8,):
+            hint = "; a float image in [0, 1] becomes one by numpy.rint(255 * image).astype(numpy.uint8)"
+        raise TypeError(f"{name} must have dtype {accepted}, got {array.dtype}{hint}")
+
+
+def axes_of(name: str, shape: tuple[int, ...], layout: str | None) -> Axes:
+    if layout is None:
+        default = _DEFAULT_LAYOUTS.get(len(shape))
+        if default is None:
+            raise ValueError(f"{name} must have 2 (HW), 3 (HWC) or 4 (NHWC) dimensions, got shape {shape}")
+        if len(shape) > 2 and shape[-1] > _MOST_COMPONENTS_BY_DEFAULT:
+            raise ValueError(
+                f"{name} of shape {shape} has {shape[-1]} components if its layout is {default}, the default for "
+                f"{len(shape)} dimensions; give layout={default!r} if that is meant, else one of {sorted(LAYOUTS)}"
+            )
+        axes = LAYOUTS[default]
+    else:
+        if layout not in LAYOUTS:
+            raise ValueError(f"layout must be one of {sorted(LAYOUTS)}, got {layout!r}")
+        axes = LAYOUTS[layout]
+        if len(shape) != len(layout):
+            raise ValueError(f"{name} of layout {layout} must have {len(layout)} dimensions, got shape {shape}")
+    if 0 in shape and any(shape[axis] == 0 for axis in axes[1:] if axis >= 0):
+        raise ValueError(f"{name} must have height, width and components of at least 1, got shape {shape}")
+    return axes
+
+
+def components_of(shape: tuple[int, ...], axes: Axes) -> int:
+    return shape[axes[1]] if axes[1] >= 0 else 1
+
+
+def is_ycbcr(colorspace: str, components: int) -> bool:
+    if colorspace == "rgb":
+        return False
+    if colorspace != "ycbcr":
+        raise ValueError(f"colorspace must be 'rgb' or 'ycbcr', got {colorspace!r}")
+    if components != 3:
+        raise ValueError(f"colorspace 'ycbcr' needs 3 components, got {components}")
+    return True
+
+
+def check_out(out: Any, image: npt.NDArray[np.uint8]) -> None:
+    check_array("out", out, np.uint8)
+    if out.shape != image.shape:
+        raise ValueError(f"out must have the shape of image, {image.shape}, got {out.shape}")
+    if not out.flags.writeable:
+        raise ValueError("out must be writable, got a read-only array")
+    if any(stride == 0 and length > 1 for stride, length in zip(out.strides, out.shape, strict=True)):
+        raise ValueError("out must have an element of its own for each sample, got a broadcast array")
+    if np.may_share_memory(out, image):
+        same = out.ctypes.data == image.ctypes.data and out.strides == image.strides
+        if not same and _overlap(out, image):
+            raise ValueError("out must be image itself or not overlap it, got a partly overlapping array")
+
+
+def _overlap(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
+    try:
+        return bool(np.shares_memory(a, b, max_work=100_000))  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
+
+
+def check_size(size: tuple[int, int] | None, rows: int, columns: int) -> tuple[int, int]:
+    if size is None:
+        return 8 * rows, 8 * columns
+    try:
+        height, width = (operator.index(length) for length in size)
+    except (TypeError, ValueError):
+        raise TypeError(f"size must be a pair of integers (height, width), got {size!r}") from None
+    if not (8 * rows - 8 < height <= 8 * rows and 8 * columns - 8 < width <= 8 * columns):
+        raise ValueError(
+            f"size must have a height in {8 * rows - 7}..{8 * rows} and a width in {8 * columns - 7}..{8 * columns} "
+            f"for {rows} x {columns} blocks, got {height} x {width}"
+        )
+    return height, width
+
+
+def thread_limit(num_threads: int | None) -> int:
+    """What the core is told: 0 for its own choice."""
+    if num_threads is None:
+        data = sys.modules.get("torch.utils.data")
+        return 1 if data is not None and data.get_worker_info() is not None else 0
+    return integer("num_threads", num_threads, 1, 1024)

@@ -1,0 +1,191 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=False
+"""The binding of csrc/nnjpeg.h: buffers in, status codes to exceptions, nothing else.
+
+Arrays are validated by nnjpeg.codec. `axes` names, for images, components, rows and columns in this order, the axis
+of the array that holds it, or -1 where there is none.
+"""
+
+cimport numpy as cnp
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.stdint cimport int16_t, uint8_t, uint16_t
+
+cnp.import_array()
+
+cdef extern from "nnjpeg.h" nogil:
+    ctypedef enum nnjpeg_status:
+        NNJPEG_OK
+    ctypedef enum nnjpeg_colorspace:
+        NNJPEG_RGB
+        NNJPEG_YCBCR
+    ctypedef struct nnjpeg_shape:
+        Py_ssize_t images, components, height, width
+    ctypedef struct nnjpeg_strides:
+        Py_ssize_t image, component, row, column
+    ctypedef struct nnjpeg_quantizer:
+        pass
+    ctypedef struct nnjpeg_quantizers:
+        const nnjpeg_quantizer *data
+        Py_ssize_t image_stride, component_stride
+
+    const char *nnjpeg_status_message(nnjpeg_status)
+    nnjpeg_status nnjpeg_quantizer_init(nnjpeg_quantizer *, const uint16_t *)
+    nnjpeg_status nnjpeg_roundtrip(const nnjpeg_shape *, const uint8_t *, const nnjpeg_strides *, uint8_t *,
+                                   const nnjpeg_strides *, nnjpeg_quantizers, nnjpeg_colorspace, int)
+    nnjpeg_status nnjpeg_forward(const nnjpeg_shape *, const uint8_t *, const nnjpeg_strides *, int16_t *,
+                                 const nnjpeg_strides *, nnjpeg_quantizers, nnjpeg_colorspace)
+    nnjpeg_status nnjpeg_inverse(const nnjpeg_shape *, const int16_t *, const nnjpeg_strides *, uint8_t *,
+                                 const nnjpeg_strides *, nnjpeg_quantizers, nnjpeg_colorspace)
+    nnjpeg_status nnjpeg_dct_u8(const nnjpeg_shape *, const uint8_t *, const nnjpeg_strides *, float *,
+                                const nnjpeg_strides *)
+    nnjpeg_status nnjpeg_dct_f32(const nnjpeg_shape *, const float *, const nnjpeg_strides *, float *,
+                                 const nnjpeg_strides *)
+    nnjpeg_status nnjpeg_idct_f32(const nnjpeg_shape *, const float *, const nnjpeg_strides *, float *,
+                                  const nnjpeg_strides *)
+    nnjpeg_status nnjpeg_quantize(const int16_t *, int16_t *, Py_ssize_t, uint16_t)
+    int nnjpeg_has_openmp()
+    const char *nnjpeg_isa()
+
+
+cdef int check(nnjpeg_status status) except -1:
+    if status != NNJPEG_OK:
+        raise ValueError(nnjpeg_status_message(status).decode())
+    return 0
+
+
+cdef Py_ssize_t extent(cnp.ndarray array, int axis):
+    return 1 if axis < 0 else cnp.PyArray_DIM(array, axis)
+
+
+cdef nnjpeg_shape shape_of(cnp.ndarray samples, tuple axes):
+    cdef int n = axes[0], c = axes[1], h = axes[2], w = axes[3]
+    cdef nnjpeg_shape shape
+    shape.images = extent(samples, n)
+    shape.components = extent(samples, c)
+    shape.height = extent(samples, h)
+    shape.width = extent(samples, w)
+    return shape
+
+
+cdef Py_ssize_t stride(cnp.ndarray array, int axis):
+    return 0 if axis < 0 else cnp.PyArray_STRIDE(array, axis) // cnp.PyArray_ITEMSIZE(array)
+
+
+cdef nnjpeg_strides strides_of(cnp.ndarray array, tuple axes):
+    cdef nnjpeg_strides strides
+    strides.image = stride(array, axes[0])
+    strides.component = stride(array, axes[1])
+    strides.row = stride(array, axes[2])
+    strides.column = stride(array, axes[3])
+    return strides
+
+
+cdef class Quantizers:
+    """Prepared quantization tables.
+
+    steps: C-contiguous uint16 array of shape (images or 1, components or 1, 64), natural order, entries 1..255.
+    """
+
+    cdef nnjpeg_quantizer *data
+    cdef readonly Py_ssize_t images, components
+
+    def __cinit__(self, const uint16_t[:, :, ::1] steps not None):
+        cdef Py_ssize_t i, count = steps.shape[0] * steps.shape[1]
+        self.images = steps.shape[0]
+        self.components = steps.shape[1]
+        self.data = <nnjpeg_quantizer *>PyMem_Malloc(max(count, 1) * sizeof(nnjpeg_quantizer))
+        if self.data == NULL:
+            raise MemoryError()
+        for i in range(count):
+            check(nnjpeg_quantizer_init(&self.data[i], &steps[i // self.components, i % self.components, 0]))
+
+    def __dealloc__(self):
+        PyMem_Free(self.data)
+
+    cdef nnjpeg_quantizers view(self):
+        cdef nnjpeg_quantizers view
+        view.data = self.data
+        view.image_stride = self.components if self.images > 1 else 0
+        view.component_stride = 1 if self.components > 1 else 0
+        return view
+
+
+def roundtrip(cnp.ndarray src, cnp.ndarray dst, tuple axes, Quantizers quantizers not None, bint ycbcr,
+              int num_threads):
+    cdef nnjpeg_shape shape = shape_of(src, axes)
+    cdef nnjpeg_strides ss = strides_of(src, axes), ds = strides_of(dst, axes)
+    cdef const uint8_t *s = <const uint8_t *>cnp.PyArray_DATA(src)
+    cdef uint8_t *d = <uint8_t *>cnp.PyArray_DATA(dst)
+    cdef nnjpeg_quantizers q = quantizers.view()
+    cdef nnjpeg_colorspace colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
+    cdef nnjpeg_status status
+    with nogil:
+        status = nnjpeg_roundtrip(&shape, s, &ss, d, &ds, q, colorspace, num_threads)
+    check(status)
+
+
+def forward(cnp.ndarray src, cnp.ndarray dst, tuple axes, Quantizers quantizers not None, bint ycbcr):
+    cdef nnjpeg_shape shape = shape_of(src, axes)
+    cdef nnjpeg_strides ss = strides_of(src, axes), ds = strides_of(dst, axes)
+    cdef const uint8_t *s = <const uint8_t *>cnp.PyArray_DATA(src)
+    cdef int16_t *d = <int16_t *>cnp.PyArray_DATA(dst)
+    cdef nnjpeg_quantizers q = quantizers.view()
+    cdef nnjpeg_colorspace colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
+    cdef nnjpeg_status status
+    with nogil:
+        status = nnjpeg_forward(&shape, s, &ss, d, &ds, q, colorspace)
+    check(status)
+
+
+def inverse(cnp.ndarray src, cnp.ndarray dst, tuple axes, Quantizers quantizers not None, bint ycbcr):
+    cdef nnjpeg_shape shape = shape_of(dst, axes)
+    cdef nnjpeg_strides ss = strides_of(src, axes), ds = strides_of(dst, axes)
+    cdef const int16_t *s = <const int16_t *>cnp.PyArray_DATA(src)
+    cdef uint8_t *d = <uint8_t *>cnp.PyArray_DATA(dst)
+    cdef nnjpeg_quantizers q = quantizers.view()
+    cdef nnjpeg_colorspace colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
+    cdef nnjpeg_status status
+    with nogil:
+        status = nnjpeg_inverse(&shape, s, &ss, d, &ds, q, colorspace)
+    check(status)
+
+
+def dct(cnp.ndarray src, cnp.ndarray dst, tuple axes):
+    cdef nnjpeg_shape shape = shape_of(src, axes)
+    cdef nnjpeg_strides ss = strides_of(src, axes), ds = strides_of(dst, axes)
+    cdef const void *s = cnp.PyArray_DATA(src)
+    cdef float *d = <float *>cnp.PyArray_DATA(dst)
+    cdef bint is_float = cnp.PyArray_TYPE(src) == cnp.NPY_FLOAT32
+    cdef nnjpeg_status status
+    with nogil:
+        if is_float:
+            status = nnjpeg_dct_f32(&shape, <const float *>s, &ss, d, &ds)
+        else:
+            status = nnjpeg_dct_u8(&shape, <const uint8_t *>s, &ss, d, &ds)
+    check(status)
+
+
+def idct(cnp.ndarray src, cnp.ndarray dst, tuple axes):
+    cdef nnjpeg_shape shape = shape_of(dst, axes)
+    cdef nnjpeg_strides ss = strides_of(src, axes), ds = strides_of(dst, axes)
+    cdef const float *s = <const float *>cnp.PyArray_DATA(src)
+    cdef float *d = <float *>cnp.PyArray_DATA(dst)
+    cdef nnjpeg_status status
+    with nogil:
+        status = nnjpeg_idct_f32(&shape, s, &ss, d, &ds)
+    check(status)
+
+
+def quantize(const int16_t[::1] coefficients not None, int16_t[::1] quantized not None, uint16_t step):
+    cdef Py_ssize_t count = coefficients.shape[0]
+    if quantized.shape[0] != count:
+        raise ValueError("coefficients and quantized must have the same length")
+    if count:
+        check(nnjpeg_quantize(&coefficients[0], &quantized[0], count, step))
+
+
+def has_openmp():
+    return bool(nnjpeg_has_openmp())
+
+
+def isa():
+    return nnjpeg_isa().decode()

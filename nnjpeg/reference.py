@@ -1,0 +1,170 @@
+"""The codec as its definition, in NumPy: one function a stage, over int64 arrays of blocks (..., 8, 8).
+
+Slow and plain, and the oracle of the tests. It follows the text of libjpeg's jfdctint.c, jcdctmgr.c and jidctint.c
+(shared products and all), so that it and csrc/block.h are two derivations of the same numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nnjpeg.qtable import QTable, QTableLike
+
+__all__ = [
+    "dequantize",
+    "descale",
+    "fdct",
+    "from_blocks",
+    "idct",
+    "quantize",
+    "range_limit",
+    "rgb_to_ycbcr",
+    "roundtrip",
+    "to_blocks",
+    "ycbcr_to_rgb",
+]
+
+Ints = npt.NDArray[np.int64]
+
+CONST_BITS = 13
+PASS1_BITS = 2
+
+
+def _fix(x: float) -> int:
+    return round(x * (1 << CONST_BITS))
+
+
+def descale(x: Ints, n: int) -> Ints:
+    """X / 2^n, rounded half up."""
+    return (x + (1 << (n - 1))) >> n
+
+
+def rgb_to_ycbcr(rgb: npt.NDArray[Any]) -> Ints:
+    """R, G, B to Y, Cb, Cr, 0..255, along the last axis: JFIF's matrix in 16-bit fixed point (jccolor.c)."""
+    r, g, b = np.moveaxis(rgb.astype(np.int64), -1, 0)
+    half, center = 1 << 15, (128 << 16) + (1 << 15) - 1
+    y = (19595 * r + 38470 * g + 7471 * b + half) >> 16
+    cb = (-11059 * r - 21709 * g + 32768 * b + center) >> 16
+    cr = (32768 * r - 27439 * g - 5329 * b + center) >> 16
+    return np.stack([y, cb, cr], axis=-1)
+
+
+def ycbcr_to_rgb(ycbcr: Ints) -> Ints:
+    """Y, Cb, Cr to R, G, B, 0..255, along the last axis (jdcolor.c)."""
+    y, cb, cr = np.moveaxis(ycbcr.astype(np.int64), -1, 0)
+    cb, cr = cb - 128, cr - 128
+    half = 1 << 15
+    r = y + ((91881 * cr + half) >> 16)
+    g = y + ((-22554 * cb - 46802 * cr + half) >> 16)
+    b = y + ((116130 * cb + half) >> 16)
+    return range_limit(np.stack([r, g, b], axis=-1))
+
+
+def to_blocks(component: npt.NDArray[Any]) -> Ints:
+    """A component (h, w) as blocks (rows, columns, 8, 8), its last row and column repeated to fill them."""
+    h, w = component.shape
+    padded = np.pad(component.astype(np.int64), ((0, -h % 8), (0, -w % 8)), mode="edge")
+    rows, columns = padded.shape[0] // 8, padded.shape[1] // 8
+    return padded.reshape(rows, 8, columns, 8).swapaxes(1, 2)
+
+
+def from_blocks(blocks: Ints, size: tuple[int, int]) -> Ints:
+    """Blocks (rows, columns, 8, 8) as a component, cropped to `size`."""
+    rows, columns = blocks.shape[:2]
+    return blocks.swapaxes(1, 2).reshape(8 * rows, 8 * columns)[: size[0], : size[1]]
+
+
+def _fdct_pass(x: Ints, columns: bool) -> Ints:
+    """jfdctint.c's loop body along the last axis."""
+    d = np.moveaxis(x, -1, 0)
+    tmp0, tmp7 = d[0] + d[7], d[0] - d[7]
+    tmp1, tmp6 = d[1] + d[6], d[1] - d[6]
+    tmp2, tmp5 = d[2] + d[5], d[2] - d[5]
+    tmp3, tmp4 = d[3] + d[4], d[3] - d[4]
+
+    tmp10, tmp13 = tmp0 + tmp3, tmp0 - tmp3
+    tmp11, tmp12 = tmp1 + tmp2, tmp1 - tmp2
+    shift = CONST_BITS + PASS1_BITS if columns else CONST_BITS - PASS1_BITS
+    out: list[Any] = [None] * 8
+    if columns:
+        out[0], out[4] = descale(tmp10 + tmp11, PASS1_BITS), descale(tmp10 - tmp11, PASS1_BITS)
+    else:
+        out[0], out[4] = (tmp10 + tmp11) << PASS1_BITS, (tmp10 - tmp11) << PASS1_BITS
+    z1 = (tmp12 + tmp13) * _fix(0.541196100)
+    out[2] = descale(z1 + tmp13 * _fix(0.765366865), shift)
+    out[6] = descale(z1 - tmp12 * _fix(1.847759065), shift)
+
+    z1, z2, z3, z4 = tmp4 + tmp7, tmp5 + tmp6, tmp4 + tmp6, tmp5 + tmp7
+    z5 = (z3 + z4) * _fix(1.175875602)
+    z1, z2 = -z1 * _fix(0.899976223), -z2 * _fix(2.562915447)
+    z3, z4 = z5 - z3 * _fix(1.961570560), z5 - z4 * _fix(0.390180644)
+    out[7] = descale(tmp4 * _fix(0.298631336) + z1 + z3, shift)
+    out[5] = descale(tmp5 * _fix(2.053119869) + z2 + z4, shift)
+    out[3] = descale(tmp6 * _fix(3.072711026) + z2 + z3, shift)
+    out[1] = descale(tmp7 * _fix(1.501321110) + z1 + z4, shift)
+    return np.stack(out, axis=-1)
+
+
+def fdct(blocks: Ints) -> Ints:
+    """Samples less 128 to coefficients, 8 times the orthonormal DCT: rows first, then columns."""
+    rows = _fdct_pass(blocks, columns=False)
+    return _fdct_pass(rows.swapaxes(-1, -2), columns=True).swapaxes(-1, -2)
+
+
+def quantize(coefficients: Ints, steps: Ints) -> Ints:
+    """C / 8q, rounded half away from zero."""
+    return np.sign(coefficients) * ((np.abs(coefficients) + 4 * steps) // (8 * steps))
+
+
+def dequantize(quantized: Ints, steps: Ints) -> Ints:
+    """Times q: coefficients at the scale of the orthonormal DCT."""
+    return quantized * steps
+
+
+def _idct_pass(x: Ints, shift: int) -> Ints:
+    """jidctint.c's loop body along the last axis."""
+    d = np.moveaxis(x, -1, 0)
+    z1 = (d[2] + d[6]) * _fix(0.541196100)
+    tmp2, tmp3 = z1 - d[6] * _fix(1.847759065), z1 + d[2] * _fix(0.765366865)
+    tmp0, tmp1 = (d[0] + d[4]) << CONST_BITS, (d[0] - d[4]) << CONST_BITS
+    tmp10, tmp13 = tmp0 + tmp3, tmp0 - tmp3
+    tmp11, tmp12 = tmp1 + tmp2, tmp1 - tmp2
+
+    tmp0, tmp1, tmp2, tmp3 = d[7], d[5], d[3], d[1]
+    z1, z2, z3, z4 = tmp0 + tmp3, tmp1 + tmp2, tmp0 + tmp2, tmp1 + tmp3
+    z5 = (z3 + z4) * _fix(1.175875602)
+    z1, z2 = -z1 * _fix(0.899976223), -z2 * _fix(2.562915447)
+    z3, z4 = z5 - z3 * _fix(1.961570560), z5 - z4 * _fix(0.390180644)
+    tmp0 = tmp0 * _fix(0.298631336) + z1 + z3
+    tmp1 = tmp1 * _fix(2.053119869) + z2 + z4
+    tmp2 = tmp2 * _fix(3.072711026) + z2 + z3
+    tmp3 = tmp3 * _fix(1.501321110) + z1 + z4
+    out = [tmp10 + tmp3, tmp11 + tmp2, tmp12 + tmp1, tmp13 + tmp0, tmp13 - tmp0, tmp12 - tmp1, tmp11 - tmp2]
+    return descale(np.stack([*out, tmp10 - tmp3], axis=-1), shift)
+
+
+def idct(coefficients: Ints) -> Ints:
+    """Dequantized coefficients to samples less 128, not clamped: columns first, then rows."""
+    columns = _idct_pass(coefficients.swapaxes(-1, -2), CONST_BITS - PASS1_BITS).swapaxes(-1, -2)
+    return _idct_pass(columns, CONST_BITS + PASS1_BITS + 3)
+
+
+def range_limit(samples: Ints) -> Ints:
+    """Clamp to 0..255."""
+    return np.clip(samples, 0, 255)
+
+
+def roundtrip(image: npt.NDArray[np.uint8], qtable: QTableLike, *, colorspace: str = "rgb") -> npt.NDArray[np.uint8]:
+    """`nnjpeg.roundtrip` for one image of layout HWC and one table."""
+    steps = np.asarray(QTable(qtable))
+    components = rgb_to_ycbcr(image) if colorspace == "ycbcr" else image.astype(np.int64)
+    result = np.empty_like(components)
+    for c in range(image.shape[2]):
+        blocks = to_blocks(components[..., c])
+        quantized = quantize(fdct(blocks - 128), steps)
+        samples = range_limit(idct(dequantize(quantized, steps)) + 128)
+        result[..., c] = from_blocks(samples, image.shape[:2])
+    return (ycbcr_to_rgb(result) if colorspace == "ycbcr" else result).astype(np.uint8)
