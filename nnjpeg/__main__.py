@@ -1,0 +1,7 @@
+"""python -m nnjpeg."""
+
+import sys
+
+from nnjpeg.cli import main
+
+sys.exit(main())
