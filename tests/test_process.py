@@ -1,0 +1,66 @@
+"""What the package does to the process it lives in: imports, threads, forks."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import nnjpeg
+from nnjpeg import NN_TABLE, _core
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+
+
+def test_the_array_api_never_imports_torch():
+    result = run(
+        "import sys, numpy as np, nnjpeg, nnjpeg.reference, nnjpeg.cli\n"
+        "x = np.zeros((9, 9, 3), np.uint8)\n"
+        "t = nnjpeg.QTable.nn(4)\n"
+        "nnjpeg.decode(nnjpeg.encode(x, t)); nnjpeg.roundtrip(x, t)\n"
+        "nnjpeg.inverse(nnjpeg.forward(x, t), t); nnjpeg.idct(nnjpeg.dct(x))\n"
+        "print(sorted(m for m in sys.modules if m.partition('.')[0] in ('torch', 'torchvision')))\n"
+    )
+    assert result.stderr == ""
+    assert result.stdout == "[]\n"
+
+
+def test_importing_prints_nothing():
+    result = run("import nnjpeg.transforms")
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_fork_after_threads_does_not_hang():
+    result = run(
+        "import os, sys, numpy as np, nnjpeg\n"
+        "x = np.random.default_rng(0).integers(0, 256, (8, 512, 512, 3), dtype=np.uint8)\n"
+        "a = nnjpeg.roundtrip(x, nnjpeg.NN_TABLE, num_threads=4)\n"
+        "pid = os.fork()\n"
+        "b = nnjpeg.roundtrip(x, nnjpeg.NN_TABLE, num_threads=4)\n"
+        "assert (a == b).all()\n"
+        "if pid:\n"
+        "    assert os.waitpid(pid, 0)[1] == 0\n"
+        "    print('both')\n"
+    )
+    assert (result.returncode, result.stdout) == (0, "both\n"), result.stderr
+
+
+def test_concurrent_calls():
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (rng.integers(1, 200), rng.integers(1, 200), 3), dtype=np.uint8) for _ in range(40)]
+    expected = [nnjpeg.roundtrip(image, NN_TABLE, num_threads=1) for image in images]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            results = pool.map(lambda image: nnjpeg.roundtrip(image, NN_TABLE, num_threads=2), images)
+            for result, image in zip(results, expected, strict=True):
+                np.testing.assert_array_equal(result, image)
+
+
+def test_the_core_says_what_it_is():
+    assert _core.isa() == "generic"
+    assert isinstance(_core.has_openmp(), bool)

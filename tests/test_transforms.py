@@ -1,0 +1,297 @@
+import copy
+import multiprocessing
+import pickle
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms as v1
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+import nnjpeg
+from nnjpeg import NN_TABLE, QTable
+from nnjpeg.transforms import NNJpeg, nn_jpeg
+
+
+def noise(*shape, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
+
+
+def expected(image, table=NN_TABLE, **options):
+    """The round trip of a tensor (C, H, W)."""
+    return torch.from_numpy(nnjpeg.roundtrip(image.numpy(), table, layout="CHW", **options))
+
+
+X = noise(3, 37, 50)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_pil(mode):
+    image = Image.fromarray(np.asarray(X.permute(1, 2, 0))).convert(mode)
+    result = NNJpeg()(image)
+    assert isinstance(result, Image.Image)
+    assert result.mode == mode
+    np.testing.assert_array_equal(np.asarray(result), nnjpeg.roundtrip(np.asarray(image), NN_TABLE))
+
+
+@pytest.mark.parametrize("leading", [(), (1,), (4,), (2, 3), (2, 1, 2)])
+@pytest.mark.parametrize("components", [1, 3, 5])
+def test_tensors_of_any_leading_shape(leading, components):
+    image = noise(*leading, components, 20, 30)
+    result = NNJpeg()(image)
+    assert type(result) is torch.Tensor
+    assert result.shape == image.shape
+    for one, original in zip(
+        result.reshape(-1, components, 20, 30), image.reshape(-1, components, 20, 30), strict=True
+    ):
+        assert torch.equal(one, expected(original))
+
+
+@pytest.mark.parametrize("kind", [tv_tensors.Image, tv_tensors.Video])
+def test_tv_tensors(kind):
+    image = kind(noise(4, 3, 20, 30))
+    result = NNJpeg()(image)
+    assert type(result) is kind
+    assert torch.equal(result.as_subclass(torch.Tensor), NNJpeg()(image.as_subclass(torch.Tensor)))
+
+
+@pytest.mark.parametrize("shape", [(37, 50), (37, 50, 3), (2, 37, 50, 3)])
+def test_ndarrays(shape):
+    image = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    result = NNJpeg()(image)
+    assert isinstance(result, np.ndarray)
+    np.testing.assert_array_equal(result, nnjpeg.roundtrip(image, NN_TABLE))
+
+
+def test_input_is_left_alone():
+    image, before = noise(2, 3, 20, 30), noise(2, 3, 20, 30)
+    NNJpeg()(image)
+    assert torch.equal(image, before)
+
+
+def test_channels_last_stays_channels_last():
+    image = noise(2, 3, 20, 30)
+    result = NNJpeg()(image.contiguous(memory_format=torch.channels_last))
+    assert result.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(result, NNJpeg()(image))
+
+
+def test_views():
+    image = noise(2, 3, 40, 60)
+    assert torch.equal(NNJpeg()(image[:, :, ::2, 5:]), NNJpeg()(image[:, :, ::2, 5:].contiguous()))
+    assert torch.equal(NNJpeg()(X.expand(4, 3, 37, 50)), expected(X).expand(4, 3, 37, 50))
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 8, 8), (0, 2, 3, 8, 8), (2, 0, 3, 8, 8)])
+@pytest.mark.parametrize("quality", [None, 50, (10, 90)])
+def test_empty_batch(shape, quality):
+    for kind in (torch.Tensor, tv_tensors.Image, tv_tensors.Video):
+        empty = torch.empty(shape, dtype=torch.uint8).as_subclass(kind)
+        assert NNJpeg(quality=quality)(empty).shape == shape
+
+
+def test_ycbcr():
+    assert torch.equal(NNJpeg(colorspace="ycbcr")(X), expected(X, colorspace="ycbcr"))
+    assert not torch.equal(expected(X, colorspace="ycbcr"), expected(X))
+
+
+def test_one_table_for_each_component():
+    tables = [QTable(np.full((8, 8), step)) for step in (5, 60, 200)]
+    assert torch.equal(NNJpeg(tables)(X), expected(X, tables))
+    scaled = [table.at_quality(30) for table in tables]
+    assert torch.equal(NNJpeg(tables, quality=30)(X), expected(X, scaled))
+
+
+# What a sample holds besides
+
+
+def test_all_else_passes_through():
+    sample = {
+        "image": tv_tensors.Image(X),
+        "boxes": tv_tensors.BoundingBoxes(torch.tensor([[1, 2, 3, 4]]), format="XYXY", canvas_size=(37, 50)),
+        "mask": tv_tensors.Mask(noise(37, 50)),
+        "array": np.zeros((37, 50), np.uint8),
+        "tensor": noise(3, 37, 50),
+        "label": 7,
+        "name": "cat",
+    }
+    result = v2.Compose([NNJpeg()])(sample)
+    assert torch.equal(result["image"].as_subclass(torch.Tensor), expected(X))
+    for key in sample.keys() - {"image"}:
+        assert result[key] is sample[key]
+
+
+def test_untyped_samples_the_first_is_the_image():
+    label = torch.tensor([1, 2, 3])
+    result, same = NNJpeg()(X, label)
+    assert torch.equal(result, expected(X))
+    assert same is label
+    array, mask = np.asarray(X.permute(1, 2, 0)), np.ones((37, 50), np.uint8)
+    result = NNJpeg()({"image": array, "mask": mask, "label": label})
+    np.testing.assert_array_equal(result["image"], nnjpeg.roundtrip(array, NN_TABLE))
+    assert result["mask"] is mask
+    assert result["label"] is label
+
+
+def test_inside_v1_and_v2_compose():
+    image = Image.fromarray(np.asarray(X.permute(1, 2, 0)))
+    old = v1.Compose([v1.CenterCrop(24), NNJpeg(), v1.PILToTensor()])(image)
+    new = v2.Compose([v2.CenterCrop(24), NNJpeg(), v2.PILToTensor()])(image)
+    assert torch.equal(old, expected(v1.functional.pil_to_tensor(v1.CenterCrop(24)(image))))
+    assert torch.equal(old, new)
+
+
+# Quality
+
+
+def test_fixed_quality():
+    assert torch.equal(NNJpeg(quality=30)(X), expected(X, NN_TABLE.at_quality(30)))
+    assert torch.equal(NNJpeg(quality=50)(X), NNJpeg()(X))
+
+
+def qualities_of(result, original, table=NN_TABLE):
+    return [q for q in range(1, 101) if torch.equal(result, expected(original, table.at_quality(q)))]
+
+
+def test_a_range_is_drawn_from_torchs_generator_for_each_image():
+    batch = X.expand(12, 3, 37, 50)
+    torch.manual_seed(3)
+    first = NNJpeg(quality=(40, 60))(batch)
+    drawn = [qualities_of(image, X) for image in first]
+    assert all(drawn)
+    assert len({tuple(q) for q in drawn}) > 3
+    assert all(q[0] >= 40 and q[-1] <= 60 for q in drawn)
+    torch.manual_seed(3)
+    assert torch.equal(NNJpeg(quality=(40, 60))(batch), first)
+    torch.manual_seed(4)
+    assert not torch.equal(NNJpeg(quality=(40, 60))(batch), first)
+
+
+def test_both_ends_of_a_range_occur():
+    results = NNJpeg(quality=(20, 21))(X.expand(40, 3, 37, 50))
+    assert {tuple(qualities_of(image, X)) for image in results} == {
+        tuple(qualities_of(expected(X, NN_TABLE.at_quality(q)), X)) for q in (20, 21)
+    }
+
+
+def test_a_clip_has_one_quality_and_clips_have_their_own():
+    frame = noise(3, 16, 16)
+    video = tv_tensors.Video(frame.expand(10, 5, 3, 16, 16))
+    torch.manual_seed(0)
+    result = NNJpeg(quality=(5, 95))(video).as_subclass(torch.Tensor)
+    for clip in result:
+        assert all(torch.equal(f, clip[0]) for f in clip)
+    assert len({f.numpy().tobytes() for f in result[:, 0]}) > 3
+
+
+def test_images_of_one_sample_share_their_draw():
+    torch.manual_seed(0)
+    for _ in range(5):
+        left, right = NNJpeg(quality=(5, 95))(tv_tensors.Image(X), tv_tensors.Image(X))
+        assert torch.equal(left, right)
+
+
+def test_functional_takes_a_quality_for_each_image():
+    batch = noise(3, 3, 16, 16)
+    result = nn_jpeg(batch, quality=[10, 50, 90])
+    for one, original, quality in zip(result, batch, (10, 50, 90), strict=True):
+        assert torch.equal(one, expected(original, NN_TABLE.at_quality(quality)))
+    assert torch.equal(nn_jpeg(batch, quality=20), NNJpeg(quality=20)(batch))
+
+
+# A value
+
+
+def test_pickle_copy_and_repr():
+    transform = NNJpeg(QTable.nn(3, 8, 90), quality=(20, 80), colorspace="ycbcr")
+    for twin in (pickle.loads(pickle.dumps(transform)), copy.deepcopy(transform)):
+        assert repr(twin) == repr(transform)
+        torch.manual_seed(1)
+        a = transform(X)
+        torch.manual_seed(1)
+        assert torch.equal(a, twin(X))
+    text = repr(transform)
+    assert text.startswith("NNJpeg(")
+    assert "quality=(20, 80)" in text
+    assert "colorspace='ycbcr'" in text
+    grid = re.search(r"QTable\(.*?\]\]\)", text, re.S).group()
+    assert eval(grid) == QTable.nn(3, 8, 90)
+
+
+class Photos(Dataset):
+    def __init__(self, transform):
+        self.transform = transform
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, index):
+        return self.transform(noise(3, 224, 224, seed=index)), index
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_dataloader_workers(method):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"{method} is not available here")
+    nnjpeg.roundtrip(np.zeros((1024, 1024, 3), np.uint8), NN_TABLE, num_threads=2)  # threads before the fork
+    loader = DataLoader(Photos(NNJpeg()), batch_size=4, num_workers=2, multiprocessing_context=method, timeout=120)
+    seen = 0
+    for batch, indices in loader:
+        for image, index in zip(batch, indices, strict=True):
+            assert torch.equal(image, expected(noise(3, 224, 224, seed=int(index))))
+            seen += 1
+    assert seen == 12
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("quality", "error", "message"),
+    [
+        (0, ValueError, r"quality must be an integer in 1\.\.100, got 0"),
+        (101, ValueError, "got 101"),
+        (7.5, TypeError, "got 7.5"),
+        (True, TypeError, "got True"),
+        ("75", TypeError, "got '75'"),
+        ((90, 30), ValueError, r"low <= high, got \(90, 30\)"),
+        ((0, 30), ValueError, "got 0"),
+        ((10, 20, 30), ValueError, r"pair \(low, high\), got \(10, 20, 30\)"),
+        ((10, None), TypeError, "got None"),
+    ],
+)
+def test_bad_quality(quality, error, message):
+    with pytest.raises(error, match=message):
+        NNJpeg(quality=quality)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: NNJpeg(np.zeros((8, 8))), ValueError, r"1\.\.255, got 0"),
+        (lambda: NNJpeg(range(64)), ValueError, "order is unknown"),
+        (lambda: NNJpeg(None), TypeError, "must hold integers"),
+        (lambda: NNJpeg(16), ValueError, r"shape \(8, 8\), got \(\)"),
+        (lambda: NNJpeg(colorspace="hsv"), ValueError, "colorspace must be .* got 'hsv'"),
+        (lambda: NNJpeg()(X / 255), TypeError, "torch.uint8, got torch.float32; a float image"),
+        (lambda: NNJpeg()(X.long()), TypeError, "torch.uint8, got torch.int64"),
+        (lambda: NNJpeg()(X[0]), ValueError, r"shape \(\.\.\., C, H, W\), got \(37, 50\)"),
+        (lambda: NNJpeg()(X[:, :0]), ValueError, "at least 1, got shape"),
+        (lambda: NNJpeg(colorspace="ycbcr")(X[:1]), ValueError, "needs 3 components, got 1"),
+        (lambda: NNJpeg([NN_TABLE] * 3)(X[:1]), ValueError, "each of 1 components, got 3"),
+        (lambda: NNJpeg()(Image.new("CMYK", (8, 8))), ValueError, "mode L or RGB, got CMYK"),
+        (lambda: NNJpeg()(Image.new("RGBA", (8, 8))), ValueError, "mode L or RGB, got RGBA"),
+        (lambda: NNJpeg()(np.zeros((8, 8, 3))), TypeError, "uint8, got float64"),
+        (lambda: NNJpeg()(np.zeros((3, 8, 8), np.uint8)), ValueError, "8 components if its layout is HWC"),
+        (lambda: nn_jpeg("image.png"), TypeError, "PIL image, a tensor, .* got str"),
+        (lambda: nn_jpeg(tv_tensors.Mask(X)), TypeError, "got Mask"),
+        (lambda: nn_jpeg(X[None], quality=[1, 2]), ValueError, "each of 1 images, got 2"),
+    ],
+)
+def test_bad_input(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
