@@ -1,6 +1,7 @@
-"""The compiled part: csrc/*.c and the Cython binding, with OpenMP where the compiler has it."""
+"""The compiled part: csrc/*.c and the Cython binding, with OpenMP and the instruction sets that the compiler has."""
 
 import os
+import platform
 import sys
 import tempfile
 from glob import glob
@@ -11,19 +12,49 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
+# The flags of each csrc/strip_<isa>.c: for GCC and Clang, for MSVC. The rest of the core is for any CPU of its kind,
+# and dispatch.c looks before it leaps: a build runs everywhere.
+ISAS = {
+    "x86_64": {
+        "avx2": (["-mavx2"], ["/arch:AVX2"]),
+        "avx512": (["-mavx512f", "-mavx512bw"], ["/arch:AVX512"]),
+        "avx512vnni": (["-mavx512f", "-mavx512bw", "-mavx512vnni"], ["/arch:AVX512", "/D__AVX512VNNI__"]),
+    },
+    "aarch64": {"neon": ([], [])},
+}
+MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 
 
+def target_machine():
+    """The CPU that is built for; macOS names it in ARCHFLAGS when it is not this one."""
+    flags = os.environ.get("ARCHFLAGS", "").split()
+    name = flags[-1] if flags else platform.machine().lower()
+    return MACHINES.get(name, name)
+
+
 class BuildCore(build_ext):
-    """Chooses flags by compiler; links OpenMP if a small program with it compiles and links."""
+    """Chooses flags by compiler, compiles each strip with its own, and probes for OpenMP."""
 
     def build_extensions(self):
+        (core,) = self.extensions
         msvc = self.compiler.compiler_type == "msvc"
-        compile_args = ["/O2"] if msvc else ["-O3", "-std=c99", "-fvisibility=hidden", "-fno-math-errno"]
+        flags = ["/O2"] if msvc else ["-O3", "-std=c99", "-fvisibility=hidden"]
+        for isa, by_compiler in ISAS.get(target_machine(), {}).items():
+            try:
+                core.extra_objects += self.compiler.compile(
+                    [f"csrc/strip_{isa}.c"],
+                    output_dir=self.build_temp,
+                    include_dirs=core.include_dirs,
+                    extra_postargs=flags + by_compiler[msvc],
+                )
+            except CompileError:
+                print(f"nnjpeg: the compiler does not know {isa}, building without", file=sys.stderr)
+            else:
+                core.define_macros.append((f"NJ_WITH_{isa.upper()}", None))
         openmp_compile, openmp_link = self.openmp_flags(msvc)
-        for extension in self.extensions:
-            extension.extra_compile_args += compile_args + openmp_compile
-            extension.extra_link_args += openmp_link
+        core.extra_compile_args += flags + openmp_compile
+        core.extra_link_args += openmp_link
         super().build_extensions()
 
     def openmp_flags(self, msvc):
@@ -43,12 +74,13 @@ class BuildCore(build_ext):
         return flags
 
 
+strips = {f"csrc/strip_{isa}.c" for isas in ISAS.values() for isa in isas}
 setup(
     ext_modules=cythonize(
         Extension(
             "nnjpeg._core",
-            sources=["nnjpeg/_core.pyx", *sorted(glob("csrc/*.c"))],
-            depends=glob("csrc/*.h"),
+            sources=["nnjpeg/_core.pyx", *sorted(path for path in glob("csrc/*.c") if path not in strips)],
+            depends=[*glob("csrc/*.h"), *strips],
             include_dirs=["csrc", numpy.get_include()],
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_19_API_VERSION")],
         )

@@ -5,29 +5,33 @@
  * which registers, the file lanes_<kind>.h says that is included before this one. It provides
  *
  *     NJ_INLINE                          how to declare a function here
- *     set16(c) add16 sub16 mul16         16-bit, wrapping
+ *     set16(c) spread16(p)               a constant; the number that p[0] and p[1] both hold
+ *     add16 sub16 mul16                  16-bit, wrapping
  *     shl16(x, n) sra16(x, n)            shifts by a constant
  *     abs16(x) negate16_where_negative(x, sign)
- *     mulhi_u16(a, b) shr_u16(x, n)      unsigned; n is a lanes16 of equal counts below 16
+ *     mulhi_u16(a, b) mulhi_s16(a, b)    (a * b) >> 16, unsigned and signed
+ *     clamp16(x)                         to 0..255
  *     pair16(a, b)                       pairs16
  *     set32(c) add32 sub32
  *     dot2(p, ca, cb)                    a * ca + b * cb, in 32 bits, constants within int16
  *     dot2_add(sum, p, ca, cb)           sum + a * ca + b * cb
- *     narrow(x, n)                       x >> n (arithmetic), as lanes16
+ *     narrow(x, n)                       x >> n (arithmetic), as lanes16; the value fits int16
  *
  * The DCT is the one of Loeffler, Ligtenberg and Moschytz (ICASSP 1989) as libjpeg's jfdctint.c and jidctint.c use it:
- * constants scaled by 2^13, two extra bits between the passes, DESCALE(x, n) = (x + 2^(n-1)) >> n. libjpeg shares
- * products to save multiplications; here every output is written as the sum of products that it is. Both are the same
- * integer before the shift, and multiply-adds of pairs are what every instruction set has.
+ * constants scaled by 2^13, two extra bits between the passes, DESCALE(x, n) = (x + 2^(n-1)) >> n. Every output is
+ * written as a sum of products of 16-bit numbers, which multiply-adds of pairs compute; libjpeg groups the terms another
+ * way. Both are the same integer before the shift.
  *
- * Bounds, for samples -128..127. After the row pass |x| <= 4096 (DC: 8 * 128 * 4). In the column pass, sums of eight
+ * Bounds, for samples 0..255 and so -128..127 after the level shift. After the row pass |x| <= 4096 (DC: 8 * 128 * 4). In the column pass, sums of eight
  * such values reach -32768..32512, within int16, also after adding the rounding 2. Coefficients: |c| <= 8192. In the
  * inverse, a dequantized column has norm <= 1024 + sqrt(8) * 255 / 2 (the rounding error of eight coefficients), so the
- * column pass, which scales by 4 sqrt(8), leaves |x| < 15700; the row pass then sums below 2^31. This holds for
- * coefficients that nj_quantize produced; for arbitrary ones use lanes_wide.h.
+ * column pass, which scales by 4 sqrt(8), leaves |x| < 15700: sums of two fit int16, those of the row pass 31 bits. This
+ * holds for coefficients that nj_quantize produced; for arbitrary ones use lanes_wide.h.
  */
 #ifndef NNJPEG_BLOCK_H
 #define NNJPEG_BLOCK_H
+
+#include "nnjpeg.h"
 
 enum { NJ_CONST_BITS = 13, NJ_PASS1_BITS = 2 };
 
@@ -56,28 +60,17 @@ enum {
     NJ_EVEN_C = NJ_0_541196100 - NJ_1_847759065
 };
 
-/* The odd part, as a symmetric 4x4 matrix. */
-enum {
-    NJ_ODD_00 = NJ_0_298631336 - NJ_0_899976223 - NJ_1_961570560 + NJ_1_175875602,
-    NJ_ODD_01 = NJ_1_175875602,
-    NJ_ODD_02 = NJ_1_175875602 - NJ_1_961570560,
-    NJ_ODD_03 = NJ_1_175875602 - NJ_0_899976223,
-    NJ_ODD_11 = NJ_2_053119869 - NJ_2_562915447 - NJ_0_390180644 + NJ_1_175875602,
-    NJ_ODD_12 = NJ_1_175875602 - NJ_2_562915447,
-    NJ_ODD_13 = NJ_1_175875602 - NJ_0_390180644,
-    NJ_ODD_22 = NJ_3_072711026 - NJ_2_562915447 - NJ_1_961570560 + NJ_1_175875602,
-    NJ_ODD_23 = NJ_1_175875602,
-    NJ_ODD_33 = NJ_1_501321110 - NJ_0_899976223 - NJ_0_390180644 + NJ_1_175875602
-};
-
-/* out = start + odd matrix * (a, b, c, d). The forward and the inverse DCT share it. */
+/* The odd part: out = start + M (a, b, c, d), which the forward and the inverse DCT share. M is symmetric; (a + c, b + d)
+ * is a factor of all its rows, and what remains of each has two terms. */
 NJ_INLINE void nj_odd_part(lanes32 start, lanes16 a, lanes16 b, lanes16 c, lanes16 d, lanes32 out[4])
 {
-    pairs16 ab = pair16(a, b), cd = pair16(c, d);
-    out[0] = dot2_add(dot2_add(start, ab, NJ_ODD_00, NJ_ODD_01), cd, NJ_ODD_02, NJ_ODD_03);
-    out[1] = dot2_add(dot2_add(start, ab, NJ_ODD_01, NJ_ODD_11), cd, NJ_ODD_12, NJ_ODD_13);
-    out[2] = dot2_add(dot2_add(start, ab, NJ_ODD_02, NJ_ODD_12), cd, NJ_ODD_22, NJ_ODD_23);
-    out[3] = dot2_add(dot2_add(start, ab, NJ_ODD_03, NJ_ODD_13), cd, NJ_ODD_23, NJ_ODD_33);
+    pairs16 sums = pair16(add16(a, c), add16(b, d)), ad = pair16(a, d), bc = pair16(b, c);
+    lanes32 z02 = dot2_add(start, sums, NJ_1_175875602 - NJ_1_961570560, NJ_1_175875602);
+    lanes32 z13 = dot2_add(start, sums, NJ_1_175875602, NJ_1_175875602 - NJ_0_390180644);
+    out[0] = dot2_add(z02, ad, NJ_0_298631336 - NJ_0_899976223, -NJ_0_899976223);
+    out[1] = dot2_add(z13, bc, NJ_2_053119869 - NJ_2_562915447, -NJ_2_562915447);
+    out[2] = dot2_add(z02, bc, -NJ_2_562915447, NJ_3_072711026 - NJ_2_562915447);
+    out[3] = dot2_add(z13, ad, -NJ_0_899976223, NJ_1_501321110 - NJ_0_899976223);
 }
 
 /* What rows and columns share of the forward DCT. Outputs 0 and 4 come back as sums, for the caller to scale. */
@@ -101,11 +94,12 @@ NJ_INLINE void nj_fdct_1d(lanes16 x[8], int shift)
     x[1] = narrow(odd[3], shift);
 }
 
-/* x[j]: the samples, less 128, of column j of one row. Result: 4 sqrt(8) times orthonormal. */
+/* x[j]: the samples, 0..255, of column j of one row. Result: 4 sqrt(8) times orthonormal. The level shift by 128 is
+ * here: in all outputs but the sum it cancels. */
 NJ_INLINE void nj_fdct_row(lanes16 x[8])
 {
     nj_fdct_1d(x, NJ_CONST_BITS - NJ_PASS1_BITS);
-    x[0] = shl16(x[0], NJ_PASS1_BITS);
+    x[0] = shl16(sub16(x[0], set16(8 * 128)), NJ_PASS1_BITS);
     x[4] = shl16(x[4], NJ_PASS1_BITS);
 }
 
@@ -118,17 +112,19 @@ NJ_INLINE void nj_fdct_column(lanes16 x[8])
     x[4] = sra16(add16(x[4], half), NJ_PASS1_BITS);
 }
 
-/* c / 8q, rounded half away from zero: sign(c) * ((|c| + 4q) / 8q). bias is 4q; reciprocal and shift are those of
- * quantizer.c, exact while |c| + 4q < 2^15. */
-NJ_INLINE lanes16 nj_quantize(lanes16 c, lanes16 bias, lanes16 reciprocal, lanes16 shift)
+/* c / 8q, rounded half away from zero: sign(c) * ((|c| + 4q) / 8q). Exact while |c| + 4q < 2^15; see quantizer.c.
+ * The second product is of positive numbers: signed, since compilers know that operation better. */
+NJ_INLINE lanes16 nj_quantize(lanes16 c, const nnjpeg_step *s)
 {
-    lanes16 magnitude = shr_u16(mulhi_u16(add16(abs16(c), bias), reciprocal), shift);
+    lanes16 dividend = add16(abs16(c), spread16(s->bias));
+    lanes16 magnitude = mulhi_s16(mulhi_u16(dividend, spread16(s->reciprocal)), spread16(s->scale));
     return negate16_where_negative(magnitude, c);
 }
 
-NJ_INLINE void nj_idct_1d(lanes16 x[8], int shift)
+/* The inverse DCT of one row or column; adds offset after the shift. */
+NJ_INLINE void nj_idct_1d(lanes16 x[8], int shift, int offset)
 {
-    lanes32 round = set32(NJ_HALF(shift)), zero = set32(0), odd[4];
+    lanes32 round = set32(NJ_HALF(shift) + offset * (1 << shift)), zero = set32(0), odd[4];
     pairs16 p04 = pair16(x[0], x[4]), p26 = pair16(x[2], x[6]);
     lanes32 sum = dot2_add(round, p04, 1 << NJ_CONST_BITS, 1 << NJ_CONST_BITS);
     lanes32 difference = dot2_add(round, p04, 1 << NJ_CONST_BITS, -(1 << NJ_CONST_BITS));
@@ -149,26 +145,22 @@ NJ_INLINE void nj_idct_1d(lanes16 x[8], int shift)
 /* x[i]: row i of one column of dequantized coefficients. Result: 4 sqrt(8) times orthonormal. */
 NJ_INLINE void nj_idct_column(lanes16 x[8])
 {
-    nj_idct_1d(x, NJ_CONST_BITS - NJ_PASS1_BITS);
+    nj_idct_1d(x, NJ_CONST_BITS - NJ_PASS1_BITS, 0);
 }
 
-/* x[j]: column j of one row, from nj_idct_column. Result: samples less 128, not yet clamped to -128..127. */
+/* x[j]: column j of one row, from nj_idct_column. Result: samples, not yet clamped to 0..255. */
 NJ_INLINE void nj_idct_row(lanes16 x[8])
 {
-    nj_idct_1d(x, NJ_CONST_BITS + NJ_PASS1_BITS + 3);
+    nj_idct_1d(x, NJ_CONST_BITS + NJ_PASS1_BITS + 3, 128);
 }
 
-/* One column from samples' rows to samples' rows: x[i] from nj_fdct_row in, x[i] for nj_idct_row out. The arrays are
- * the four of a quantizer from the column's first entry on. */
-NJ_INLINE void nj_requantize_column(lanes16 x[8], const uint16_t *step, const uint16_t *bias,
-                                    const uint16_t *reciprocal, const uint16_t *shift)
+/* One column, from what nj_fdct_row left to what nj_idct_row takes. steps: the quantizer's from the column's first on. */
+NJ_INLINE void nj_requantize_column(lanes16 x[8], const nnjpeg_step *steps)
 {
     int i;
     nj_fdct_column(x);
-    for (i = 0; i < 8; i++) {
-        lanes16 quantized = nj_quantize(x[i], set16(bias[8 * i]), set16(reciprocal[8 * i]), set16(shift[8 * i]));
-        x[i] = mul16(quantized, set16(step[8 * i]));
-    }
+    for (i = 0; i < 8; i++)
+        x[i] = mul16(nj_quantize(x[i], &steps[8 * i]), spread16(steps[8 * i].step));
     nj_idct_column(x);
 }
 
@@ -186,11 +178,11 @@ NJ_INLINE void nj_rgb_to_ycbcr(lanes16 x[3])
     x[2] = narrow(dot2_add(cr, rr, 16384, 16384), 16);
 }
 
-/* As jdcolor.c. Y 0..255, Cb and Cr -128..127 in; R, G, B out, not yet clamped. 91881 = 65536 + 26345,
+/* As jdcolor.c. Y, Cb, Cr 0..255 in; R, G, B out, not yet clamped. 91881 = 65536 + 26345,
  * 116130 = 2 * 65536 - 14942, -46802 = -65536 + 18734: whole multiples of 65536 leave the shift. */
 NJ_INLINE void nj_ycbcr_to_rgb(lanes16 x[3])
 {
-    lanes16 y = x[0], cb = x[1], cr = x[2];
+    lanes16 y = x[0], cb = sub16(x[1], set16(128)), cr = sub16(x[2], set16(128));
     lanes32 half = set32(NJ_HALF(16));
     pairs16 c = pair16(cb, cr);
     x[0] = add16(add16(y, cr), narrow(dot2_add(half, c, 0, 26345), 16));

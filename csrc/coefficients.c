@@ -54,11 +54,6 @@ NJ_INLINE void block_pass(int32_t block[NNJPEG_BLOCK_SIZE], int rows, void (*pas
     }
 }
 
-static int32_t clamp(int32_t x)
-{
-    return x < 0 ? 0 : x > 255 ? 255 : x;
-}
-
 nnjpeg_status nnjpeg_forward(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides,
                              int16_t *dst, const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
                              nnjpeg_colorspace colorspace)
@@ -85,7 +80,7 @@ nnjpeg_status nnjpeg_forward(const nnjpeg_shape *shape, const uint8_t *src, cons
                 if (colorspace == NNJPEG_YCBCR)
                     nj_rgb_to_ycbcr(x);
                 for (c = 0; c < components; c++)
-                    blocks[c][8 * i + j] = x[c] - 128;
+                    blocks[c][8 * i + j] = x[c];
             }
         for (c = 0; c < components; c++) {
             const nnjpeg_quantizer *q = nj_quantizer_of(quantizers, p.image, p.component + c);
@@ -93,7 +88,7 @@ nnjpeg_status nnjpeg_forward(const nnjpeg_shape *shape, const uint8_t *src, cons
             block_pass(blocks[c], 1, nj_fdct_row);
             block_pass(blocks[c], 0, nj_fdct_column);
             for (k = 0; k < NNJPEG_BLOCK_SIZE; k++)
-                to[k] = (int16_t)nj_quantize(blocks[c][k], q->bias[k], q->reciprocal[k], q->shift[k]);
+                to[k] = (int16_t)nj_quantize(blocks[c][k], &q->steps[k]);
         }
     } while (next_block(shape, &p, components));
     return NNJPEG_OK;
@@ -119,7 +114,7 @@ nnjpeg_status nnjpeg_inverse(const nnjpeg_shape *shape, const int16_t *src, cons
             const nnjpeg_quantizer *q = nj_quantizer_of(quantizers, p.image, p.component + c);
             const int16_t *from = src + offset(src_strides, &p, 1) + c * src_strides->component;
             for (k = 0; k < NNJPEG_BLOCK_SIZE; k++)
-                blocks[c][k] = (int32_t)from[k] * q->step[k];
+                blocks[c][k] = mul16(from[k], spread16(q->steps[k].step));
             block_pass(blocks[c], 0, nj_idct_column);
             block_pass(blocks[c], 1, nj_idct_row);
         }
@@ -128,14 +123,11 @@ nnjpeg_status nnjpeg_inverse(const nnjpeg_shape *shape, const int16_t *src, cons
                 uint8_t *sample = to + i * dst_strides->row + j * dst_strides->column;
                 lanes16 x[3];
                 for (c = 0; c < components; c++)
-                    x[c] = clamp(blocks[c][8 * i + j] + 128);
-                if (colorspace == NNJPEG_YCBCR) {
-                    x[1] -= 128;
-                    x[2] -= 128;
+                    x[c] = clamp16(blocks[c][8 * i + j]);
+                if (colorspace == NNJPEG_YCBCR)
                     nj_ycbcr_to_rgb(x);
-                }
                 for (c = 0; c < components; c++)
-                    sample[c * dst_strides->component] = (uint8_t)clamp(x[c]);
+                    sample[c * dst_strides->component] = (uint8_t)clamp16(x[c]);
             }
     } while (next_block(shape, &p, components));
     return NNJPEG_OK;
@@ -155,7 +147,7 @@ nnjpeg_status nnjpeg_quantize(const int16_t *coefficients, int16_t *quantized, p
     if (status != NNJPEG_OK)
         return status;
     for (i = 0; i < count; i++)
-        quantized[i] = (int16_t)nj_quantize(coefficients[i], q.bias[0], q.reciprocal[0], q.shift[0]);
+        quantized[i] = (int16_t)nj_quantize(coefficients[i], &q.steps[0]);
     return NNJPEG_OK;
 }
 

@@ -1,12 +1,119 @@
-/* Which strip this CPU gets. */
+/* Which instruction set this process uses: chosen once, at first use. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "strip.h"
+
+/* setup.py defines NJ_WITH_<ISA> for each strip that it could compile. */
+extern const nj_strip nj_strip_avx2, nj_strip_avx512, nj_strip_avx512vnni, nj_strip_neon;
+
+#if defined(NJ_WITH_AVX2) || defined(NJ_WITH_AVX512) || defined(NJ_WITH_AVX512VNNI)
+#if defined(_MSC_VER)
+#include <intrin.h>
+static void cpuid(int leaf, int out[4]) { __cpuidex(out, leaf, 0); }
+static unsigned saved_registers(void) { return (unsigned)_xgetbv(0); }
+#else
+#include <cpuid.h>
+static void cpuid(int leaf, int out[4])
+{
+    __cpuid_count(leaf, 0, out[0], out[1], out[2], out[3]);
+}
+static unsigned saved_registers(void)
+{
+    unsigned low, high;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+#endif
+
+/* Intel SDM, volume 1, 14.3 and 15.2: the CPU must have the instructions, and the system must save the registers. */
+static int has(int leaf7_ebx, int leaf7_ecx, unsigned registers)
+{
+    enum { OSXSAVE = 1 << 27 };
+    int leaf[4];
+    cpuid(0, leaf);
+    if (leaf[0] < 7)
+        return 0;
+    cpuid(1, leaf);
+    if (!(leaf[2] & OSXSAVE) || (saved_registers() & registers) != registers)
+        return 0;
+    cpuid(7, leaf);
+    return (leaf[1] & leaf7_ebx) == leaf7_ebx && (leaf[2] & leaf7_ecx) == leaf7_ecx;
+}
+
+enum { AVX2 = 1 << 5, AVX512F = 1 << 16, AVX512BW = 1 << 30, VNNI = 1 << 11, YMM = 0x06, ZMM = 0xe6 };
+static int has_avx2(void) { return has(AVX2, 0, YMM); }
+static int has_avx512(void) { return has(AVX512F | AVX512BW, 0, ZMM); }
+static int has_avx512vnni(void) { return has(AVX512F | AVX512BW, VNNI, ZMM); }
+#endif
+
+static int always(void)
+{
+    return 1;
+}
+
+/* Best first. */
+static const struct candidate {
+    const nj_strip *strip;
+    int (*supported)(void);
+} candidates[] = {
+#if defined(NJ_WITH_AVX512VNNI)
+    { &nj_strip_avx512vnni, has_avx512vnni },
+#endif
+#if defined(NJ_WITH_AVX512)
+    { &nj_strip_avx512, has_avx512 },
+#endif
+#if defined(NJ_WITH_AVX2)
+    { &nj_strip_avx2, has_avx2 },
+#endif
+#if defined(NJ_WITH_NEON)
+    { &nj_strip_neon, always },
+#endif
+    { &nj_strip_generic, always },
+};
+enum { CANDIDATES = sizeof candidates / sizeof candidates[0] };
+
+/* Set once; threads that meet here first at the same time store the same value. */
+static const nj_strip *volatile chosen;
+
+static const nj_strip *choose(const char *name)
+{
+    int i;
+    for (i = 0; i < CANDIDATES; i++)
+        if ((!name || strcmp(name, candidates[i].strip->name) == 0) && candidates[i].supported())
+            return candidates[i].strip;
+    return NULL;
+}
 
 const nj_strip *nj_strip_for_cpu(void)
 {
-    return &nj_strip_generic;
+    if (!chosen) {
+        const char *forced = getenv("NNJPEG_FORCE_ISA");
+        chosen = choose(forced && *forced ? forced : NULL);
+    }
+    return chosen;
+}
+
+nnjpeg_status nnjpeg_use_isa(const char *name)
+{
+    const nj_strip *strip = name ? choose(name) : NULL;
+    if (!strip)
+        return NNJPEG_BAD_ISA;
+    chosen = strip;
+    return NNJPEG_OK;
 }
 
 const char *nnjpeg_isa(void)
 {
-    return nj_strip_for_cpu()->name;
+    const nj_strip *strip = nj_strip_for_cpu();
+    return strip ? strip->name : NULL;
+}
+
+const char *nnjpeg_compiled_isa(int index, int *supported)
+{
+    if (index < 0 || index >= CANDIDATES)
+        return NULL;
+    if (supported)
+        *supported = candidates[index].supported();
+    return candidates[index].strip->name;
 }

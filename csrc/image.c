@@ -207,6 +207,8 @@ nnjpeg_status nnjpeg_roundtrip(const nnjpeg_shape *shape, const uint8_t *src, co
         return NNJPEG_BAD_POINTER;
 
     j.strip = nj_strip_for_cpu();
+    if (!j.strip)
+        return NNJPEG_BAD_ISA;
     j.shape = *shape;
     j.src = src;
     j.dst = dst;

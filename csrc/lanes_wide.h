@@ -6,13 +6,7 @@
 
 #include <stdint.h>
 
-#if defined(_MSC_VER)
-#define NJ_INLINE static __forceinline
-#elif defined(__GNUC__)
-#define NJ_INLINE static inline __attribute__((unused))
-#else
-#define NJ_INLINE static inline
-#endif
+#include "inline.h"
 
 typedef int32_t lanes16;
 typedef int64_t lanes32;
@@ -21,6 +15,7 @@ typedef struct pairs16 {
 } pairs16;
 
 NJ_INLINE lanes16 set16(int c) { return c; }
+NJ_INLINE lanes16 spread16(const uint16_t p[2]) { return p[0]; }
 NJ_INLINE lanes16 add16(lanes16 a, lanes16 b) { return a + b; }
 NJ_INLINE lanes16 sub16(lanes16 a, lanes16 b) { return a - b; }
 NJ_INLINE lanes16 mul16(lanes16 a, lanes16 b) { return a * b; }
@@ -29,7 +24,8 @@ NJ_INLINE lanes16 sra16(lanes16 x, int n) { return x >> n; }
 NJ_INLINE lanes16 abs16(lanes16 x) { return x < 0 ? -x : x; }
 NJ_INLINE lanes16 negate16_where_negative(lanes16 x, lanes16 sign) { return sign < 0 ? -x : x; }
 NJ_INLINE lanes16 mulhi_u16(lanes16 a, lanes16 b) { return (int32_t)(((uint32_t)a * (uint32_t)b) >> 16); }
-NJ_INLINE lanes16 shr_u16(lanes16 x, lanes16 n) { return (int32_t)((uint32_t)x >> n); }
+NJ_INLINE lanes16 clamp16(lanes16 x) { return x < 0 ? 0 : x > 255 ? 255 : x; }
+NJ_INLINE lanes16 mulhi_s16(lanes16 a, lanes16 b) { return (int32_t)(((int64_t)a * b) >> 16); }
 NJ_INLINE pairs16 pair16(lanes16 a, lanes16 b)
 {
     pairs16 p = { a, b };

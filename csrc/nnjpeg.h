@@ -23,7 +23,8 @@ typedef enum nnjpeg_status {
     NNJPEG_BAD_POINTER,    /* a required pointer is NULL */
     NNJPEG_BAD_SHAPE,      /* height, width or components below 1, or images below 0 */
     NNJPEG_BAD_COLORSPACE, /* unknown colour space, or NNJPEG_YCBCR without exactly 3 components */
-    NNJPEG_BAD_STEP        /* a quantization step outside 1..255 */
+    NNJPEG_BAD_STEP,       /* a quantization step outside 1..255 */
+    NNJPEG_BAD_ISA         /* an instruction set that this build or this CPU does not have */
 } nnjpeg_status;
 
 /* A static English sentence for a status. */
@@ -45,12 +46,15 @@ typedef struct nnjpeg_strides {
     ptrdiff_t image, component, row, column;
 } nnjpeg_strides;
 
-/* A quantization table made ready: step q, bias 4q, and the exact 16-bit reciprocal of 8q. */
+/* One quantization step q made ready: bias 4q; reciprocal and scale divide by 8q. Each number stands twice, because
+ * vector units broadcast 32 bits from memory more cheaply than 16. */
+typedef struct nnjpeg_step {
+    uint16_t step[2], bias[2], reciprocal[2], scale[2];
+} nnjpeg_step;
+
+/* A quantization table, in natural order. */
 typedef struct nnjpeg_quantizer {
-    uint16_t step[NNJPEG_BLOCK_SIZE];
-    uint16_t bias[NNJPEG_BLOCK_SIZE];
-    uint16_t reciprocal[NNJPEG_BLOCK_SIZE];
-    uint16_t shift[NNJPEG_BLOCK_SIZE];
+    nnjpeg_step steps[NNJPEG_BLOCK_SIZE];
 } nnjpeg_quantizer;
 
 /* steps: 64 values in natural order, each 1..255. */
@@ -92,8 +96,15 @@ nnjpeg_status nnjpeg_quantize(const int16_t *coefficients, int16_t *quantized, p
 /* 1 if the library was built with OpenMP. */
 int nnjpeg_has_openmp(void);
 
-/* The instruction set in use, a static string: "generic". */
+/* The instruction set in use, a static string. The best that this CPU has, or the one that the environment variable
+ * NNJPEG_FORCE_ISA names; NULL if that one is not to be had (calls then return NNJPEG_BAD_ISA). */
 const char *nnjpeg_isa(void);
+
+/* The index-th instruction set of this build, best first, NULL after the last; whether this CPU has it. */
+const char *nnjpeg_compiled_isa(int index, int *supported);
+
+/* For tests and measurements: use another one from now on, in the whole process. */
+nnjpeg_status nnjpeg_use_isa(const char *name);
 
 #ifdef __cplusplus
 }

@@ -3,14 +3,18 @@
 
 /* Division of n < 2^15 by d = 8q as (n * m) >> (16 + k), with m = ceil(2^(16+k) / d) and k chosen so that m has exactly
  * 16 bits. m exceeds 2^(16+k) / d by e / d with e < d <= 2^(k+1); the product is off by n e / d < 2^(16+k) / d, less
- * than what would reach the next multiple: the quotient is exact. (Granlund and Montgomery, PLDI 1994.) */
-static void reciprocal(uint32_t divisor, uint16_t *multiplier, uint16_t *shift)
+ * than what would reach the next multiple: the quotient is exact. (Granlund and Montgomery, PLDI 1994.) The shift by k,
+ * which is at least 2, is done as the upper half of a product with 2^(16-k). */
+static nnjpeg_step prepare(uint16_t q)
 {
+    const uint32_t divisor = 8u * q;
+    uint16_t bias = (uint16_t)(4 * q), reciprocal, scale;
     uint32_t k = 0;
     while ((2u << k) < divisor)
         k++;
-    *multiplier = (uint16_t)(((65536u << k) + divisor - 1) / divisor);
-    *shift = (uint16_t)k;
+    reciprocal = (uint16_t)(((65536u << k) + divisor - 1) / divisor);
+    scale = (uint16_t)(65536u >> k);
+    return (nnjpeg_step){ { q, q }, { bias, bias }, { reciprocal, reciprocal }, { scale, scale } };
 }
 
 nnjpeg_status nnjpeg_quantizer_init(nnjpeg_quantizer *quantizer, const uint16_t *steps)
@@ -22,9 +26,7 @@ nnjpeg_status nnjpeg_quantizer_init(nnjpeg_quantizer *quantizer, const uint16_t 
         uint16_t q = steps[i];
         if (q < 1 || q > 255)
             return NNJPEG_BAD_STEP;
-        quantizer->step[i] = q;
-        quantizer->bias[i] = (uint16_t)(4 * q);
-        reciprocal(8u * q, &quantizer->reciprocal[i], &quantizer->shift[i]);
+        quantizer->steps[i] = prepare(q);
     }
     return NNJPEG_OK;
 }

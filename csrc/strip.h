@@ -37,7 +37,7 @@ typedef struct nj_strip {
 
 extern const nj_strip nj_strip_generic;
 
-/* dispatch.c: the strip for this CPU. */
+/* dispatch.c: the strip for this CPU; NULL if one is forced that cannot be had. */
 const nj_strip *nj_strip_for_cpu(void);
 
 #endif

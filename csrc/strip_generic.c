@@ -23,10 +23,10 @@ NJ_INLINE void store_row(workspace w, int row, int stride, int lane, const lanes
         w[row + k * stride][lane] = x[k];
 }
 
-/* One component of the group, in place: samples less 128 to samples less 128, not clamped. */
+/* One component of the group, in place: samples to samples. */
 static void transform(workspace w, const nnjpeg_quantizer *q)
 {
-    int i, j, lane;
+    int i, j, k, lane;
     for (i = 0; i < 8; i++)
         for (lane = 0; lane < LANES; lane++) {
             lanes16 x[8];
@@ -38,7 +38,7 @@ static void transform(workspace w, const nnjpeg_quantizer *q)
         for (lane = 0; lane < LANES; lane++) {
             lanes16 x[8];
             load_row(w, j, 8, lane, x);
-            nj_requantize_column(x, q->step + j, q->bias + j, q->reciprocal + j, q->shift + j);
+            nj_requantize_column(x, &q->steps[j]);
             store_row(w, j, 8, lane, x);
         }
     for (i = 0; i < 8; i++)
@@ -46,13 +46,36 @@ static void transform(workspace w, const nnjpeg_quantizer *q)
             lanes16 x[8];
             load_row(w, 8 * i, 1, lane, x);
             nj_idct_row(x);
+            for (k = 0; k < 8; k++)
+                x[k] = clamp16(x[k]);
             store_row(w, 8 * i, 1, lane, x);
         }
 }
 
-NJ_INLINE uint8_t clamp(int x)
+static void encode_colour(workspace w[3])
 {
-    return (uint8_t)(x < 0 ? 0 : x > 255 ? 255 : x);
+    int k, lane;
+    for (k = 0; k < NNJPEG_BLOCK_SIZE; k++)
+        for (lane = 0; lane < LANES; lane++) {
+            lanes16 x[3] = { w[0][k][lane], w[1][k][lane], w[2][k][lane] };
+            nj_rgb_to_ycbcr(x);
+            w[0][k][lane] = x[0];
+            w[1][k][lane] = x[1];
+            w[2][k][lane] = x[2];
+        }
+}
+
+static void decode_colour(workspace w[3])
+{
+    int k, lane;
+    for (k = 0; k < NNJPEG_BLOCK_SIZE; k++)
+        for (lane = 0; lane < LANES; lane++) {
+            lanes16 x[3] = { w[0][k][lane], w[1][k][lane], w[2][k][lane] };
+            nj_ycbcr_to_rgb(x);
+            w[0][k][lane] = clamp16(x[0]);
+            w[1][k][lane] = clamp16(x[1]);
+            w[2][k][lane] = clamp16(x[2]);
+        }
 }
 
 /* column: bytes between neighbours in a row; component: bytes between components, or -1 for the run's own. */
@@ -62,45 +85,30 @@ NJ_INLINE void roundtrip(const nj_run *runs, const nnjpeg_quantizer *const *quan
     workspace w[NJ_MAX_COMPONENTS];
     int c, i, j, lane;
 
-    for (lane = 0; lane < LANES; lane++) {
-        const nj_run *run = &runs[lane / NJ_RUN_BLOCKS];
-        ptrdiff_t step = component < 0 ? run->src_component : component;
-        for (i = 0; i < 8; i++) {
-            const uint8_t *row = run->src + i * run->src_row + lane % NJ_RUN_BLOCKS * 8 * column;
-            for (j = 0; j < 8; j++) {
-                int16_t x[NJ_MAX_COMPONENTS];
-                for (c = 0; c < components; c++)
-                    x[c] = row[j * column + c * step];
-                if (colorspace == NNJPEG_YCBCR)
-                    nj_rgb_to_ycbcr(x);
-                for (c = 0; c < components; c++)
-                    w[c][8 * i + j][lane] = (int16_t)(x[c] - 128);
-            }
+    for (c = 0; c < components; c++)
+        for (lane = 0; lane < LANES; lane++) {
+            const nj_run *run = &runs[lane / NJ_RUN_BLOCKS];
+            const uint8_t *block = run->src + c * (component < 0 ? run->src_component : component) +
+                                   lane % NJ_RUN_BLOCKS * 8 * column;
+            for (i = 0; i < 8; i++)
+                for (j = 0; j < 8; j++)
+                    w[c][8 * i + j][lane] = block[i * run->src_row + j * column];
         }
-    }
-
+    if (colorspace == NNJPEG_YCBCR)
+        encode_colour(w);
     for (c = 0; c < components; c++)
         transform(w[c], quantizers[c]);
-
-    for (lane = 0; lane < LANES; lane++) {
-        const nj_run *run = &runs[lane / NJ_RUN_BLOCKS];
-        ptrdiff_t step = component < 0 ? run->dst_component : component;
-        for (i = 0; i < 8; i++) {
-            uint8_t *row = run->dst + i * run->dst_row + lane % NJ_RUN_BLOCKS * 8 * column;
-            for (j = 0; j < 8; j++) {
-                int16_t x[NJ_MAX_COMPONENTS];
-                for (c = 0; c < components; c++)
-                    x[c] = clamp(w[c][8 * i + j][lane] + 128);
-                if (colorspace == NNJPEG_YCBCR) {
-                    x[1] = (int16_t)(x[1] - 128);
-                    x[2] = (int16_t)(x[2] - 128);
-                    nj_ycbcr_to_rgb(x);
-                }
-                for (c = 0; c < components; c++)
-                    row[j * column + c * step] = clamp(x[c]);
-            }
+    if (colorspace == NNJPEG_YCBCR)
+        decode_colour(w);
+    for (c = 0; c < components; c++)
+        for (lane = 0; lane < LANES; lane++) {
+            const nj_run *run = &runs[lane / NJ_RUN_BLOCKS];
+            uint8_t *block = run->dst + c * (component < 0 ? run->dst_component : component) +
+                             lane % NJ_RUN_BLOCKS * 8 * column;
+            for (i = 0; i < 8; i++)
+                for (j = 0; j < 8; j++)
+                    block[i * run->dst_row + j * column] = (uint8_t)w[c][8 * i + j][lane];
         }
-    }
 }
 
 static void roundtrip_plane(const nj_run *runs, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace)

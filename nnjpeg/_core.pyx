@@ -44,6 +44,8 @@ cdef extern from "nnjpeg.h" nogil:
     nnjpeg_status nnjpeg_quantize(const int16_t *, int16_t *, Py_ssize_t, uint16_t)
     int nnjpeg_has_openmp()
     const char *nnjpeg_isa()
+    const char *nnjpeg_compiled_isa(int, int *)
+    nnjpeg_status nnjpeg_use_isa(const char *)
 
 
 cdef int check(nnjpeg_status status) except -1:
@@ -188,4 +190,21 @@ def has_openmp():
 
 
 def isa():
-    return nnjpeg_isa().decode()
+    cdef const char *name = nnjpeg_isa()
+    return None if name == NULL else name.decode()
+
+
+def compiled_isas():
+    cdef int index = 0, supported = 0
+    cdef const char *name
+    isas = {}
+    while True:
+        name = nnjpeg_compiled_isa(index, &supported)
+        if name == NULL:
+            return isas
+        isas[name.decode()] = bool(supported)
+        index += 1
+
+
+def use_isa(str name not None):
+    check(nnjpeg_use_isa(name.encode()))

@@ -4,10 +4,21 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from nnjpeg import NN_TABLE, QTable
+from nnjpeg import NN_TABLE, QTable, _core
 
 # The oracle of exactness: without it the suite would prove nothing.
 assert features.check("libjpeg_turbo"), "Pillow must be built on libjpeg-turbo"
+
+
+@pytest.fixture(params=_core.compiled_isas())
+def isa(request):
+    """Run the test with each instruction set of this build; those that this CPU lacks are skipped, visibly."""
+    if not _core.compiled_isas()[request.param]:
+        pytest.skip(f"this CPU does not have {request.param}")
+    before = _core.isa()
+    _core.use_isa(request.param)
+    yield request.param
+    _core.use_isa(before)
 
 
 class HuffmanRefusal(Exception):

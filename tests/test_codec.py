@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import scipy.fft
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nnjpeg
 from nnjpeg import NN_TABLE, QTable, reference
+
+# Every test below runs on every instruction set.
+pytestmark = pytest.mark.usefixtures("isa")
 
 LAYOUTS = {"HW": "hw", "HWC": "hwc", "CHW": "chw", "NHWC": "nhwc", "NCHW": "nchw"}
 
@@ -61,7 +64,7 @@ def test_any_number_of_components(components, layout):
 steps = st.sampled_from([-3, -2, -1, 1, 2, 3])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     size=st.tuples(st.integers(1, 45), st.integers(1, 45)),
     components=st.integers(1, 4),

@@ -13,6 +13,9 @@ from hypothesis.extra import numpy as hnp
 import nnjpeg
 from nnjpeg import NN_TABLE, QTable, reference
 
+# Every test below runs on every instruction set.
+pytestmark = pytest.mark.usefixtures("isa")
+
 KINDS = ("noise", "binary", "flat", "near-limits", "smooth")
 TABLES = ("ones", "255", "nn", "random", "fine", "scaled")
 

@@ -12,8 +12,9 @@ import nnjpeg
 from nnjpeg import NN_TABLE, _core
 
 
-def run(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+def run(code, **environment):
+    environment = {**os.environ, **environment}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment)
 
 
 def test_the_array_api_never_imports_torch():
@@ -61,6 +62,19 @@ def test_concurrent_calls():
                 np.testing.assert_array_equal(result, image)
 
 
-def test_the_core_says_what_it_is():
-    assert _core.isa() == "generic"
-    assert isinstance(_core.has_openmp(), bool)
+def test_an_instruction_set_can_be_forced():
+    code = "import numpy as np, nnjpeg; nnjpeg.roundtrip(np.zeros((8, 8), np.uint8), nnjpeg.NN_TABLE); "
+    for isa, supported in _core.compiled_isas().items():
+        if supported:
+            result = run(code + "print(nnjpeg._core.isa())", NNJPEG_FORCE_ISA=isa)
+            assert result.stdout == f"{isa}\n", result.stderr
+    result = run(code, NNJPEG_FORCE_ISA="mmx")
+    assert result.returncode == 1
+    assert "NNJPEG_FORCE_ISA" in result.stderr.splitlines()[-1]
+    with pytest.raises(ValueError, match="instruction set"):
+        _core.use_isa("mmx")
+
+
+def test_the_best_instruction_set_is_the_default():
+    best = next(isa for isa, supported in _core.compiled_isas().items() if supported)
+    assert run("import nnjpeg; print(nnjpeg._core.isa())", NNJPEG_FORCE_ISA="").stdout == f"{best}\n"

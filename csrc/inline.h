@@ -1,0 +1,11 @@
+/* How the arithmetic is declared: always inlined, and no warning where a strip leaves some of it unused. */
+#ifndef NNJPEG_INLINE_H
+#define NNJPEG_INLINE_H
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define NJ_INLINE static __forceinline
+#else
+#define NJ_INLINE static inline __attribute__((always_inline, unused))
+#endif
+
+#endif

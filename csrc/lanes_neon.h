@@ -1,0 +1,180 @@
+/* Lanes for NEON on 64-bit Arm: 8 blocks, one 128-bit register a lanes16.
+ *
+ * As one half of lanes_avx2.h: register k of a `row4` holds blocks 2k % 4 and 2k % 4 + 1 of run k / 2. */
+#ifndef NNJPEG_LANES_NEON_H
+#define NNJPEG_LANES_NEON_H
+
+#include <arm_neon.h>
+
+#include "inline.h"
+#include "strip.h"
+
+enum { NJ_RUNS = 2 };
+
+typedef int16x8_t lanes16;
+typedef struct lanes32 {
+    int32x4_t lo, hi;
+} lanes32;
+typedef struct pairs16 {
+    int16x8_t a, b;
+} pairs16;
+
+NJ_INLINE lanes16 set16(int c) { return vdupq_n_s16((int16_t)c); }
+NJ_INLINE lanes16 spread16(const uint16_t p[2]) { return vdupq_n_s16((int16_t)p[0]); }
+NJ_INLINE lanes16 add16(lanes16 a, lanes16 b) { return vaddq_s16(a, b); }
+NJ_INLINE lanes16 sub16(lanes16 a, lanes16 b) { return vsubq_s16(a, b); }
+NJ_INLINE lanes16 mul16(lanes16 a, lanes16 b) { return vmulq_s16(a, b); }
+NJ_INLINE lanes16 shl16(lanes16 x, int n) { return vshlq_s16(x, vdupq_n_s16((int16_t)n)); }
+NJ_INLINE lanes16 sra16(lanes16 x, int n) { return vshlq_s16(x, vdupq_n_s16((int16_t)-n)); }
+NJ_INLINE lanes16 abs16(lanes16 x) { return vabsq_s16(x); }
+NJ_INLINE lanes16 negate16_where_negative(lanes16 x, lanes16 sign)
+{
+    int16x8_t mask = vshrq_n_s16(sign, 15);
+    return vsubq_s16(veorq_s16(x, mask), mask);
+}
+NJ_INLINE lanes16 mulhi_u16(lanes16 a, lanes16 b)
+{
+    uint16x8_t ua = vreinterpretq_u16_s16(a), ub = vreinterpretq_u16_s16(b);
+    uint32x4_t lo = vmull_u16(vget_low_u16(ua), vget_low_u16(ub)), hi = vmull_high_u16(ua, ub);
+    return vreinterpretq_s16_u16(vuzp2q_u16(vreinterpretq_u16_u32(lo), vreinterpretq_u16_u32(hi)));
+}
+NJ_INLINE lanes16 mulhi_s16(lanes16 a, lanes16 b)
+{
+    int32x4_t lo = vmull_s16(vget_low_s16(a), vget_low_s16(b)), hi = vmull_high_s16(a, b);
+    return vuzp2q_s16(vreinterpretq_s16_s32(lo), vreinterpretq_s16_s32(hi));
+}
+NJ_INLINE lanes16 clamp16(lanes16 x) { return vminq_s16(vmaxq_s16(x, vdupq_n_s16(0)), vdupq_n_s16(255)); }
+NJ_INLINE pairs16 pair16(lanes16 a, lanes16 b)
+{
+    pairs16 p = { a, b };
+    return p;
+}
+NJ_INLINE lanes32 set32(int c)
+{
+    lanes32 x = { vdupq_n_s32(c), vdupq_n_s32(c) };
+    return x;
+}
+NJ_INLINE lanes32 add32(lanes32 a, lanes32 b)
+{
+    lanes32 x = { vaddq_s32(a.lo, b.lo), vaddq_s32(a.hi, b.hi) };
+    return x;
+}
+NJ_INLINE lanes32 sub32(lanes32 a, lanes32 b)
+{
+    lanes32 x = { vsubq_s32(a.lo, b.lo), vsubq_s32(a.hi, b.hi) };
+    return x;
+}
+NJ_INLINE lanes32 dot2_add(lanes32 sum, pairs16 p, int ca, int cb)
+{
+    lanes32 x = { vmlal_n_s16(sum.lo, vget_low_s16(p.a), (int16_t)ca), vmlal_high_n_s16(sum.hi, p.a, (int16_t)ca) };
+    x.lo = vmlal_n_s16(x.lo, vget_low_s16(p.b), (int16_t)cb);
+    x.hi = vmlal_high_n_s16(x.hi, p.b, (int16_t)cb);
+    return x;
+}
+NJ_INLINE lanes32 dot2(pairs16 p, int ca, int cb)
+{
+    lanes32 x = { vmull_n_s16(vget_low_s16(p.a), (int16_t)ca), vmull_high_n_s16(p.a, (int16_t)ca) };
+    x.lo = vmlal_n_s16(x.lo, vget_low_s16(p.b), (int16_t)cb);
+    x.hi = vmlal_high_n_s16(x.hi, p.b, (int16_t)cb);
+    return x;
+}
+NJ_INLINE lanes16 narrow(lanes32 x, int n)
+{
+    int32x4_t right = vdupq_n_s32(-n);
+    return vuzp1q_s16(vreinterpretq_s16_s32(vshlq_s32(x.lo, right)), vreinterpretq_s16_s32(vshlq_s32(x.hi, right)));
+}
+
+typedef struct row4 {
+    uint8x16_t run[4];
+} row4;
+
+NJ_INLINE uint8x16_t zip16(uint8x16_t a, uint8x16_t b, int high)
+{
+    uint16x8_t x = vreinterpretq_u16_u8(a), y = vreinterpretq_u16_u8(b);
+    return vreinterpretq_u8_u16(high ? vzip2q_u16(x, y) : vzip1q_u16(x, y));
+}
+NJ_INLINE uint8x16_t zip32(uint8x16_t a, uint8x16_t b, int high)
+{
+    uint32x4_t x = vreinterpretq_u32_u8(a), y = vreinterpretq_u32_u8(b);
+    return vreinterpretq_u8_u32(high ? vzip2q_u32(x, y) : vzip1q_u32(x, y));
+}
+
+/* Bytes j of all blocks, as x[j]. */
+NJ_INLINE void split(row4 row, lanes16 x[8])
+{
+    static const uint8_t order[16] = { 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15 };
+    const uint8x16_t both = vld1q_u8(order);
+    uint8x16_t r0 = vqtbl1q_u8(row.run[0], both), r1 = vqtbl1q_u8(row.run[1], both);
+    uint8x16_t r2 = vqtbl1q_u8(row.run[2], both), r3 = vqtbl1q_u8(row.run[3], both);
+    uint8x16_t a0 = zip16(r0, r1, 0), a1 = zip16(r0, r1, 1), b0 = zip16(r2, r3, 0), b1 = zip16(r2, r3, 1);
+    uint8x16_t columns[4] = { zip32(a0, b0, 0), zip32(a0, b0, 1), zip32(a1, b1, 0), zip32(a1, b1, 1) };
+    int k;
+    for (k = 0; k < 4; k++) {
+        x[2 * k] = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(columns[k])));
+        x[2 * k + 1] = vreinterpretq_s16_u16(vmovl_high_u8(columns[k]));
+    }
+}
+
+/* The way back, clamping to 0..255. */
+NJ_INLINE row4 join(const lanes16 x[8])
+{
+    row4 row;
+    uint8x16_t columns[4], a0, a1, b0, b1;
+    int k;
+    for (k = 0; k < 4; k++) /* columns k and k + 4 */
+        columns[k] = vcombine_u8(vqmovun_s16(x[k]), vqmovun_s16(x[k + 4]));
+    a0 = zip16(vzip1q_u8(columns[0], columns[1]), vzip1q_u8(columns[2], columns[3]), 0);
+    a1 = zip16(vzip1q_u8(columns[0], columns[1]), vzip1q_u8(columns[2], columns[3]), 1);
+    b0 = zip16(vzip2q_u8(columns[0], columns[1]), vzip2q_u8(columns[2], columns[3]), 0);
+    b1 = zip16(vzip2q_u8(columns[0], columns[1]), vzip2q_u8(columns[2], columns[3]), 1);
+    row.run[0] = zip32(a0, b0, 0);
+    row.run[1] = zip32(a0, b0, 1);
+    row.run[2] = zip32(a1, b1, 0);
+    row.run[3] = zip32(a1, b1, 1);
+    return row;
+}
+
+NJ_INLINE row4 load_plane(const nj_run *runs, int i, int component)
+{
+    row4 row;
+    int k;
+    for (k = 0; k < 4; k++) {
+        const nj_run *run = &runs[k / 2];
+        row.run[k] = vld1q_u8(run->src + i * run->src_row + component * run->src_component + k % 2 * 16);
+    }
+    return row;
+}
+
+NJ_INLINE void store_plane(const nj_run *runs, int i, int component, row4 row)
+{
+    int k;
+    for (k = 0; k < 4; k++) {
+        const nj_run *run = &runs[k / 2];
+        vst1q_u8(run->dst + i * run->dst_row + component * run->dst_component + k % 2 * 16, row.run[k]);
+    }
+}
+
+/* Interleaved pixels, as in lanes_avx2.h: rows[k] gets words k of all blocks. */
+NJ_INLINE void load_interleaved(const nj_run *runs, int i, row4 rows[3])
+{
+    int k, r;
+    for (r = 0; r < 4; r++) {
+        const uint8_t *src = runs[r / 2].src + i * runs[r / 2].src_row + r % 2 * 48;
+        for (k = 0; k < 3; k++)
+            rows[k].run[r] = vcombine_u8(vld1_u8(src + 8 * k), vld1_u8(src + 8 * k + 24));
+    }
+}
+
+NJ_INLINE void store_interleaved(const nj_run *runs, int i, const row4 rows[3])
+{
+    int k, r;
+    for (r = 0; r < 4; r++) {
+        uint8_t *dst = runs[r / 2].dst + i * runs[r / 2].dst_row + r % 2 * 48;
+        for (k = 0; k < 3; k++) {
+            vst1_u8(dst + 8 * k, vget_low_u8(rows[k].run[r]));
+            vst1_u8(dst + 8 * k + 24, vget_high_u8(rows[k].run[r]));
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,134 @@
+/* A group of runs on a vector unit: what strip_<isa>.c makes of lanes_<isa>.h and block.h.
+ *
+ * Included after them. Rows are transformed on their way in and out, so the workspace, which fits the first-level
+ * cache, is written and read twice; columns are found in it by address, and no block is ever transposed. */
+#ifndef NNJPEG_STRIP_VECTOR_H
+#define NNJPEG_STRIP_VECTOR_H
+
+#include "strip.h"
+
+NJ_INLINE void requantize(lanes16 w[NNJPEG_BLOCK_SIZE], const nnjpeg_quantizer *quantizer)
+{
+    int i, j;
+    for (j = 0; j < 8; j++) {
+        lanes16 x[8];
+        for (i = 0; i < 8; i++)
+            x[i] = w[8 * i + j];
+        nj_requantize_column(x, &quantizer->steps[j]);
+        for (i = 0; i < 8; i++)
+            w[8 * i + j] = x[i];
+    }
+}
+
+static void roundtrip_plane(const nj_run *runs, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace)
+{
+    lanes16 w[NNJPEG_BLOCK_SIZE];
+    int i;
+    (void)colorspace;
+    for (i = 0; i < 8; i++) {
+        split(load_plane(runs, i, 0), &w[8 * i]);
+        nj_fdct_row(&w[8 * i]);
+    }
+    requantize(w, quantizers[0]);
+    for (i = 0; i < 8; i++) {
+        nj_idct_row(&w[8 * i]);
+        store_plane(runs, i, 0, join(&w[8 * i]));
+    }
+}
+
+/* Three components of one row, x[c][column]: colour on the way in. */
+NJ_INLINE void rows_in(lanes16 x[3][8], lanes16 w[3][NNJPEG_BLOCK_SIZE], int i, nnjpeg_colorspace colorspace)
+{
+    int c, j;
+    if (colorspace == NNJPEG_YCBCR)
+        for (j = 0; j < 8; j++) {
+            lanes16 pixel[3] = { x[0][j], x[1][j], x[2][j] };
+            nj_rgb_to_ycbcr(pixel);
+            for (c = 0; c < 3; c++)
+                x[c][j] = pixel[c];
+        }
+    for (c = 0; c < 3; c++) {
+        nj_fdct_row(x[c]);
+        for (j = 0; j < 8; j++)
+            w[c][8 * i + j] = x[c][j];
+    }
+}
+
+/* And on the way out. */
+NJ_INLINE void rows_out(lanes16 x[3][8], lanes16 w[3][NNJPEG_BLOCK_SIZE], int i, nnjpeg_colorspace colorspace)
+{
+    int c, j;
+    for (c = 0; c < 3; c++) {
+        for (j = 0; j < 8; j++)
+            x[c][j] = w[c][8 * i + j];
+        nj_idct_row(x[c]);
+    }
+    if (colorspace == NNJPEG_YCBCR)
+        for (j = 0; j < 8; j++) {
+            lanes16 pixel[3];
+            for (c = 0; c < 3; c++)
+                pixel[c] = clamp16(x[c][j]);
+            nj_ycbcr_to_rgb(pixel);
+            for (c = 0; c < 3; c++)
+                x[c][j] = pixel[c];
+        }
+}
+
+static void roundtrip_planes(const nj_run *runs, const nnjpeg_quantizer *const *quantizers,
+                             nnjpeg_colorspace colorspace)
+{
+    lanes16 w[3][NNJPEG_BLOCK_SIZE], x[3][8];
+    int i, c;
+    for (i = 0; i < 8; i++) {
+        for (c = 0; c < 3; c++)
+            split(load_plane(runs, i, c), x[c]);
+        rows_in(x, w, i, colorspace);
+    }
+    for (c = 0; c < 3; c++)
+        requantize(w[c], quantizers[c]);
+    for (i = 0; i < 8; i++) {
+        rows_out(x, w, i, colorspace);
+        for (c = 0; c < 3; c++)
+            store_plane(runs, i, c, join(x[c]));
+    }
+}
+
+NJ_INLINE void interleaved(const nj_run *runs, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace)
+{
+    lanes16 w[3][NNJPEG_BLOCK_SIZE], x[3][8], bytes[24];
+    row4 rows[3];
+    int i, c, j, k;
+    for (i = 0; i < 8; i++) {
+        load_interleaved(runs, i, rows);
+        for (k = 0; k < 3; k++)
+            split(rows[k], &bytes[8 * k]);
+        for (c = 0; c < 3; c++)
+            for (j = 0; j < 8; j++)
+                x[c][j] = bytes[3 * j + c];
+        rows_in(x, w, i, colorspace);
+    }
+    for (c = 0; c < 3; c++)
+        requantize(w[c], quantizers[c]);
+    for (i = 0; i < 8; i++) {
+        rows_out(x, w, i, colorspace);
+        for (c = 0; c < 3; c++)
+            for (j = 0; j < 8; j++)
+                bytes[3 * j + c] = x[c][j];
+        for (k = 0; k < 3; k++)
+            rows[k] = join(&bytes[8 * k]);
+        store_interleaved(runs, i, rows);
+    }
+}
+
+static void roundtrip_interleaved(const nj_run *runs, const nnjpeg_quantizer *const *quantizers,
+                                  nnjpeg_colorspace colorspace)
+{
+    if (colorspace == NNJPEG_YCBCR)
+        interleaved(runs, quantizers, NNJPEG_YCBCR);
+    else
+        interleaved(runs, quantizers, NNJPEG_RGB);
+}
+
+#define NJ_STRIP(isa) { isa, NJ_RUNS, { roundtrip_plane, roundtrip_planes, roundtrip_interleaved } }
+
+#endif

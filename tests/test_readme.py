@@ -1,0 +1,18 @@
+"""What the README says is so."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+README = Path(__file__).parent.parent / "README.md"
+
+pytestmark = pytest.mark.skipif(not README.exists(), reason="the README is not here")
+
+
+def test_the_python_examples_run():
+    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.S | re.M)
+    assert len(blocks) >= 2
+    for block in blocks:
+        exec(block, {"x": np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)})
