@@ -59,7 +59,7 @@ nnjpeg_status nnjpeg_forward(const nnjpeg_shape *shape, const uint8_t *src, cons
                              nnjpeg_colorspace colorspace)
 {
     block_position p = { 0, 0, 0, 0 };
-    nnjpeg_status status = nj_check(shape, src, src_strides, dst, dst_strides, colorspace);
+    nnjpeg_status status = nj_check(shape, src, src_strides, dst, dst_strides, colorspace, NNJPEG_YCBCR);
     const int components = colorspace == NNJPEG_YCBCR ? 3 : 1;
     if (status != NNJPEG_OK || shape->images == 0)
         return status;
@@ -99,7 +99,7 @@ nnjpeg_status nnjpeg_inverse(const nnjpeg_shape *shape, const int16_t *src, cons
                              nnjpeg_colorspace colorspace)
 {
     block_position p = { 0, 0, 0, 0 };
-    nnjpeg_status status = nj_check(shape, src, src_strides, dst, dst_strides, colorspace);
+    nnjpeg_status status = nj_check(shape, src, src_strides, dst, dst_strides, colorspace, NNJPEG_YCBCR);
     const int components = colorspace == NNJPEG_YCBCR ? 3 : 1;
     if (status != NNJPEG_OK || shape->images == 0)
         return status;
@@ -204,7 +204,7 @@ NJ_INLINE nnjpeg_status dct(const nnjpeg_shape *shape, const void *src, sample_t
                             const nnjpeg_strides *src_strides, float *dst, const nnjpeg_strides *dst_strides)
 {
     block_position p = { 0, 0, 0, 0 };
-    nnjpeg_status status = nj_check(shape, src, src_strides, dst, dst_strides, NNJPEG_RGB);
+    nnjpeg_status status = nj_check(shape, src, src_strides, dst, dst_strides, NNJPEG_RGB, NNJPEG_RGB);
     int more = 1;
     float_group g = { { 0 } };
     if (status != NNJPEG_OK || shape->images == 0)
@@ -248,7 +248,7 @@ nnjpeg_status nnjpeg_idct_f32(const nnjpeg_shape *shape, const float *src, const
                               float *dst, const nnjpeg_strides *dst_strides)
 {
     block_position p = { 0, 0, 0, 0 };
-    nnjpeg_status status = nj_check(shape, src, src_strides, dst, dst_strides, NNJPEG_RGB);
+    nnjpeg_status status = nj_check(shape, src, src_strides, dst, dst_strides, NNJPEG_RGB, NNJPEG_RGB);
     int more = 1;
     float_group g = { { 0 } };
     if (status != NNJPEG_OK || shape->images == 0)

@@ -19,7 +19,8 @@ typedef struct job {
     nnjpeg_quantizers quantizers;
     nnjpeg_colorspace colorspace;
     nj_layout layout;
-    int unit_components;
+    int unit_components; /* and how many of them are coded: */
+    int coded;
     int src_direct, dst_direct; /* the strip can read src, write dst, where a run is whole */
     ptrdiff_t units, block_rows, runs_a_row;
 } job;
@@ -38,22 +39,22 @@ typedef struct group {
     uint8_t staged[NJ_MAX_RUNS][NJ_MAX_COMPONENTS * NNJPEG_BLOCK * NJ_RUN_WIDTH];
 } group;
 
+static int bytes_a_pixel(nj_layout layout)
+{
+    return layout == NJ_INTERLEAVED ? 3 : layout == NJ_PADDED ? 4 : 1;
+}
+
 static int matches_layout(const job *j, const nnjpeg_strides *s)
 {
-    if (j->layout == NJ_INTERLEAVED)
-        return s->component == 1 && s->column == 3;
-    return s->column == 1;
+    const int pixel = bytes_a_pixel(j->layout);
+    return s->column == pixel && (pixel == 1 || s->component == 1);
 }
 
 /* The strides of a staged run. */
 static nnjpeg_strides staged_strides(const job *j)
 {
-    nnjpeg_strides s = { 0, NNJPEG_BLOCK * NJ_RUN_WIDTH, NJ_RUN_WIDTH, 1 };
-    if (j->layout == NJ_INTERLEAVED) {
-        s.component = 1;
-        s.row = 3 * NJ_RUN_WIDTH;
-        s.column = 3;
-    }
+    const int pixel = bytes_a_pixel(j->layout);
+    nnjpeg_strides s = { 0, pixel > 1 ? 1 : NNJPEG_BLOCK * NJ_RUN_WIDTH, pixel * NJ_RUN_WIDTH, pixel };
     return s;
 }
 
@@ -62,11 +63,11 @@ static void copy_samples(const job *j, const uint8_t *src, const nnjpeg_strides 
 {
     ptrdiff_t c, y, x;
     if (matches_layout(j, ss) && matches_layout(j, ds)) {
-        int interleaved = j->layout == NJ_INTERLEAVED;
-        for (c = 0; c < (interleaved ? 1 : j->unit_components); c++)
+        const int pixel = bytes_a_pixel(j->layout);
+        for (c = 0; c < j->unit_components / pixel; c++)
             for (y = 0; y < height; y++)
                 memcpy(dst + c * ds->component + y * ds->row, src + c * ss->component + y * ss->row,
-                       (size_t)(interleaved ? 3 * width : width));
+                       (size_t)(pixel * width));
         return;
     }
     for (c = 0; c < j->unit_components; c++)
@@ -95,16 +96,19 @@ static void extend(const job *j, uint8_t *staged, const nnjpeg_strides *s, ptrdi
 
 static void flush(const job *j, group *g)
 {
+    const nj_strip *strip = j->strip;
     int i;
     if (g->count == 0)
         return;
+    while (strip->narrower && strip->narrower->runs >= g->count)
+        strip = strip->narrower;
     /* A strip takes whole groups: idle runs work on their own staging buffers. */
-    for (i = g->count; i < j->strip->runs; i++) {
+    for (i = g->count; i < strip->runs; i++) {
         nnjpeg_strides s = staged_strides(j);
         nj_run idle = { g->staged[i], g->staged[i], s.row, s.component, s.row, s.component };
         g->runs[i] = idle;
     }
-    j->strip->roundtrip[j->layout](g->runs, g->quantizers, j->colorspace);
+    strip->roundtrip[j->layout](g->runs, g->quantizers, j->colorspace);
     for (i = 0; i < g->count; i++)
         if (g->landings[i].dst) {
             nnjpeg_strides s = staged_strides(j);
@@ -152,12 +156,12 @@ static void add_run(const job *j, group *g, const uint8_t *src, uint8_t *dst, pt
 static void use_quantizers(const job *j, group *g, ptrdiff_t image, ptrdiff_t component)
 {
     int c, same = 1;
-    for (c = 0; c < j->unit_components; c++)
+    for (c = 0; c < j->coded; c++)
         same &= g->quantizers[c] == nj_quantizer_of(j->quantizers, image, component + c);
     if (same)
         return;
     flush(j, g);
-    for (c = 0; c < j->unit_components; c++)
+    for (c = 0; c < j->coded; c++)
         g->quantizers[c] = nj_quantizer_of(j->quantizers, image, component + c);
 }
 
@@ -200,7 +204,7 @@ nnjpeg_status nnjpeg_roundtrip(const nnjpeg_shape *shape, const uint8_t *src, co
                                nnjpeg_colorspace colorspace, int num_threads)
 {
     job j;
-    nnjpeg_status status = nj_check(shape, src, src_strides, dst, dst_strides, colorspace);
+    nnjpeg_status status = nj_check(shape, src, src_strides, dst, dst_strides, colorspace, NNJPEG_YCBCRX);
     if (status != NNJPEG_OK || shape->images == 0)
         return status;
     if (!quantizers.data)
@@ -216,11 +220,14 @@ nnjpeg_status nnjpeg_roundtrip(const nnjpeg_shape *shape, const uint8_t *src, co
     j.ds = *dst_strides;
     j.quantizers = quantizers;
     j.colorspace = colorspace;
-    if (shape->components == 3 && j.ss.component == 1 && j.ss.column == 3)
+    if (colorspace >= NNJPEG_RGBX)
+        j.layout = NJ_PADDED;
+    else if (shape->components == 3 && j.ss.component == 1 && j.ss.column == 3)
         j.layout = NJ_INTERLEAVED;
     else
         j.layout = colorspace == NNJPEG_YCBCR ? NJ_PLANES : NJ_PLANE;
-    j.unit_components = j.layout == NJ_PLANE ? 1 : 3;
+    j.unit_components = j.layout == NJ_PLANE ? 1 : j.layout == NJ_PADDED ? 4 : 3;
+    j.coded = j.layout == NJ_PLANE ? 1 : 3;
     j.src_direct = matches_layout(&j, &j.ss);
     j.dst_direct = matches_layout(&j, &j.ds);
     j.units = shape->components / j.unit_components;
@@ -228,6 +235,6 @@ nnjpeg_status nnjpeg_roundtrip(const nnjpeg_shape *shape, const uint8_t *src, co
     j.runs_a_row = (shape->width - 1) / NJ_RUN_WIDTH + 1;
 
     nj_parallel(process, &j, shape->images * j.units * j.block_rows * j.runs_a_row,
-                (ptrdiff_t)j.unit_components * NJ_RUN_BLOCKS, num_threads);
+                (ptrdiff_t)j.coded * NJ_RUN_BLOCKS, num_threads);
     return NNJPEG_OK;
 }

@@ -1,17 +1,20 @@
-/* Shared by image.c and coefficients.c: checks, and the colour of a call. */
+/* Shared by image.c and coefficients.c: the checks of a call, blocks and quantizers. */
 #ifndef NNJPEG_IMAGE_H
 #define NNJPEG_IMAGE_H
 
 #include "nnjpeg.h"
 
+/* most: the last colour space that the call knows. */
 static inline nnjpeg_status nj_check(const nnjpeg_shape *shape, const void *src, const nnjpeg_strides *src_strides,
-                                     const void *dst, const nnjpeg_strides *dst_strides, nnjpeg_colorspace colorspace)
+                                     const void *dst, const nnjpeg_strides *dst_strides, nnjpeg_colorspace colorspace,
+                                     nnjpeg_colorspace most)
 {
     if (!shape || !src_strides || !dst_strides)
         return NNJPEG_BAD_POINTER;
     if (shape->images < 0 || shape->components < 1 || shape->height < 1 || shape->width < 1)
         return NNJPEG_BAD_SHAPE;
-    if (colorspace != NNJPEG_RGB && (colorspace != NNJPEG_YCBCR || shape->components != 3))
+    if (colorspace < NNJPEG_RGB || colorspace > most || (colorspace == NNJPEG_YCBCR && shape->components != 3) ||
+        (colorspace >= NNJPEG_RGBX && shape->components != 4))
         return NNJPEG_BAD_COLORSPACE;
     if (shape->images > 0 && (!src || !dst))
         return NNJPEG_BAD_POINTER;

@@ -170,4 +170,44 @@ NJ_INLINE void store_interleaved(const nj_run *runs, int i, const row4 rows[3])
     }
 }
 
+/* Pixels of four bytes: a block has four words in a row, and rows[k] gets words k of all blocks. Four by four words are
+ * transposed, the same way in and out. */
+NJ_INLINE void transpose_words(const __m256i from[4], __m256i to[4])
+{
+    __m256i a = _mm256_unpacklo_epi64(from[0], from[1]), b = _mm256_unpackhi_epi64(from[0], from[1]);
+    __m256i c = _mm256_unpacklo_epi64(from[2], from[3]), d = _mm256_unpackhi_epi64(from[2], from[3]);
+    to[0] = _mm256_permute2x128_si256(a, c, 0x20);
+    to[1] = _mm256_permute2x128_si256(b, d, 0x20);
+    to[2] = _mm256_permute2x128_si256(a, c, 0x31);
+    to[3] = _mm256_permute2x128_si256(b, d, 0x31);
+}
+
+NJ_INLINE void load_padded(const nj_run *runs, int i, row4 rows[4])
+{
+    int k, r;
+    for (r = 0; r < 4; r++) {
+        const __m256i *src = (const __m256i *)(runs[r].src + i * runs[r].src_row);
+        __m256i blocks[4], words[4];
+        for (k = 0; k < 4; k++)
+            blocks[k] = _mm256_loadu_si256(src + k);
+        transpose_words(blocks, words);
+        for (k = 0; k < 4; k++)
+            rows[k].run[r] = words[k];
+    }
+}
+
+NJ_INLINE void store_padded(const nj_run *runs, int i, const row4 rows[4])
+{
+    int k, r;
+    for (r = 0; r < 4; r++) {
+        __m256i *dst = (__m256i *)(runs[r].dst + i * runs[r].dst_row);
+        __m256i blocks[4], words[4];
+        for (k = 0; k < 4; k++)
+            words[k] = rows[k].run[r];
+        transpose_words(words, blocks);
+        for (k = 0; k < 4; k++)
+            _mm256_storeu_si256(dst + k, blocks[k]);
+    }
+}
+
 #endif

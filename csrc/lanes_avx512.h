@@ -198,4 +198,45 @@ NJ_INLINE void store_interleaved(const nj_run *runs, int i, const row4 rows[3])
     }
 }
 
+/* Pixels of four bytes, as in lanes_avx2.h, within the halves. */
+NJ_INLINE void transpose_words(const __m512i from[4], __m512i to[4])
+{
+    const __m512i low = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
+    const __m512i high = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+    __m512i a = _mm512_unpacklo_epi64(from[0], from[1]), b = _mm512_unpackhi_epi64(from[0], from[1]);
+    __m512i c = _mm512_unpacklo_epi64(from[2], from[3]), d = _mm512_unpackhi_epi64(from[2], from[3]);
+    to[0] = _mm512_permutex2var_epi64(a, low, c);
+    to[1] = _mm512_permutex2var_epi64(b, low, d);
+    to[2] = _mm512_permutex2var_epi64(a, high, c);
+    to[3] = _mm512_permutex2var_epi64(b, high, d);
+}
+
+NJ_INLINE void load_padded(const nj_run *runs, int i, row4 rows[4])
+{
+    int k, r;
+    for (r = 0; r < 4; r++) {
+        const uint8_t *low = runs[r].src + i * runs[r].src_row, *high = runs[r + 4].src + i * runs[r + 4].src_row;
+        __m512i blocks[4], words[4];
+        for (k = 0; k < 4; k++)
+            blocks[k] = load_halves(low + 32 * k, high + 32 * k);
+        transpose_words(blocks, words);
+        for (k = 0; k < 4; k++)
+            rows[k].run[r] = words[k];
+    }
+}
+
+NJ_INLINE void store_padded(const nj_run *runs, int i, const row4 rows[4])
+{
+    int k, r;
+    for (r = 0; r < 4; r++) {
+        uint8_t *low = runs[r].dst + i * runs[r].dst_row, *high = runs[r + 4].dst + i * runs[r + 4].dst_row;
+        __m512i blocks[4], words[4];
+        for (k = 0; k < 4; k++)
+            words[k] = rows[k].run[r];
+        transpose_words(words, blocks);
+        for (k = 0; k < 4; k++)
+            store_halves(low + 32 * k, high + 32 * k, blocks[k]);
+    }
+}
+
 #endif

@@ -177,4 +177,27 @@ NJ_INLINE void store_interleaved(const nj_run *runs, int i, const row4 rows[3])
     }
 }
 
+/* Pixels of four bytes: a block has four words in a row, and rows[k] gets words k of all blocks. */
+NJ_INLINE void load_padded(const nj_run *runs, int i, row4 rows[4])
+{
+    int k, r;
+    for (r = 0; r < 4; r++) {
+        const uint8_t *src = runs[r / 2].src + i * runs[r / 2].src_row + r % 2 * 64;
+        for (k = 0; k < 4; k++)
+            rows[k].run[r] = vcombine_u8(vld1_u8(src + 8 * k), vld1_u8(src + 8 * k + 32));
+    }
+}
+
+NJ_INLINE void store_padded(const nj_run *runs, int i, const row4 rows[4])
+{
+    int k, r;
+    for (r = 0; r < 4; r++) {
+        uint8_t *dst = runs[r / 2].dst + i * runs[r / 2].dst_row + r % 2 * 64;
+        for (k = 0; k < 4; k++) {
+            vst1_u8(dst + 8 * k, vget_low_u8(rows[k].run[r]));
+            vst1_u8(dst + 8 * k + 32, vget_high_u8(rows[k].run[r]));
+        }
+    }
+}
+
 #endif

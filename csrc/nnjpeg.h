@@ -22,7 +22,7 @@ typedef enum nnjpeg_status {
     NNJPEG_OK = 0,
     NNJPEG_BAD_POINTER,    /* a required pointer is NULL */
     NNJPEG_BAD_SHAPE,      /* height, width or components below 1, or images below 0 */
-    NNJPEG_BAD_COLORSPACE, /* unknown colour space, or NNJPEG_YCBCR without exactly 3 components */
+    NNJPEG_BAD_COLORSPACE, /* unknown colour space, or one that does not go with the number of components */
     NNJPEG_BAD_STEP,       /* a quantization step outside 1..255 */
     NNJPEG_BAD_ISA         /* an instruction set that this build or this CPU does not have */
 } nnjpeg_status;
@@ -31,8 +31,11 @@ typedef enum nnjpeg_status {
 const char *nnjpeg_status_message(nnjpeg_status status);
 
 typedef enum nnjpeg_colorspace {
-    NNJPEG_RGB = 0,  /* components are coded as they are */
-    NNJPEG_YCBCR = 1 /* RGB is coded as JFIF YCbCr, 4:4:4; 3 components */
+    NNJPEG_RGB = 0,   /* components are coded as they are */
+    NNJPEG_YCBCR = 1, /* RGB is coded as JFIF YCbCr, 4:4:4; 3 components */
+    /* 4 components of which the fourth is copied, as in images that pad a pixel to 32 bits; round trip only */
+    NNJPEG_RGBX = 2,
+    NNJPEG_YCBCRX = 3
 } nnjpeg_colorspace;
 
 typedef struct nnjpeg_shape {
@@ -67,7 +70,7 @@ typedef struct nnjpeg_quantizers {
 } nnjpeg_quantizers;
 
 /* Compress and decompress. dst may be src itself (same pointer and strides), but must not overlap it in another way.
- * num_threads: at most this many OpenMP threads; 0 leaves the choice to the library. */
+ * num_threads: at most this many OpenMP threads. */
 nnjpeg_status nnjpeg_roundtrip(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides,
                                uint8_t *dst, const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
                                nnjpeg_colorspace colorspace, int num_threads);
@@ -93,8 +96,8 @@ nnjpeg_status nnjpeg_idct_f32(const nnjpeg_shape *shape, const float *src, const
 /* The quantizer alone, on count coefficients as the forward DCT leaves them (8 times orthonormal, |c| <= 31747). */
 nnjpeg_status nnjpeg_quantize(const int16_t *coefficients, int16_t *quantized, ptrdiff_t count, uint16_t step);
 
-/* 1 if the library was built with OpenMP. */
-int nnjpeg_has_openmp(void);
+/* How many threads OpenMP offers; 0 if the library was built without it. */
+int nnjpeg_openmp_threads(void);
 
 /* The instruction set in use, a static string. The best that this CPU has, or the one that the environment variable
  * NNJPEG_FORCE_ISA names; NULL if that one is not to be had (calls then return NNJPEG_BAD_ISA). */

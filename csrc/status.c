@@ -11,7 +11,7 @@ const char *nnjpeg_status_message(nnjpeg_status status)
     case NNJPEG_BAD_SHAPE:
         return "height, width and components must be at least 1, and images at least 0";
     case NNJPEG_BAD_COLORSPACE:
-        return "the colour space must be RGB, or YCbCr with exactly 3 components";
+        return "the colour space must be known and go with the number of components";
     case NNJPEG_BAD_STEP:
         return "a quantization step must be within 1..255";
     case NNJPEG_BAD_ISA:

@@ -4,4 +4,4 @@
 #include "block.h"
 #include "strip_vector.h"
 
-const nj_strip nj_strip_avx2 = NJ_STRIP("avx2");
+const nj_strip nj_strip_avx2 = NJ_STRIP("avx2", NULL);

@@ -78,7 +78,8 @@ static void decode_colour(workspace w[3])
         }
 }
 
-/* column: bytes between neighbours in a row; component: bytes between components, or -1 for the run's own. */
+/* components: those that are coded, the first of the layout; column: bytes between neighbours in a row; component: bytes
+ * between components, or -1 for the run's own. */
 NJ_INLINE void roundtrip(const nj_run *runs, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace,
                          int components, int column, int component)
 {
@@ -129,6 +130,17 @@ static void roundtrip_interleaved(const nj_run *runs, const nnjpeg_quantizer *co
     roundtrip(runs, quantizers, colorspace, 3, 3, 1);
 }
 
+static void roundtrip_padded(const nj_run *runs, const nnjpeg_quantizer *const *quantizers,
+                             nnjpeg_colorspace colorspace)
+{
+    int r, i, j;
+    roundtrip(runs, quantizers, colorspace == NNJPEG_YCBCRX ? NNJPEG_YCBCR : NNJPEG_RGB, 3, 4, 1);
+    for (r = 0; r < RUNS; r++)
+        for (i = 0; i < 8; i++)
+            for (j = 0; j < NJ_RUN_WIDTH; j++)
+                runs[r].dst[i * runs[r].dst_row + 4 * j + 3] = runs[r].src[i * runs[r].src_row + 4 * j + 3];
+}
+
 const nj_strip nj_strip_generic = {
-    "generic", RUNS, { roundtrip_plane, roundtrip_planes, roundtrip_interleaved }
+    "generic", RUNS, NULL, { roundtrip_plane, roundtrip_planes, roundtrip_interleaved, roundtrip_padded }
 };

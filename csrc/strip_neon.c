@@ -4,4 +4,4 @@
 #include "block.h"
 #include "strip_vector.h"
 
-const nj_strip nj_strip_neon = NJ_STRIP("neon");
+const nj_strip nj_strip_neon = NJ_STRIP("neon", NULL);

@@ -93,30 +93,44 @@ static void roundtrip_planes(const nj_run *runs, const nnjpeg_quantizer *const *
     }
 }
 
-NJ_INLINE void interleaved(const nj_run *runs, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace)
+/* Pixels of three bytes, or of four with the last one copied. */
+NJ_INLINE void pixels(const nj_run *runs, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace,
+                      int pixel)
 {
-    lanes16 w[3][NNJPEG_BLOCK_SIZE], x[3][8], bytes[24];
-    row4 rows[3];
+    lanes16 w[3][NNJPEG_BLOCK_SIZE], padding[NNJPEG_BLOCK_SIZE], x[3][8], bytes[32];
+    row4 rows[4];
     int i, c, j, k;
     for (i = 0; i < 8; i++) {
-        load_interleaved(runs, i, rows);
-        for (k = 0; k < 3; k++)
+        if (pixel == 3)
+            load_interleaved(runs, i, rows);
+        else
+            load_padded(runs, i, rows);
+        for (k = 0; k < pixel; k++)
             split(rows[k], &bytes[8 * k]);
-        for (c = 0; c < 3; c++)
-            for (j = 0; j < 8; j++)
-                x[c][j] = bytes[3 * j + c];
+        for (j = 0; j < 8; j++) {
+            for (c = 0; c < 3; c++)
+                x[c][j] = bytes[pixel * j + c];
+            if (pixel == 4)
+                padding[8 * i + j] = bytes[4 * j + 3];
+        }
         rows_in(x, w, i, colorspace);
     }
     for (c = 0; c < 3; c++)
         requantize(w[c], quantizers[c]);
     for (i = 0; i < 8; i++) {
         rows_out(x, w, i, colorspace);
-        for (c = 0; c < 3; c++)
-            for (j = 0; j < 8; j++)
-                bytes[3 * j + c] = x[c][j];
-        for (k = 0; k < 3; k++)
+        for (j = 0; j < 8; j++) {
+            for (c = 0; c < 3; c++)
+                bytes[pixel * j + c] = x[c][j];
+            if (pixel == 4)
+                bytes[4 * j + 3] = padding[8 * i + j];
+        }
+        for (k = 0; k < pixel; k++)
             rows[k] = join(&bytes[8 * k]);
-        store_interleaved(runs, i, rows);
+        if (pixel == 3)
+            store_interleaved(runs, i, rows);
+        else
+            store_padded(runs, i, rows);
     }
 }
 
@@ -124,11 +138,26 @@ static void roundtrip_interleaved(const nj_run *runs, const nnjpeg_quantizer *co
                                   nnjpeg_colorspace colorspace)
 {
     if (colorspace == NNJPEG_YCBCR)
-        interleaved(runs, quantizers, NNJPEG_YCBCR);
+        pixels(runs, quantizers, NNJPEG_YCBCR, 3);
     else
-        interleaved(runs, quantizers, NNJPEG_RGB);
+        pixels(runs, quantizers, NNJPEG_RGB, 3);
 }
 
-#define NJ_STRIP(isa) { isa, NJ_RUNS, { roundtrip_plane, roundtrip_planes, roundtrip_interleaved } }
+static void roundtrip_padded(const nj_run *runs, const nnjpeg_quantizer *const *quantizers,
+                             nnjpeg_colorspace colorspace)
+{
+    if (colorspace == NNJPEG_YCBCRX)
+        pixels(runs, quantizers, NNJPEG_YCBCR, 4);
+    else
+        pixels(runs, quantizers, NNJPEG_RGB, 4);
+}
+
+#define NJ_STRIP(isa, narrower)                                                                        \
+    {                                                                                                  \
+        isa, NJ_RUNS, narrower,                                                                        \
+        {                                                                                              \
+            roundtrip_plane, roundtrip_planes, roundtrip_interleaved, roundtrip_padded                 \
+        }                                                                                              \
+    }
 
 #endif

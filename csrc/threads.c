@@ -42,10 +42,10 @@ static int may_use_threads(void)
 }
 #endif
 
-int nnjpeg_has_openmp(void)
+int nnjpeg_openmp_threads(void)
 {
 #if defined(_OPENMP)
-    return 1;
+    return omp_get_max_threads();
 #else
     return 0;
 #endif
@@ -56,9 +56,7 @@ void nj_parallel(nj_range_function function, const void *context, ptrdiff_t coun
 {
 #if defined(_OPENMP)
     ptrdiff_t limit = count * blocks_each / BLOCKS_A_THREAD;
-    int threads = num_threads > 0 ? num_threads : omp_get_max_threads();
-    if (threads > limit)
-        threads = (int)limit;
+    int threads = num_threads < limit ? num_threads : (int)limit;
     if (threads > 1 && may_use_threads()) {
 #if defined(GUARD_FORK)
         used_threads = 1;

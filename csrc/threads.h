@@ -6,8 +6,8 @@
 
 typedef void (*nj_range_function)(const void *context, ptrdiff_t begin, ptrdiff_t end);
 
-/* Calls function on consecutive ranges that make up 0..count-1, on at most num_threads threads (0: the library's
- * choice), fewer where the work, blocks_each blocks an item, is too small to share. */
+/* Calls function on consecutive ranges that make up 0..count-1, on at most num_threads threads, fewer where the
+ * work, blocks_each blocks an item, is too small to share. */
 void nj_parallel(nj_range_function function, const void *context, ptrdiff_t count, ptrdiff_t blocks_each,
                  int num_threads);
 

@@ -13,10 +13,11 @@ except ImportError as error:
         "folder, or build in place (python setup.py build_ext --inplace)."
     ) from error
 
+from nnjpeg._config import show_config
 from nnjpeg.codec import dct, forward, idct, inverse, roundtrip
 from nnjpeg.files import decode, encode
 from nnjpeg.qtable import NN_TABLE, QTable
 
-__all__ = ["NN_TABLE", "QTable", "dct", "decode", "encode", "forward", "idct", "inverse", "roundtrip"]
+__all__ = ["NN_TABLE", "QTable", "dct", "decode", "encode", "forward", "idct", "inverse", "roundtrip", "show_config"]
 
 __version__ = _version("nnjpeg")

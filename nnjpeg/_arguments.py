@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import sys
 from typing import Any, Literal
 
 import numpy as np
@@ -120,11 +119,3 @@ def check_size(size: tuple[int, int] | None, rows: int, columns: int) -> tuple[i
             f"for {rows} x {columns} blocks, got {height} x {width}"
         )
     return height, width
-
-
-def thread_limit(num_threads: int | None) -> int:
-    """What the core is told: 0 for its own choice."""
-    if num_threads is None:
-        data = sys.modules.get("torch.utils.data")
-        return 1 if data is not None and data.get_worker_info() is not None else 0
-    return integer("num_threads", num_threads, 1, 1024)

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=False
+# cython: freethreading_compatible=True, language_level=3, boundscheck=False, wraparound=False, embedsignature=False
 """The binding of csrc/nnjpeg.h: buffers in, status codes to exceptions, nothing else.
 
 Arrays are validated by nnjpeg.codec. `axes` names, for images, components, rows and columns in this order, the axis
@@ -6,8 +6,9 @@ of the array that holds it, or -1 where there is none.
 """
 
 cimport numpy as cnp
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport int16_t, uint8_t, uint16_t
+from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t
 
 cnp.import_array()
 
@@ -17,6 +18,8 @@ cdef extern from "nnjpeg.h" nogil:
     ctypedef enum nnjpeg_colorspace:
         NNJPEG_RGB
         NNJPEG_YCBCR
+        NNJPEG_RGBX
+        NNJPEG_YCBCRX
     ctypedef struct nnjpeg_shape:
         Py_ssize_t images, components, height, width
     ctypedef struct nnjpeg_strides:
@@ -42,7 +45,7 @@ cdef extern from "nnjpeg.h" nogil:
     nnjpeg_status nnjpeg_idct_f32(const nnjpeg_shape *, const float *, const nnjpeg_strides *, float *,
                                   const nnjpeg_strides *)
     nnjpeg_status nnjpeg_quantize(const int16_t *, int16_t *, Py_ssize_t, uint16_t)
-    int nnjpeg_has_openmp()
+    int nnjpeg_openmp_threads()
     const char *nnjpeg_isa()
     const char *nnjpeg_compiled_isa(int, int *)
     nnjpeg_status nnjpeg_use_isa(const char *)
@@ -112,13 +115,17 @@ cdef class Quantizers:
 
 
 def roundtrip(cnp.ndarray src, cnp.ndarray dst, tuple axes, Quantizers quantizers not None, bint ycbcr,
-              int num_threads):
+              int num_threads, bint padded=False):
     cdef nnjpeg_shape shape = shape_of(src, axes)
     cdef nnjpeg_strides ss = strides_of(src, axes), ds = strides_of(dst, axes)
     cdef const uint8_t *s = <const uint8_t *>cnp.PyArray_DATA(src)
     cdef uint8_t *d = <uint8_t *>cnp.PyArray_DATA(dst)
     cdef nnjpeg_quantizers q = quantizers.view()
-    cdef nnjpeg_colorspace colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
+    cdef nnjpeg_colorspace colorspace
+    if padded:
+        colorspace = NNJPEG_YCBCRX if ycbcr else NNJPEG_RGBX
+    else:
+        colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
     cdef nnjpeg_status status
     with nogil:
         status = nnjpeg_roundtrip(&shape, s, &ss, d, &ds, q, colorspace, num_threads)
@@ -185,8 +192,38 @@ def quantize(const int16_t[::1] coefficients not None, int16_t[::1] quantized no
         check(nnjpeg_quantize(&coefficients[0], &quantized[0], count, step))
 
 
-def has_openmp():
-    return bool(nnjpeg_has_openmp())
+cdef extern from *:
+    """
+    /* The Arrow C data interface, as far as it is read here. */
+    typedef struct ArrowArray {
+        int64_t length, null_count, offset, n_buffers, n_children;
+        void **buffers;
+        struct ArrowArray **children;
+    } ArrowArray;
+    """
+    ctypedef struct ArrowArray:
+        int64_t length, offset, n_buffers, n_children
+        void **buffers
+        ArrowArray **children
+
+
+def arrow_pixels(object capsule, Py_ssize_t height, Py_ssize_t width):
+    """The memory of an Arrow array of 4-byte pixels, as an array (height, width, 4) that keeps the capsule alive."""
+    cdef ArrowArray *pixels = <ArrowArray *>PyCapsule_GetPointer(capsule, "arrow_array")
+    cdef ArrowArray *samples
+    cdef cnp.npy_intp[3] shape = [height, width, 4]
+    if pixels.n_children != 1 or pixels.length != height * width or pixels.offset:
+        raise ValueError("not an Arrow array of pixels of this size")
+    samples = pixels.children[0]
+    if samples.n_buffers != 2 or samples.length != 4 * height * width or samples.offset:
+        raise ValueError("not an Arrow array of 4-byte pixels")
+    array = cnp.PyArray_SimpleNewFromData(3, shape, cnp.NPY_UINT8, samples.buffers[1])
+    cnp.set_array_base(array, capsule)
+    return array
+
+
+def openmp_threads():
+    return nnjpeg_openmp_threads()
 
 
 def isa():

@@ -24,8 +24,8 @@ from nnjpeg._arguments import (
     check_size,
     components_of,
     is_ycbcr,
-    thread_limit,
 )
+from nnjpeg._threads import thread_limit
 from nnjpeg.qtable import QTable, QTables, as_tables
 
 __all__ = ["dct", "forward", "idct", "inverse", "roundtrip"]
@@ -61,8 +61,9 @@ def roundtrip(
     out : ndarray of uint8, optional
         Where to put the result: shape of `image`, writable. May be `image` itself; must not overlap it otherwise.
     num_threads : int, optional
-        At most this many threads. By default as many as OpenMP offers, if the image is large enough to gain from
-        them, and one inside a worker of a torch DataLoader and in a process forked after threads were used.
+        At most this many threads; fewer where the image is too small to gain from them. By default as many as OpenMP,
+        the process's affinity and its control group's quota allow, and one inside a worker of a torch DataLoader. A
+        process forked after threads were used here always uses one.
 
     Returns
     -------

@@ -14,7 +14,9 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import is_pure_tensor
 
+from nnjpeg import _core
 from nnjpeg._arguments import Colorspace, axes_of, check_array, components_of, integer, is_ycbcr
+from nnjpeg._pil import roundtrip_image
 from nnjpeg.codec import prepare, roundtrip_with
 from nnjpeg.qtable import NN_TABLE, QTable, QTables, as_tables
 
@@ -59,7 +61,9 @@ def nn_jpeg(
     if isinstance(image, PIL.Image.Image):
         if image.mode not in ("L", "RGB"):
             raise ValueError(f"image must be a PIL image in mode L or RGB, got {image.mode}; image.convert('RGB')?")
-        return PIL.Image.fromarray(_apply(np.asarray(image), None, qtable, quality, 1, colorspace))
+        components = len(image.getbands())
+        ycbcr = is_ycbcr(colorspace, components)
+        return roundtrip_image(image, _quantizers(qtable, components, quality, 1, 1), ycbcr)
     if isinstance(image, np.ndarray):
         return _apply(image, None, qtable, quality, 1, colorspace)
     if not (is_pure_tensor(image) or isinstance(image, (tv_tensors.Image, tv_tensors.Video))):
@@ -96,19 +100,24 @@ def _apply(
     axes = axes_of("image", pixels.shape, layout)
     components = components_of(pixels.shape, axes)
     ycbcr = is_ycbcr(colorspace, components)
-    tables = as_tables(qtable, components)
-    if axes[0] >= 0 and len(pixels) == 0:
+    images = len(pixels) if axes[0] >= 0 else 1
+    if images == 0:
         return pixels.copy()
+    return roundtrip_with(pixels, axes, _quantizers(qtable, components, quality, images // frames, frames), ycbcr)
+
+
+def _quantizers(
+    qtable: QTables, components: int, quality: int | Sequence[int] | None, clips: int, frames: int
+) -> _core.Quantizers:
+    """Tables at one quality, or at one for each clip, ready for the core."""
+    tables = as_tables(qtable, components)
     if quality is None:
-        quantizers = tables[0].quantizers if len(tables) == 1 else prepare([tables])
-    elif not isinstance(quality, Sequence):
-        quantizers = prepare([[table.at_quality(quality) for table in tables]])
-    else:
-        clips = pixels.shape[axes[0]] // frames if axes[0] >= 0 else 1
-        if len(quality) != clips:
-            raise ValueError(f"quality must be one for all, or one for each of {clips} images, got {len(quality)}")
-        quantizers = prepare([[table.at_quality(q) for table in tables] for q in quality for _ in range(frames)])
-    return roundtrip_with(pixels, axes, quantizers, ycbcr)
+        return tables[0].quantizers if len(tables) == 1 else prepare([tables])
+    if not isinstance(quality, Sequence):
+        return prepare([[table.at_quality(quality) for table in tables]])
+    if len(quality) != clips:
+        raise ValueError(f"quality must be one for all, or one for each of {clips} images, got {len(quality)}")
+    return prepare([[table.at_quality(q) for table in tables] for q in quality for _ in range(frames)])
 
 
 class NNJpeg(v2.Transform):
@@ -157,6 +166,14 @@ class NNJpeg(v2.Transform):
         self.qtable: QTable | tuple[QTable, ...] = tables[0] if len(tables) == 1 else tuple(tables)
         self.quality = _check_quality(quality)
         self.colorspace = colorspace
+
+    def forward(self, *inputs: Any) -> Any:
+        """Transform a sample, or an image: the common case, without the search for what is one."""
+        if len(inputs) == 1 and isinstance(inputs[0], (PIL.Image.Image, torch.Tensor, np.ndarray)):
+            (image,) = inputs
+            if not isinstance(image, tv_tensors.TVTensor) or isinstance(image, (tv_tensors.Image, tv_tensors.Video)):
+                return self.transform(image, self.make_params([image]))
+        return super().forward(*inputs)
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Draw the qualities of one call, and find which input without a type of its own is the image."""

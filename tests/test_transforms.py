@@ -38,6 +38,33 @@ def test_pil(mode):
     np.testing.assert_array_equal(np.asarray(result), nnjpeg.roundtrip(np.asarray(image), NN_TABLE))
 
 
+@pytest.mark.parametrize("colorspace", ["rgb", "ycbcr"])
+@pytest.mark.parametrize("size", [(1, 1), (9, 7), (37, 50), (64, 64), (224, 224), (100, 333)])
+@pytest.mark.parametrize("arrow", [True, False])
+def test_pil_images_share_no_memory_and_stay_ordinary(size, colorspace, arrow, monkeypatch):
+    """With the memory that Pillow hands out, and, as for its older versions and images in pieces, without."""
+    if not arrow:
+        monkeypatch.setattr(Image.Image, "__arrow_c_array__", lambda self: (_ for _ in ()).throw(ValueError()))
+    pixels = np.random.default_rng(2).integers(0, 256, (*size, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    result = NNJpeg(colorspace=colorspace)(image)
+    expected = nnjpeg.roundtrip(pixels, NN_TABLE, colorspace=colorspace)
+    np.testing.assert_array_equal(np.asarray(result), expected)
+    np.testing.assert_array_equal(np.asarray(image), pixels)
+    np.testing.assert_array_equal(np.asarray(result.convert("RGBA"))[..., 3], 255)
+    del image
+    result.putpixel((0, 0), (1, 2, 3))
+    expected[0, 0] = 1, 2, 3
+    np.testing.assert_array_equal(np.asarray(result.copy()), expected)
+
+
+def test_pil_image_in_pieces():
+    """Pillow stores images of more than 16 MiB in several blocks."""
+    pixels = np.random.default_rng(3).integers(0, 256, (2100, 2100, 3), dtype=np.uint8)
+    result = NNJpeg()(Image.fromarray(pixels))
+    np.testing.assert_array_equal(np.asarray(result), nnjpeg.roundtrip(pixels, NN_TABLE))
+
+
 @pytest.mark.parametrize("leading", [(), (1,), (4,), (2, 3), (2, 1, 2)])
 @pytest.mark.parametrize("components", [1, 3, 5])
 def test_tensors_of_any_leading_shape(leading, components):

@@ -106,6 +106,8 @@ static const struct layout_case {
     { CHW, HWC, 3, 1, 0, NNJPEG_YCBCR },       { REVERSED, HWC, 3, 1, 0, NNJPEG_RGB },
     { HWC, REVERSED, 3, 1, 0, NNJPEG_YCBCR },  { REVERSED, REVERSED, 3, 2, 1, NNJPEG_RGB },
     { SPARSE, CHW, 2, 1, 0, NNJPEG_RGB },      { CHW, SPARSE, 3, 1, 0, NNJPEG_YCBCR },
+    { HWC, HWC, 4, 2, 1, NNJPEG_RGBX },        { HWC, HWC, 4, 1, 0, NNJPEG_YCBCRX },
+    { REVERSED, CHW, 4, 1, 0, NNJPEG_YCBCRX }, { HWC, REVERSED, 4, 1, 0, NNJPEG_RGBX },
 };
 
 static uint64_t run_all(int step, guarded source, guarded target)

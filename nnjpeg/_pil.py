@@ -1,0 +1,39 @@
+"""PIL images in place: Pillow keeps RGB as 4-byte pixels and hands out their memory by the Arrow interface."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+
+from nnjpeg import _core
+from nnjpeg._arguments import LAYOUTS
+from nnjpeg._threads import thread_limit
+from nnjpeg.codec import roundtrip_with
+
+__all__ = ["roundtrip_image"]
+
+
+def roundtrip_image(image: PIL.Image.Image, quantizers: _core.Quantizers, ycbcr: bool) -> PIL.Image.Image:
+    """A new image: the round trip of one in mode L or RGB."""
+    if image.mode == "RGB":
+        result = image.copy()
+        pixels = _memory(result)
+        if pixels is not None:
+            _core.roundtrip(pixels, pixels, LAYOUTS["HWC"], quantizers, ycbcr, thread_limit(None), padded=True)
+            return result
+    samples = np.asarray(image)
+    axes = LAYOUTS["HWC" if samples.ndim == 3 else "HW"]
+    return PIL.Image.fromarray(roundtrip_with(samples, axes, quantizers, ycbcr))
+
+
+def _memory(image: PIL.Image.Image) -> npt.NDArray[np.uint8] | None:
+    """The pixels of an RGB image, (height, width, 4); None where Pillow is older than 11.2 or stores them in pieces."""
+    export = getattr(image, "__arrow_c_array__", None)
+    if export is None:
+        return None
+    try:
+        _, capsule = export()
+        return _core.arrow_pixels(capsule, image.height, image.width)
+    except ValueError:
+        return None
