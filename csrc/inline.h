@@ -8,4 +8,11 @@
 #define NJ_INLINE static inline __attribute__((always_inline, unused))
 #endif
 
+/* A hint that a cache line will be read, or written. */
+#if defined(__GNUC__)
+#define NJ_PREFETCH(address, write) __builtin_prefetch(address, write)
+#else
+#define NJ_PREFETCH(address, write) ((void)0)
+#endif
+
 #endif

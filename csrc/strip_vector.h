@@ -7,6 +7,24 @@
 
 #include "strip.h"
 
+/* Asks for row i of the runs that most likely come next, those right behind the group: in images that no cache holds,
+ * the memory then works while the group is transformed. bytes: of a run's row. */
+NJ_INLINE void prefetch_src(const nj_run *runs, int i, int component, int bytes)
+{
+    int r, k;
+    for (r = 0; r < NJ_RUNS; r++)
+        for (k = 0; k < bytes; k += 64) /* by address: they may lie behind the image */
+            NJ_PREFETCH((const void *)((uintptr_t)runs[r].src + (uintptr_t)(i * runs[r].src_row + component * runs[r].src_component + NJ_RUNS * bytes + k)), 0);
+}
+
+NJ_INLINE void prefetch_dst(const nj_run *runs, int i, int component, int bytes)
+{
+    int r, k;
+    for (r = 0; r < NJ_RUNS; r++)
+        for (k = 0; k < bytes; k += 64)
+            NJ_PREFETCH((const void *)((uintptr_t)runs[r].dst + (uintptr_t)(i * runs[r].dst_row + component * runs[r].dst_component + NJ_RUNS * bytes + k)), 1);
+}
+
 NJ_INLINE void requantize(lanes16 w[NNJPEG_BLOCK_SIZE], const nnjpeg_quantizer *quantizer)
 {
     int i, j;
@@ -26,12 +44,14 @@ static void roundtrip_plane(const nj_run *runs, const nnjpeg_quantizer *const *q
     int i;
     (void)colorspace;
     for (i = 0; i < 8; i++) {
+        prefetch_src(runs, i, 0, NJ_RUN_WIDTH);
         split(load_plane(runs, i, 0), &w[8 * i]);
         nj_fdct_row(&w[8 * i]);
     }
     requantize(w, quantizers[0]);
     for (i = 0; i < 8; i++) {
         nj_idct_row(&w[8 * i]);
+        prefetch_dst(runs, i, 0, NJ_RUN_WIDTH);
         store_plane(runs, i, 0, join(&w[8 * i]));
     }
 }
@@ -80,16 +100,20 @@ static void roundtrip_planes(const nj_run *runs, const nnjpeg_quantizer *const *
     lanes16 w[3][NNJPEG_BLOCK_SIZE], x[3][8];
     int i, c;
     for (i = 0; i < 8; i++) {
-        for (c = 0; c < 3; c++)
+        for (c = 0; c < 3; c++) {
+            prefetch_src(runs, i, c, NJ_RUN_WIDTH);
             split(load_plane(runs, i, c), x[c]);
+        }
         rows_in(x, w, i, colorspace);
     }
     for (c = 0; c < 3; c++)
         requantize(w[c], quantizers[c]);
     for (i = 0; i < 8; i++) {
         rows_out(x, w, i, colorspace);
-        for (c = 0; c < 3; c++)
+        for (c = 0; c < 3; c++) {
+            prefetch_dst(runs, i, c, NJ_RUN_WIDTH);
             store_plane(runs, i, c, join(x[c]));
+        }
     }
 }
 
@@ -101,6 +125,7 @@ NJ_INLINE void pixels(const nj_run *runs, const nnjpeg_quantizer *const *quantiz
     row4 rows[4];
     int i, c, j, k;
     for (i = 0; i < 8; i++) {
+        prefetch_src(runs, i, 0, pixel * NJ_RUN_WIDTH);
         if (pixel == 3)
             load_interleaved(runs, i, rows);
         else
@@ -127,6 +152,7 @@ NJ_INLINE void pixels(const nj_run *runs, const nnjpeg_quantizer *const *quantiz
         }
         for (k = 0; k < pixel; k++)
             rows[k] = join(&bytes[8 * k]);
+        prefetch_dst(runs, i, 0, pixel * NJ_RUN_WIDTH);
         if (pixel == 3)
             store_interleaved(runs, i, rows);
         else

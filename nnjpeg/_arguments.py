@@ -20,12 +20,17 @@ LAYOUTS: dict[str, Axes] = {
     "NHWC": (0, 3, 1, 2),
     "NCHW": (0, 1, 2, 3),
 }
+# Compared with dtype objects, which is faster than with the types.
+UINT8, INT16, FLOAT32 = np.dtype(np.uint8), np.dtype(np.int16), np.dtype(np.float32)
+
 _DEFAULT_LAYOUTS = {2: "HW", 3: "HWC", 4: "NHWC"}
 _MOST_COMPONENTS_BY_DEFAULT = 4
 
 
 def integer(name: str, value: Any, low: int, high: int) -> int:
     """`value` as an int within low..high."""
+    if type(value) is int and low <= value <= high:
+        return value
     accepted = f"{name} must be an integer in {low}..{high}"
     try:
         if isinstance(value, (bool, np.bool_)):
@@ -38,13 +43,13 @@ def integer(name: str, value: Any, low: int, high: int) -> int:
     return number
 
 
-def check_array(name: str, array: Any, *dtypes: type) -> None:
+def check_array(name: str, array: Any, *dtypes: np.dtype[Any]) -> None:
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} must be a numpy.ndarray, got {type(array).__name__}")
     if array.dtype not in dtypes:
-        accepted = " or ".join(np.dtype(dtype).name for dtype in dtypes)
+        accepted = " or ".join(dtype.name for dtype in dtypes)
         hint = ""
-        if array.dtype.kind == "f" and dtypes == (np.uint8,):
+        if array.dtype.kind == "f" and dtypes == (UINT8,):
             hint = "; a float image in [0, 1] becomes one by numpy.rint(255 * image).astype(numpy.uint8)"
         raise TypeError(f"{name} must have dtype {accepted}, got {array.dtype}{hint}")
 
@@ -86,7 +91,7 @@ def is_ycbcr(colorspace: str, components: int) -> bool:
 
 
 def check_out(out: Any, image: npt.NDArray[np.uint8]) -> None:
-    check_array("out", out, np.uint8)
+    check_array("out", out, UINT8)
     if out.shape != image.shape:
         raise ValueError(f"out must have the shape of image, {image.shape}, got {out.shape}")
     if not out.flags.writeable:

@@ -15,6 +15,9 @@ import numpy.typing as npt
 
 from nnjpeg import _core
 from nnjpeg._arguments import (
+    FLOAT32,
+    INT16,
+    UINT8,
     Axes,
     Colorspace,
     Layout,
@@ -77,7 +80,7 @@ def roundtrip(
     ValueError
         If a shape, `layout`, `colorspace`, `qtable` or `num_threads` is not as above, or `out` overlaps.
     """
-    check_array("image", image, np.uint8)
+    check_array("image", image, UINT8)
     axes = axes_of("image", image.shape, layout)
     components = components_of(image.shape, axes)
     ycbcr = is_ycbcr(colorspace, components)
@@ -121,7 +124,7 @@ def forward(
         -1024..1024. Shape of `image` with height and width counted in blocks, and (8, 8) at the end: natural order,
         vertical frequency first.
     """
-    check_array("image", image, np.uint8)
+    check_array("image", image, UINT8)
     axes = axes_of("image", image.shape, layout)
     components = components_of(image.shape, axes)
     ycbcr = is_ycbcr(colorspace, components)
@@ -157,7 +160,7 @@ def inverse(
     -------
     ndarray of uint8
     """
-    return _from_coefficients(coefficients, np.int16, np.uint8, size, layout, qtable, colorspace)
+    return _from_coefficients(coefficients, INT16, UINT8, size, layout, qtable, colorspace)
 
 
 def dct(
@@ -180,7 +183,7 @@ def dct(
     ndarray of float32
         Coefficients, in the units of the samples, of the shape that `forward` returns.
     """
-    check_array("image", image, np.uint8, np.float32)
+    check_array("image", image, UINT8, FLOAT32)
     axes = axes_of("image", image.shape, layout)
     coefficients = np.empty(_coefficient_shape(image.shape, axes), np.float32)
     _core.dct(_aligned(image), coefficients, axes)
@@ -205,13 +208,13 @@ def idct(
     -------
     ndarray of float32
     """
-    return _from_coefficients(coefficients, np.float32, np.float32, size, layout)
+    return _from_coefficients(coefficients, FLOAT32, FLOAT32, size, layout)
 
 
 def _from_coefficients(
     coefficients: npt.NDArray[Any],
-    dtype: type,
-    sample_dtype: type,
+    dtype: np.dtype[Any],
+    sample_dtype: np.dtype[Any],
     size: tuple[int, int] | None,
     layout: Layout | None,
     qtable: QTables | None = None,
@@ -251,6 +254,8 @@ def _coefficient_shape(shape: tuple[int, ...], axes: Axes) -> tuple[int, ...]:
 
 
 def _quantizers(qtable: QTables, components: int) -> _core.Quantizers:
+    if isinstance(qtable, QTable):
+        return qtable.quantizers
     tables = as_tables(qtable, components)
     return tables[0].quantizers if len(tables) == 1 else prepare([tables])
 

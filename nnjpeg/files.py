@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from nnjpeg._arguments import Colorspace, Layout, axes_of, check_array, components_of, is_ycbcr
+from nnjpeg._arguments import UINT8, Colorspace, Layout, axes_of, check_array, components_of, is_ycbcr
 from nnjpeg.qtable import QTables, as_tables
 
 __all__ = ["decode", "encode"]
@@ -43,7 +43,7 @@ def encode(
         As `roundtrip`; a ValueError also if libjpeg refuses the image (its Huffman coder has no code for some
         coefficients of extreme images under very fine tables).
     """
-    check_array("image", image, np.uint8)
+    check_array("image", image, UINT8)
     axes = axes_of("image", image.shape, layout)
     if axes[0] >= 0:
         raise ValueError(f"image must be one image (HW, HWC or CHW), got a batch of shape {image.shape}")

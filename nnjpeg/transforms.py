@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import is_pure_tensor
 
 from nnjpeg import _core
-from nnjpeg._arguments import Colorspace, axes_of, check_array, components_of, integer, is_ycbcr
+from nnjpeg._arguments import UINT8, Colorspace, axes_of, check_array, components_of, integer, is_ycbcr
 from nnjpeg._pil import roundtrip_image
 from nnjpeg.codec import prepare, roundtrip_with
 from nnjpeg.qtable import NN_TABLE, QTable, QTables, as_tables
@@ -96,7 +96,7 @@ def _apply(
     colorspace: Colorspace,
 ) -> npt.NDArray[np.uint8]:
     """The round trip of `pixels`, whose images form clips of `frames` each."""
-    check_array("image", pixels, np.uint8)
+    check_array("image", pixels, UINT8)
     axes = axes_of("image", pixels.shape, layout)
     components = components_of(pixels.shape, axes)
     ycbcr = is_ycbcr(colorspace, components)

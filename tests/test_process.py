@@ -1,6 +1,7 @@
 """What the package does to the process it lives in: imports, threads, forks."""
 
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import nnjpeg
-from nnjpeg import NN_TABLE, _core
+from nnjpeg import NN_TABLE, _core, _threads
 
 
 def run(code, **environment):
@@ -49,6 +50,62 @@ def test_fork_after_threads_does_not_hang():
         "    print('both')\n"
     )
     assert (result.returncode, result.stdout) == (0, "both\n"), result.stderr
+
+
+def test_show_config(capsys):
+    nnjpeg.show_config()
+    text = capsys.readouterr().out
+    assert f"instruction set  {_core.isa()}" in text
+    assert all(isa in text for isa in _core.compiled_isas())
+    assert re.search(r"^threads +\d+ by default", text, re.M)
+    assert "CUDA" in text
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({}, None),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, None),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "100000 100000\n"}, 1),
+        ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/cpu.max": "50000 100000\n"}, 1),
+        (
+            {
+                "proc/self/cgroup": "5:cpuset:/x\n4:cpu,cpuacct:/job\n0::/\n",
+                "sys/fs/cgroup/cpu/job/cpu.cfs_quota_us": "100000\n",
+                "sys/fs/cgroup/cpu/job/cpu.cfs_period_us": "100000\n",
+            },
+            1,
+        ),
+        (
+            {
+                "proc/self/cgroup": "4:cpu,cpuacct:/\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            None,
+        ),
+    ],
+)
+def test_control_group_quotas(files, quota, tmp_path, monkeypatch):
+    monkeypatch.setattr(_threads.os, "sched_getaffinity", lambda _: range(16), raising=False)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert _threads.available_cpus(tmp_path) == (quota or 16)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
+def test_affinity_is_respected():
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); import nnjpeg; nnjpeg.show_config()"
+    assert "threads          1 by default" in run(code).stdout
+
+
+def test_one_thread_inside_a_dataloader_worker(monkeypatch):
+    from torch.utils import data
+
+    monkeypatch.setattr(data, "get_worker_info", lambda: object())
+    assert _threads.thread_limit(None) == 1
+    assert _threads.thread_limit(2) == 2
 
 
 def test_concurrent_calls():

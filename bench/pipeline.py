@@ -1,0 +1,106 @@
+"""What the transform costs where it is used: in threads, and in a DataLoader over JPEG files.
+
+    python bench/pipeline.py -o bench/results/NAME.json
+
+Thread scaling: a batch of 64 images, 224x224, on 1, 2, ... CPUs. DataLoader: an epoch over JPEG files on disk (decode,
+RandomResizedCrop, to tensor) with and without NNJpeg, by turns, one worker a CPU.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from machine import facts
+from photos import crops
+from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
+from tqdm import tqdm
+
+import nnjpeg
+from nnjpeg import NN_TABLE, atomic
+from nnjpeg._threads import available_cpus
+from nnjpeg.transforms import NNJpeg
+
+
+def scaling(repeats):
+    batch = np.stack(crops((224, 224), 64))
+    out = np.empty_like(batch)
+    counts = sorted({1, 2, *(2**k for k in range(1, 10) if 2**k <= available_cpus()), available_cpus()})
+    times = {count: [] for count in counts if count <= available_cpus()}
+    for _ in tqdm(range(repeats), desc="threads", disable=None):
+        for count, measured in times.items():
+            start = time.perf_counter()
+            for _ in range(8):
+                nnjpeg.roundtrip(batch, NN_TABLE, out=out, num_threads=count)
+            measured.append((time.perf_counter() - start) / 8)
+    one = np.array(times[1])
+    return {
+        str(count): {"seconds": float(np.median(t)), "speedup": float(np.median(one / np.array(t)))}
+        for count, t in times.items()
+    }
+
+
+def epoch(loader):
+    start = time.perf_counter()
+    for _ in loader:
+        pass
+    return time.perf_counter() - start
+
+
+def data_loader(images, repeats):
+    crop = v2.Compose([v2.RandomResizedCrop(224)])
+    to_tensor = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
+    with tempfile.TemporaryDirectory() as folder:
+        for k, image in enumerate(crops((375, 500), images)):
+            path = Path(folder) / f"class{k % 4}" / f"{k:05d}.jpg"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(image).save(path, quality=90)
+        loaders = {}
+        for name, transform in (
+            ("without", v2.Compose([crop, to_tensor])),
+            ("with", v2.Compose([crop, NNJpeg(), to_tensor])),
+        ):
+            loaders[name] = DataLoader(
+                ImageFolder(folder, transform), batch_size=64, num_workers=available_cpus(), persistent_workers=True
+            )
+            epoch(loaders[name])  # start the workers
+        times = {name: [] for name in loaders}
+        for k in tqdm(range(repeats), desc="epochs", disable=None):
+            for name in sorted(loaders, reverse=bool(k % 2)):
+                torch.manual_seed(k)  # the same crops in both
+                times[name].append(epoch(loaders[name]))
+    ratios = np.array(times["with"]) / np.array(times["without"])
+    low, median, high = np.percentile(ratios, [25, 50, 75])
+    return {
+        "images": images,
+        "workers": available_cpus(),
+        "seconds": {name: float(np.median(t)) for name, t in times.items()},
+        "ratio": median,
+        "quartiles": [low, high],
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON to write")
+    parser.add_argument("--images", type=int, default=768)
+    parser.add_argument("--repeats", type=int, default=12)
+    options = parser.parse_args()
+    result = facts()
+    result["threads"] = scaling(3 * options.repeats)
+    result["data_loader"] = data_loader(options.images, options.repeats)
+    for count, row in result["threads"].items():
+        print(f"{count} threads: {row['speedup']:.2f} times one")
+    loader = result["data_loader"]
+    print(f"DataLoader epoch with NNJpeg: {loader['ratio']:.4f} of without, quartiles {loader['quartiles']}")
+    atomic.write(options.output, (json.dumps(result, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()
