@@ -15,18 +15,19 @@
  *     set32(c) add32 sub32
  *     dot2(p, ca, cb)                    a * ca + b * cb, in 32 bits, constants within int16
  *     dot2_add(sum, p, ca, cb)           sum + a * ca + b * cb
- *     narrow(x, n)                       x >> n (arithmetic), as lanes16; the value fits int16
+ *     narrow(x, n)                       x >> n (arithmetic, n >= 16), as lanes16; the value fits int16
  *
  * The DCT is the one of Loeffler, Ligtenberg and Moschytz (ICASSP 1989) as libjpeg's jfdctint.c and jidctint.c use it:
  * constants scaled by 2^13, two extra bits between the passes, DESCALE(x, n) = (x + 2^(n-1)) >> n. Every output is
  * written as a sum of products of 16-bit numbers, which multiply-adds of pairs compute; libjpeg groups the terms another
  * way. Both are the same integer before the shift.
  *
- * Bounds, for samples 0..255 and so -128..127 after the level shift. After the row pass |x| <= 4096 (DC: 8 * 128 * 4). In the column pass, sums of eight
- * such values reach -32768..32512, within int16, also after adding the rounding 2. Coefficients: |c| <= 8192. In the
- * inverse, a dequantized column has norm <= 1024 + sqrt(8) * 255 / 2 (the rounding error of eight coefficients), so the
- * column pass, which scales by 4 sqrt(8), leaves |x| < 15700: sums of two fit int16, those of the row pass 31 bits. This
- * holds for coefficients that nj_quantize produced; for arbitrary ones use lanes_wide.h.
+ * Bounds. Sums of four samples times 32 are at most 32640. After the row pass |x| <= 4096 (DC: 8 * 128 * 4). In the
+ * column pass, sums of eight such values reach -32768..32512, within int16, also after adding the rounding 2.
+ * Coefficients: |c| <= 8192. A dequantized coefficient is at most 1024 + 255 / 2, times 16 within int16. A dequantized
+ * column has norm <= 1024 + sqrt(8) * 255 / 2 (the rounding error of eight coefficients), so the inverse's column pass,
+ * which scales by 4 sqrt(8), leaves |x| < 15700, and the row pass sums below 2^31. This holds for coefficients that
+ * nj_quantize produced; for arbitrary ones use lanes_wide.h.
  */
 #ifndef NNJPEG_BLOCK_H
 #define NNJPEG_BLOCK_H
@@ -60,56 +61,84 @@ enum {
     NJ_EVEN_C = NJ_0_541196100 - NJ_1_847759065
 };
 
-/* The odd part: out = start + M (a, b, c, d), which the forward and the inverse DCT share. M is symmetric; (a + c, b + d)
- * is a factor of all its rows, and what remains of each has two terms. */
-NJ_INLINE void nj_odd_part(lanes32 start, lanes16 a, lanes16 b, lanes16 c, lanes16 d, lanes32 out[4])
+/* The odd part, as a symmetric 4x4 matrix. */
+enum {
+    NJ_ODD_00 = NJ_0_298631336 - NJ_0_899976223 - NJ_1_961570560 + NJ_1_175875602,
+    NJ_ODD_01 = NJ_1_175875602,
+    NJ_ODD_02 = NJ_1_175875602 - NJ_1_961570560,
+    NJ_ODD_03 = NJ_1_175875602 - NJ_0_899976223,
+    NJ_ODD_11 = NJ_2_053119869 - NJ_2_562915447 - NJ_0_390180644 + NJ_1_175875602,
+    NJ_ODD_12 = NJ_1_175875602 - NJ_2_562915447,
+    NJ_ODD_13 = NJ_1_175875602 - NJ_0_390180644,
+    NJ_ODD_22 = NJ_3_072711026 - NJ_2_562915447 - NJ_1_961570560 + NJ_1_175875602,
+    NJ_ODD_23 = NJ_1_175875602,
+    NJ_ODD_33 = NJ_1_501321110 - NJ_0_899976223 - NJ_0_390180644 + NJ_1_175875602
+};
+
+/* A shift by 16 takes whole halves of 32-bit words, which is cheaper than any other. So where the numbers leave room,
+ * data and constants are scaled until the shift that libjpeg wants is one by 16; that changes nothing of the result. */
+enum {
+    NJ_ROW_SCALE_BITS = 16 - (NJ_CONST_BITS - NJ_PASS1_BITS),                 /* 5: samples times 32 */
+    NJ_COLUMN_CONST_BITS = 16 - (NJ_CONST_BITS + NJ_PASS1_BITS),              /* 1: constants times 2 */
+    NJ_STEP_BITS = 16 - (NJ_CONST_BITS - NJ_PASS1_BITS) - NJ_COLUMN_CONST_BITS /* 4: dequantized coefficients times 16 */
+};
+
+/* out = start + scale * odd matrix * (a, b, c, d). The forward and the inverse DCT share it. */
+NJ_INLINE void nj_odd_part(lanes32 start, int scale, lanes16 a, lanes16 b, lanes16 c, lanes16 d, lanes32 out[4])
 {
-    pairs16 sums = pair16(add16(a, c), add16(b, d)), ad = pair16(a, d), bc = pair16(b, c);
-    lanes32 z02 = dot2_add(start, sums, NJ_1_175875602 - NJ_1_961570560, NJ_1_175875602);
-    lanes32 z13 = dot2_add(start, sums, NJ_1_175875602, NJ_1_175875602 - NJ_0_390180644);
-    out[0] = dot2_add(z02, ad, NJ_0_298631336 - NJ_0_899976223, -NJ_0_899976223);
-    out[1] = dot2_add(z13, bc, NJ_2_053119869 - NJ_2_562915447, -NJ_2_562915447);
-    out[2] = dot2_add(z02, bc, -NJ_2_562915447, NJ_3_072711026 - NJ_2_562915447);
-    out[3] = dot2_add(z13, ad, -NJ_0_899976223, NJ_1_501321110 - NJ_0_899976223);
+    pairs16 ab = pair16(a, b), cd = pair16(c, d);
+    out[0] = dot2_add(dot2_add(start, ab, scale * NJ_ODD_00, scale * NJ_ODD_01), cd, scale * NJ_ODD_02, scale * NJ_ODD_03);
+    out[1] = dot2_add(dot2_add(start, ab, scale * NJ_ODD_01, scale * NJ_ODD_11), cd, scale * NJ_ODD_12, scale * NJ_ODD_13);
+    out[2] = dot2_add(dot2_add(start, ab, scale * NJ_ODD_02, scale * NJ_ODD_12), cd, scale * NJ_ODD_22, scale * NJ_ODD_23);
+    out[3] = dot2_add(dot2_add(start, ab, scale * NJ_ODD_03, scale * NJ_ODD_13), cd, scale * NJ_ODD_23, scale * NJ_ODD_33);
 }
 
-/* What rows and columns share of the forward DCT. Outputs 0 and 4 come back as sums, for the caller to scale. */
-NJ_INLINE void nj_fdct_1d(lanes16 x[8], int shift)
+/* What rows and columns share of the forward DCT: outputs 1, 2, 3, 5, 6, 7 from the differences d[i] of mirrored inputs
+ * i and 7 - i, and from the differences of their sums, t2 = s[1] - s[2] and t3 = s[0] - s[3]. */
+NJ_INLINE void nj_fdct_1d(const lanes16 d[4], lanes16 t2, lanes16 t3, int scale, lanes16 x[8])
 {
-    lanes16 s0 = add16(x[0], x[7]), s1 = add16(x[1], x[6]), s2 = add16(x[2], x[5]), s3 = add16(x[3], x[4]);
-    lanes16 d0 = sub16(x[0], x[7]), d1 = sub16(x[1], x[6]), d2 = sub16(x[2], x[5]), d3 = sub16(x[3], x[4]);
-    lanes16 t0 = add16(s0, s3), t1 = add16(s1, s2), t2 = sub16(s1, s2), t3 = sub16(s0, s3);
-    lanes32 round = set32(NJ_HALF(shift)), odd[4];
+    lanes32 round = set32(NJ_HALF(16)), odd[4];
     pairs16 even = pair16(t3, t2);
-
-    x[0] = add16(t0, t1);
-    x[4] = sub16(t0, t1);
-    x[2] = narrow(dot2_add(round, even, NJ_EVEN_A, NJ_EVEN_B), shift);
-    x[6] = narrow(dot2_add(round, even, NJ_EVEN_B, NJ_EVEN_C), shift);
-
-    nj_odd_part(round, d3, d2, d1, d0, odd);
-    x[7] = narrow(odd[0], shift);
-    x[5] = narrow(odd[1], shift);
-    x[3] = narrow(odd[2], shift);
-    x[1] = narrow(odd[3], shift);
+    x[2] = narrow(dot2_add(round, even, scale * NJ_EVEN_A, scale * NJ_EVEN_B), 16);
+    x[6] = narrow(dot2_add(round, even, scale * NJ_EVEN_B, scale * NJ_EVEN_C), 16);
+    nj_odd_part(round, scale, d[3], d[2], d[1], d[0], odd);
+    x[7] = narrow(odd[0], 16);
+    x[5] = narrow(odd[1], 16);
+    x[3] = narrow(odd[2], 16);
+    x[1] = narrow(odd[3], 16);
 }
 
-/* x[j]: the samples, 0..255, of column j of one row. Result: 4 sqrt(8) times orthonormal. The level shift by 128 is
- * here: in all outputs but the sum it cancels. */
-NJ_INLINE void nj_fdct_row(lanes16 x[8])
+/* Sums and differences of mirrored samples, 0..255 each, at the scale that nj_fdct_row wants. */
+NJ_INLINE void nj_mirror(const lanes16 x[8], lanes16 s[4], lanes16 d[4])
 {
-    nj_fdct_1d(x, NJ_CONST_BITS - NJ_PASS1_BITS);
-    x[0] = shl16(sub16(x[0], set16(8 * 128)), NJ_PASS1_BITS);
-    x[4] = shl16(x[4], NJ_PASS1_BITS);
+    int i;
+    for (i = 0; i < 4; i++) {
+        s[i] = shl16(add16(x[i], x[7 - i]), NJ_ROW_SCALE_BITS);
+        d[i] = shl16(sub16(x[i], x[7 - i]), NJ_ROW_SCALE_BITS);
+    }
+}
+
+/* s, d: of one row, from nj_mirror. x[j], result: 4 sqrt(8) times orthonormal. The level shift by 128 is here: in all
+ * outputs but the sum it cancels. */
+NJ_INLINE void nj_fdct_row(const lanes16 s[4], const lanes16 d[4], lanes16 x[8])
+{
+    enum { SHIFT = NJ_ROW_SCALE_BITS - NJ_PASS1_BITS, LEVEL = 8 * 128 << NJ_ROW_SCALE_BITS };
+    lanes16 t0 = add16(s[0], s[3]), t1 = add16(s[1], s[2]);
+    nj_fdct_1d(d, sub16(s[1], s[2]), sub16(s[0], s[3]), 1, x);
+    x[0] = sra16(add16(t0, sub16(t1, set16(LEVEL))), SHIFT); /* in this order, within int16 */
+    x[4] = sra16(sub16(t0, t1), SHIFT);
 }
 
 /* x[i]: row i of one column, from nj_fdct_row. Result: the coefficients, 8 times orthonormal. */
 NJ_INLINE void nj_fdct_column(lanes16 x[8])
 {
     lanes16 half = set16(NJ_HALF(NJ_PASS1_BITS));
-    nj_fdct_1d(x, NJ_CONST_BITS + NJ_PASS1_BITS);
-    x[0] = sra16(add16(x[0], half), NJ_PASS1_BITS);
-    x[4] = sra16(add16(x[4], half), NJ_PASS1_BITS);
+    lanes16 s0 = add16(x[0], x[7]), s1 = add16(x[1], x[6]), s2 = add16(x[2], x[5]), s3 = add16(x[3], x[4]);
+    lanes16 d[4] = { sub16(x[0], x[7]), sub16(x[1], x[6]), sub16(x[2], x[5]), sub16(x[3], x[4]) };
+    lanes16 t0 = add16(s0, s3), t1 = add16(s1, s2);
+    nj_fdct_1d(d, sub16(s1, s2), sub16(s0, s3), 1 << NJ_COLUMN_CONST_BITS, x);
+    x[0] = sra16(add16(add16(t0, t1), half), NJ_PASS1_BITS);
+    x[4] = sra16(add16(sub16(t0, t1), half), NJ_PASS1_BITS);
 }
 
 /* c / 8q, rounded half away from zero: sign(c) * ((|c| + 4q) / 8q). Exact while |c| + 4q < 2^15; see quantizer.c.
@@ -122,16 +151,16 @@ NJ_INLINE lanes16 nj_quantize(lanes16 c, const nnjpeg_step *s)
 }
 
 /* The inverse DCT of one row or column; adds offset after the shift. */
-NJ_INLINE void nj_idct_1d(lanes16 x[8], int shift, int offset)
+NJ_INLINE void nj_idct_1d(lanes16 x[8], int scale, int shift, int offset)
 {
+    const int one = scale << NJ_CONST_BITS;
     lanes32 round = set32(NJ_HALF(shift) + offset * (1 << shift)), zero = set32(0), odd[4];
     pairs16 p04 = pair16(x[0], x[4]), p26 = pair16(x[2], x[6]);
-    lanes32 sum = dot2_add(round, p04, 1 << NJ_CONST_BITS, 1 << NJ_CONST_BITS);
-    lanes32 difference = dot2_add(round, p04, 1 << NJ_CONST_BITS, -(1 << NJ_CONST_BITS));
-    lanes32 r0 = dot2(p26, NJ_EVEN_A, NJ_EVEN_B), r1 = dot2(p26, NJ_EVEN_B, NJ_EVEN_C);
+    lanes32 sum = dot2_add(round, p04, one, one), difference = dot2_add(round, p04, one, -one);
+    lanes32 r0 = dot2(p26, scale * NJ_EVEN_A, scale * NJ_EVEN_B), r1 = dot2(p26, scale * NJ_EVEN_B, scale * NJ_EVEN_C);
     lanes32 e0 = add32(sum, r0), e3 = sub32(sum, r0), e1 = add32(difference, r1), e2 = sub32(difference, r1);
 
-    nj_odd_part(zero, x[7], x[5], x[3], x[1], odd);
+    nj_odd_part(zero, scale, x[7], x[5], x[3], x[1], odd);
     x[0] = narrow(add32(e0, odd[3]), shift);
     x[7] = narrow(sub32(e0, odd[3]), shift);
     x[1] = narrow(add32(e1, odd[2]), shift);
@@ -142,16 +171,22 @@ NJ_INLINE void nj_idct_1d(lanes16 x[8], int shift, int offset)
     x[4] = narrow(sub32(e3, odd[0]), shift);
 }
 
-/* x[i]: row i of one column of dequantized coefficients. Result: 4 sqrt(8) times orthonormal. */
+/* Quantized coefficients to what nj_idct_column takes. */
+NJ_INLINE lanes16 nj_dequantize(lanes16 quantized, const nnjpeg_step *s)
+{
+    return mul16(quantized, spread16(s->scaled_step));
+}
+
+/* x[i]: row i of one column of coefficients, from nj_dequantize. Result: 4 sqrt(8) times orthonormal. */
 NJ_INLINE void nj_idct_column(lanes16 x[8])
 {
-    nj_idct_1d(x, NJ_CONST_BITS - NJ_PASS1_BITS, 0);
+    nj_idct_1d(x, 1 << NJ_COLUMN_CONST_BITS, 16, 0);
 }
 
 /* x[j]: column j of one row, from nj_idct_column. Result: samples, not yet clamped to 0..255. */
 NJ_INLINE void nj_idct_row(lanes16 x[8])
 {
-    nj_idct_1d(x, NJ_CONST_BITS + NJ_PASS1_BITS + 3, 128);
+    nj_idct_1d(x, 1, NJ_CONST_BITS + NJ_PASS1_BITS + 3, 128);
 }
 
 /* One column, from what nj_fdct_row left to what nj_idct_row takes. steps: the quantizer's from the column's first on. */
@@ -160,7 +195,7 @@ NJ_INLINE void nj_requantize_column(lanes16 x[8], const nnjpeg_step *steps)
     int i;
     nj_fdct_column(x);
     for (i = 0; i < 8; i++)
-        x[i] = mul16(nj_quantize(x[i], &steps[8 * i]), spread16(steps[8 * i].step));
+        x[i] = nj_dequantize(nj_quantize(x[i], &steps[8 * i]), &steps[8 * i]);
     nj_idct_column(x);
 }
 

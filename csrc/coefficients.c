@@ -54,6 +54,13 @@ NJ_INLINE void block_pass(int32_t block[NNJPEG_BLOCK_SIZE], int rows, void (*pas
     }
 }
 
+static void fdct_row(lanes16 x[8])
+{
+    lanes16 s[4], d[4];
+    nj_mirror(x, s, d);
+    nj_fdct_row(s, d, x);
+}
+
 nnjpeg_status nnjpeg_forward(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides,
                              int16_t *dst, const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
                              nnjpeg_colorspace colorspace)
@@ -85,7 +92,7 @@ nnjpeg_status nnjpeg_forward(const nnjpeg_shape *shape, const uint8_t *src, cons
         for (c = 0; c < components; c++) {
             const nnjpeg_quantizer *q = nj_quantizer_of(quantizers, p.image, p.component + c);
             int16_t *to = dst + offset(dst_strides, &p, 1) + c * dst_strides->component;
-            block_pass(blocks[c], 1, nj_fdct_row);
+            block_pass(blocks[c], 1, fdct_row);
             block_pass(blocks[c], 0, nj_fdct_column);
             for (k = 0; k < NNJPEG_BLOCK_SIZE; k++)
                 to[k] = (int16_t)nj_quantize(blocks[c][k], &q->steps[k]);
@@ -114,7 +121,7 @@ nnjpeg_status nnjpeg_inverse(const nnjpeg_shape *shape, const int16_t *src, cons
             const nnjpeg_quantizer *q = nj_quantizer_of(quantizers, p.image, p.component + c);
             const int16_t *from = src + offset(src_strides, &p, 1) + c * src_strides->component;
             for (k = 0; k < NNJPEG_BLOCK_SIZE; k++)
-                blocks[c][k] = mul16(from[k], spread16(q->steps[k].step));
+                blocks[c][k] = nj_dequantize(from[k], &q->steps[k]);
             block_pass(blocks[c], 0, nj_idct_column);
             block_pass(blocks[c], 1, nj_idct_row);
         }

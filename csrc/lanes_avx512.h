@@ -1,7 +1,6 @@
 /* Lanes for AVX-512 (F, BW, and VNNI where the file is compiled for it): 32 blocks, one 512-bit register a lanes16.
- *
- * As lanes_avx2.h with registers twice as wide: register k of a `row4` holds run k below run k + 4, and no step crosses
- * from one to the other but the sorting of interleaved pixels. */
+ * Register k of a row is run k below run k + 4: the lanes are blocks 0 and 1 of runs 0..3, blocks 2 and 3 of runs 0..3,
+ * and so on for runs 4..7. */
 #ifndef NNJPEG_LANES_AVX512_H
 #define NNJPEG_LANES_AVX512_H
 
@@ -13,62 +12,16 @@
 
 enum { NJ_RUNS = 8 };
 
-typedef __m512i lanes16;
-typedef struct lanes32 {
-    __m512i lo, hi;
-} lanes32;
-typedef struct pairs16 {
-    __m512i lo, hi;
-} pairs16;
+typedef __m512i reg;
+#define MM(name) _mm512_##name
+#define BITS(name) _mm512_##name##_si512
+NJ_INLINE reg broadcast128(__m128i x) { return _mm512_broadcast_i32x4(x); }
 
-NJ_INLINE lanes16 set16(int c) { return _mm512_set1_epi16((short)c); }
-NJ_INLINE lanes16 spread16(const uint16_t p[2])
-{
-    int both;
-    memcpy(&both, p, sizeof both);
-    return _mm512_set1_epi32(both);
-}
-NJ_INLINE lanes16 add16(lanes16 a, lanes16 b) { return _mm512_add_epi16(a, b); }
-NJ_INLINE lanes16 sub16(lanes16 a, lanes16 b) { return _mm512_sub_epi16(a, b); }
-NJ_INLINE lanes16 mul16(lanes16 a, lanes16 b) { return _mm512_mullo_epi16(a, b); }
-NJ_INLINE lanes16 shl16(lanes16 x, int n) { return _mm512_slli_epi16(x, (unsigned)n); }
-NJ_INLINE lanes16 sra16(lanes16 x, int n) { return _mm512_srai_epi16(x, (unsigned)n); }
-NJ_INLINE lanes16 abs16(lanes16 x) { return _mm512_abs_epi16(x); }
+#include "lanes_x86.h"
+
 NJ_INLINE lanes16 negate16_where_negative(lanes16 x, lanes16 sign)
 {
     return _mm512_mask_sub_epi16(x, _mm512_movepi16_mask(sign), _mm512_setzero_si512(), x);
-}
-NJ_INLINE lanes16 mulhi_u16(lanes16 a, lanes16 b) { return _mm512_mulhi_epu16(a, b); }
-NJ_INLINE lanes16 mulhi_s16(lanes16 a, lanes16 b) { return _mm512_mulhi_epi16(a, b); }
-NJ_INLINE lanes16 clamp16(lanes16 x)
-{
-    return _mm512_min_epi16(_mm512_max_epi16(x, _mm512_setzero_si512()), _mm512_set1_epi16(255));
-}
-NJ_INLINE pairs16 pair16(lanes16 a, lanes16 b)
-{
-    pairs16 p = { _mm512_unpacklo_epi16(a, b), _mm512_unpackhi_epi16(a, b) };
-    return p;
-}
-NJ_INLINE lanes32 set32(int c)
-{
-    lanes32 x = { _mm512_set1_epi32(c), _mm512_set1_epi32(c) };
-    return x;
-}
-NJ_INLINE lanes32 add32(lanes32 a, lanes32 b)
-{
-    lanes32 x = { _mm512_add_epi32(a.lo, b.lo), _mm512_add_epi32(a.hi, b.hi) };
-    return x;
-}
-NJ_INLINE lanes32 sub32(lanes32 a, lanes32 b)
-{
-    lanes32 x = { _mm512_sub_epi32(a.lo, b.lo), _mm512_sub_epi32(a.hi, b.hi) };
-    return x;
-}
-NJ_INLINE __m512i constants(int ca, int cb) { return _mm512_set1_epi32((int)((uint32_t)cb << 16 | (uint16_t)ca)); }
-NJ_INLINE lanes32 dot2(pairs16 p, int ca, int cb)
-{
-    lanes32 x = { _mm512_madd_epi16(p.lo, constants(ca, cb)), _mm512_madd_epi16(p.hi, constants(ca, cb)) };
-    return x;
 }
 NJ_INLINE lanes32 dot2_add(lanes32 sum, pairs16 p, int ca, int cb)
 {
@@ -80,51 +33,15 @@ NJ_INLINE lanes32 dot2_add(lanes32 sum, pairs16 p, int ca, int cb)
     return add32(sum, dot2(p, ca, cb));
 #endif
 }
+/* The upper halves in one instruction. */
 NJ_INLINE lanes16 narrow(lanes32 x, int n)
 {
-    return _mm512_packs_epi32(_mm512_srai_epi32(x.lo, (unsigned)n), _mm512_srai_epi32(x.hi, (unsigned)n));
-}
-
-typedef struct row4 {
-    __m512i run[4];
-} row4;
-
-/* Bytes j of all blocks, as x[j]. */
-NJ_INLINE void split(row4 row, lanes16 x[8])
-{
-    const __m512i both = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15));
-    const __m512i zero = _mm512_setzero_si512();
-    __m512i r0 = _mm512_shuffle_epi8(row.run[0], both), r1 = _mm512_shuffle_epi8(row.run[1], both);
-    __m512i r2 = _mm512_shuffle_epi8(row.run[2], both), r3 = _mm512_shuffle_epi8(row.run[3], both);
-    __m512i a0 = _mm512_unpacklo_epi16(r0, r1), a1 = _mm512_unpackhi_epi16(r0, r1);
-    __m512i b0 = _mm512_unpacklo_epi16(r2, r3), b1 = _mm512_unpackhi_epi16(r2, r3);
-    __m512i c01 = _mm512_unpacklo_epi32(a0, b0), c23 = _mm512_unpackhi_epi32(a0, b0);
-    __m512i c45 = _mm512_unpacklo_epi32(a1, b1), c67 = _mm512_unpackhi_epi32(a1, b1);
-    x[0] = _mm512_unpacklo_epi8(c01, zero);
-    x[1] = _mm512_unpackhi_epi8(c01, zero);
-    x[2] = _mm512_unpacklo_epi8(c23, zero);
-    x[3] = _mm512_unpackhi_epi8(c23, zero);
-    x[4] = _mm512_unpacklo_epi8(c45, zero);
-    x[5] = _mm512_unpackhi_epi8(c45, zero);
-    x[6] = _mm512_unpacklo_epi8(c67, zero);
-    x[7] = _mm512_unpackhi_epi8(c67, zero);
-}
-
-/* The way back, clamping to 0..255. */
-NJ_INLINE row4 join(const lanes16 x[8])
-{
-    row4 row;
-    __m512i c04 = _mm512_packus_epi16(x[0], x[4]), c15 = _mm512_packus_epi16(x[1], x[5]);
-    __m512i c26 = _mm512_packus_epi16(x[2], x[6]), c37 = _mm512_packus_epi16(x[3], x[7]);
-    __m512i c01 = _mm512_unpacklo_epi8(c04, c15), c45 = _mm512_unpackhi_epi8(c04, c15);
-    __m512i c23 = _mm512_unpacklo_epi8(c26, c37), c67 = _mm512_unpackhi_epi8(c26, c37);
-    __m512i a0 = _mm512_unpacklo_epi16(c01, c23), a1 = _mm512_unpackhi_epi16(c01, c23);
-    __m512i b0 = _mm512_unpacklo_epi16(c45, c67), b1 = _mm512_unpackhi_epi16(c45, c67);
-    row.run[0] = _mm512_unpacklo_epi32(a0, b0);
-    row.run[1] = _mm512_unpackhi_epi32(a0, b0);
-    row.run[2] = _mm512_unpacklo_epi32(a1, b1);
-    row.run[3] = _mm512_unpackhi_epi32(a1, b1);
-    return row;
+    const __m512i odd = _mm512_add_epi32(
+        _mm512_broadcast_i32x4(_mm_setr_epi16(1, 3, 5, 7, 33, 35, 37, 39)),
+        _mm512_setr_epi32(0, 0, 0, 0, 0x80008, 0x80008, 0x80008, 0x80008, 0x100010, 0x100010, 0x100010, 0x100010, 0x180018,
+                          0x180018, 0x180018, 0x180018));
+    __m512i high = _mm512_permutex2var_epi16(x.lo, odd, x.hi);
+    return n > 16 ? _mm512_srai_epi16(high, (unsigned)(n - 16)) : high;
 }
 
 NJ_INLINE __m512i load_halves(const uint8_t *low, const uint8_t *high)

@@ -78,10 +78,11 @@ NJ_INLINE lanes32 dot2(pairs16 p, int ca, int cb)
     x.hi = vmlal_high_n_s16(x.hi, p.b, (int16_t)cb);
     return x;
 }
+/* The upper halves in one instruction. */
 NJ_INLINE lanes16 narrow(lanes32 x, int n)
 {
-    int32x4_t right = vdupq_n_s32(-n);
-    return vuzp1q_s16(vreinterpretq_s16_s32(vshlq_s32(x.lo, right)), vreinterpretq_s16_s32(vshlq_s32(x.hi, right)));
+    int16x8_t high = vuzp2q_s16(vreinterpretq_s16_s32(x.lo), vreinterpretq_s16_s32(x.hi));
+    return n > 16 ? vshlq_s16(high, vdupq_n_s16((int16_t)(16 - n))) : high;
 }
 
 typedef struct row4 {
@@ -99,20 +100,63 @@ NJ_INLINE uint8x16_t zip32(uint8x16_t a, uint8x16_t b, int high)
     return vreinterpretq_u8_u32(high ? vzip2q_u32(x, y) : vzip1q_u32(x, y));
 }
 
-/* Bytes j of all blocks, as x[j]. */
-NJ_INLINE void split(row4 row, lanes16 x[8])
+/* Bytes 2k of all blocks below bytes 2k + 1, as words[k]. */
+NJ_INLINE void sort_bytes(row4 row, uint8x16_t words[4])
 {
     static const uint8_t order[16] = { 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15 };
     const uint8x16_t both = vld1q_u8(order);
     uint8x16_t r0 = vqtbl1q_u8(row.run[0], both), r1 = vqtbl1q_u8(row.run[1], both);
     uint8x16_t r2 = vqtbl1q_u8(row.run[2], both), r3 = vqtbl1q_u8(row.run[3], both);
     uint8x16_t a0 = zip16(r0, r1, 0), a1 = zip16(r0, r1, 1), b0 = zip16(r2, r3, 0), b1 = zip16(r2, r3, 1);
-    uint8x16_t columns[4] = { zip32(a0, b0, 0), zip32(a0, b0, 1), zip32(a1, b1, 0), zip32(a1, b1, 1) };
-    int k;
-    for (k = 0; k < 4; k++) {
-        x[2 * k] = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(columns[k])));
-        x[2 * k + 1] = vreinterpretq_s16_u16(vmovl_high_u8(columns[k]));
-    }
+    words[0] = zip32(a0, b0, 0);
+    words[1] = zip32(a0, b0, 1);
+    words[2] = zip32(a1, b1, 0);
+    words[3] = zip32(a1, b1, 1);
+}
+
+/* Bytes n of all blocks, of words that sort_bytes left. */
+NJ_INLINE uint8x8_t bytes(const uint8x16_t *words, int n)
+{
+    return n % 2 ? vget_high_u8(words[n / 2]) : vget_low_u8(words[n / 2]);
+}
+
+/* Bytes j of all blocks, as x[j]. */
+NJ_INLINE void split(row4 row, lanes16 x[8])
+{
+    uint8x16_t words[4];
+    int j;
+    sort_bytes(row, words);
+    for (j = 0; j < 8; j++)
+        x[j] = vreinterpretq_s16_u16(vmovl_u8(bytes(words, j)));
+}
+
+/* What nj_mirror makes of samples, from two bytes: 32 times their sum and their difference. */
+NJ_INLINE void mirror(uint8x8_t a, uint8x8_t b, lanes16 *s, lanes16 *d)
+{
+    *s = vreinterpretq_s16_u16(vshlq_n_u16(vaddl_u8(a, b), 5));
+    *d = vreinterpretq_s16_u16(vshlq_n_u16(vsubl_u8(a, b), 5));
+}
+
+/* split and nj_mirror in one. */
+NJ_INLINE void split_mirrored(row4 row, lanes16 s[4], lanes16 d[4])
+{
+    uint8x16_t words[4];
+    int j;
+    sort_bytes(row, words);
+    for (j = 0; j < 4; j++)
+        mirror(bytes(words, j), bytes(words, 7 - j), &s[j], &d[j]);
+}
+
+/* The same for interleaved pixels: byte n of a block's 24 is component n % 3 of column n / 3. */
+NJ_INLINE void split_interleaved_mirrored(const row4 rows[3], lanes16 s[3][4], lanes16 d[3][4])
+{
+    uint8x16_t words[12];
+    int c, j;
+    for (c = 0; c < 3; c++)
+        sort_bytes(rows[c], &words[4 * c]);
+    for (c = 0; c < 3; c++)
+        for (j = 0; j < 4; j++)
+            mirror(bytes(words, 3 * j + c), bytes(words, 21 - 3 * j + c), &s[c][j], &d[c][j]);
 }
 
 /* The way back, clamping to 0..255. */

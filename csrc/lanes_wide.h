@@ -1,6 +1,6 @@
 /* Lanes for coefficients of any size: one block, 32-bit numbers with 64-bit intermediates. A dequantized coefficient
- * (int16 times a step of at most 255) is below 2^23, the inverse's column pass below 2^28, its row pass below 2^44:
- * nothing overflows, whatever the block. */
+ * (int16 times 16 times a step of at most 255) is below 2^27, what the inverse's column pass leaves below 2^28, and its
+ * sums below 2^46: nothing overflows, whatever the block. */
 #ifndef NNJPEG_LANES_WIDE_H
 #define NNJPEG_LANES_WIDE_H
 

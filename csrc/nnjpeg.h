@@ -49,10 +49,10 @@ typedef struct nnjpeg_strides {
     ptrdiff_t image, component, row, column;
 } nnjpeg_strides;
 
-/* One quantization step q made ready: bias 4q; reciprocal and scale divide by 8q. Each number stands twice, because
+/* One quantization step q made ready: scaled_step 16q, bias 4q; reciprocal and scale divide by 8q. Each number stands twice, because
  * vector units broadcast 32 bits from memory more cheaply than 16. */
 typedef struct nnjpeg_step {
-    uint16_t step[2], bias[2], reciprocal[2], scale[2];
+    uint16_t scaled_step[2], bias[2], reciprocal[2], scale[2];
 } nnjpeg_step;
 
 /* A quantization table, in natural order. */

@@ -8,13 +8,13 @@
 static nnjpeg_step prepare(uint16_t q)
 {
     const uint32_t divisor = 8u * q;
-    uint16_t bias = (uint16_t)(4 * q), reciprocal, scale;
+    uint16_t step = (uint16_t)(16 * q), bias = (uint16_t)(4 * q), reciprocal, scale;
     uint32_t k = 0;
     while ((2u << k) < divisor)
         k++;
     reciprocal = (uint16_t)(((65536u << k) + divisor - 1) / divisor);
     scale = (uint16_t)(65536u >> k);
-    return (nnjpeg_step){ { q, q }, { bias, bias }, { reciprocal, reciprocal }, { scale, scale } };
+    return (nnjpeg_step){ { step, step }, { bias, bias }, { reciprocal, reciprocal }, { scale, scale } };
 }
 
 nnjpeg_status nnjpeg_quantizer_init(nnjpeg_quantizer *quantizer, const uint16_t *steps)

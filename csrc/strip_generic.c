@@ -29,9 +29,10 @@ static void transform(workspace w, const nnjpeg_quantizer *q)
     int i, j, k, lane;
     for (i = 0; i < 8; i++)
         for (lane = 0; lane < LANES; lane++) {
-            lanes16 x[8];
+            lanes16 x[8], s[4], d[4];
             load_row(w, 8 * i, 1, lane, x);
-            nj_fdct_row(x);
+            nj_mirror(x, s, d);
+            nj_fdct_row(s, d, x);
             store_row(w, 8 * i, 1, lane, x);
         }
     for (j = 0; j < 8; j++)

@@ -40,13 +40,13 @@ NJ_INLINE void requantize(lanes16 w[NNJPEG_BLOCK_SIZE], const nnjpeg_quantizer *
 
 static void roundtrip_plane(const nj_run *runs, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace)
 {
-    lanes16 w[NNJPEG_BLOCK_SIZE];
+    lanes16 w[NNJPEG_BLOCK_SIZE], s[4], d[4];
     int i;
     (void)colorspace;
     for (i = 0; i < 8; i++) {
         prefetch_src(runs, i, 0, NJ_RUN_WIDTH);
-        split(load_plane(runs, i, 0), &w[8 * i]);
-        nj_fdct_row(&w[8 * i]);
+        split_mirrored(load_plane(runs, i, 0), s, d);
+        nj_fdct_row(s, d, &w[8 * i]);
     }
     requantize(w, quantizers[0]);
     for (i = 0; i < 8; i++) {
@@ -68,9 +68,9 @@ NJ_INLINE void rows_in(lanes16 x[3][8], lanes16 w[3][NNJPEG_BLOCK_SIZE], int i, 
                 x[c][j] = pixel[c];
         }
     for (c = 0; c < 3; c++) {
-        nj_fdct_row(x[c]);
-        for (j = 0; j < 8; j++)
-            w[c][8 * i + j] = x[c][j];
+        lanes16 s[4], d[4];
+        nj_mirror(x[c], s, d);
+        nj_fdct_row(s, d, &w[c][8 * i]);
     }
 }
 
@@ -130,6 +130,13 @@ NJ_INLINE void pixels(const nj_run *runs, const nnjpeg_quantizer *const *quantiz
             load_interleaved(runs, i, rows);
         else
             load_padded(runs, i, rows);
+        if (pixel == 3 && colorspace == NNJPEG_RGB) {
+            lanes16 s[3][4], d[3][4];
+            split_interleaved_mirrored(rows, s, d);
+            for (c = 0; c < 3; c++)
+                nj_fdct_row(s[c], d[c], &w[c][8 * i]);
+            continue;
+        }
         for (k = 0; k < pixel; k++)
             split(rows[k], &bytes[8 * k]);
         for (j = 0; j < 8; j++) {
