@@ -181,17 +181,17 @@ BASELINE = Job("Pillow, equal job", "yes", arrays, each(pillow_equal))
 
 
 def ours(prepare, run):
-    """One job for each instruction set of this CPU, best first; each switches to its own before it runs."""
+    """One job for each instruction set of this CPU, best first; each switches to its own when it is prepared."""
 
     def on(isa):
         def with_isa(images):
             _core.use_isa(isa)
-            run(images)
+            return prepare(images)
 
         return with_isa
 
     isas = [isa for isa, supported in _core.compiled_isas().items() if supported]
-    return [Job(f"nnjpeg, {isa}", "yes", prepare, on(isa)) for isa in isas]
+    return [Job(f"nnjpeg, {isa}", "yes", on(isa), run) for isa in isas]
 
 
 @dataclass(frozen=True)

@@ -102,11 +102,13 @@ static void flush(const job *j, group *g)
         return;
     while (strip->narrower && strip->narrower->runs >= g->count)
         strip = strip->narrower;
-    /* A strip takes whole groups: idle runs work on their own staging buffers. */
+    /* A strip takes whole groups: idle runs repeat the first, into buffers that nobody reads. */
     for (i = g->count; i < strip->runs; i++) {
         nnjpeg_strides s = staged_strides(j);
-        nj_run idle = { g->staged[i], g->staged[i], s.row, s.component, s.row, s.component };
-        g->runs[i] = idle;
+        g->runs[i] = g->runs[0];
+        g->runs[i].dst = g->staged[i];
+        g->runs[i].dst_row = s.row;
+        g->runs[i].dst_component = s.component;
     }
     strip->roundtrip[j->layout](g->runs, g->quantizers, j->colorspace);
     for (i = 0; i < g->count; i++)
@@ -173,7 +175,10 @@ static void process(const void *context, ptrdiff_t begin, ptrdiff_t end)
     ptrdiff_t row = rest % j->block_rows, unit = rest / j->block_rows % j->units;
     ptrdiff_t image = rest / j->block_rows / j->units, left = end - begin;
     group g;
-    memset(&g, 0, sizeof g);
+    int c;
+    g.count = 0;
+    for (c = 0; c < NJ_MAX_COMPONENTS; c++)
+        g.quantizers[c] = NULL;
 
     while (left > 0) {
         ptrdiff_t y = row * NNJPEG_BLOCK, component = unit * j->unit_components;

@@ -14,13 +14,13 @@ class Quantizers:
 
 def roundtrip(
     src: npt.NDArray[np.uint8],
-    dst: npt.NDArray[np.uint8],
+    dst: npt.NDArray[np.uint8] | None,
     axes: _Axes,
     quantizers: Quantizers,
     ycbcr: bool,
     num_threads: int,
     padded: bool = False,
-) -> None: ...
+) -> npt.NDArray[np.uint8]: ...
 def forward(
     src: npt.NDArray[np.uint8], dst: npt.NDArray[np.int16], axes: _Axes, quantizers: Quantizers, ycbcr: bool
 ) -> None: ...

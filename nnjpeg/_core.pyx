@@ -12,6 +12,9 @@ from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t
 
 cnp.import_array()
 
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_NewLikeArray(cnp.ndarray, cnp.NPY_ORDER, void *, int)
+
 cdef extern from "nnjpeg.h" nogil:
     ctypedef enum nnjpeg_status:
         NNJPEG_OK
@@ -116,6 +119,8 @@ cdef class Quantizers:
 
 def roundtrip(cnp.ndarray src, cnp.ndarray dst, tuple axes, Quantizers quantizers not None, bint ycbcr,
               int num_threads, bint padded=False):
+    if dst is None:
+        dst = PyArray_NewLikeArray(src, cnp.NPY_KEEPORDER, NULL, 0)
     cdef nnjpeg_shape shape = shape_of(src, axes)
     cdef nnjpeg_strides ss = strides_of(src, axes), ds = strides_of(dst, axes)
     cdef const uint8_t *s = <const uint8_t *>cnp.PyArray_DATA(src)
@@ -130,6 +135,7 @@ def roundtrip(cnp.ndarray src, cnp.ndarray dst, tuple axes, Quantizers quantizer
     with nogil:
         status = nnjpeg_roundtrip(&shape, s, &ss, d, &ds, q, colorspace, num_threads)
     check(status)
+    return dst
 
 
 def forward(cnp.ndarray src, cnp.ndarray dst, tuple axes, Quantizers quantizers not None, bint ycbcr):

@@ -96,12 +96,9 @@ def roundtrip_with(
     num_threads: int | None = None,
 ) -> npt.NDArray[np.uint8]:
     """`roundtrip` once `image` and the tables are checked and prepared; `nnjpeg.transforms` joins here."""
-    if out is None:
-        out = np.empty_like(image, subok=False)
-    else:
+    if out is not None:
         check_out(out, image)
-    _core.roundtrip(image, out, axes, quantizers, ycbcr, thread_limit(num_threads))
-    return out
+    return _core.roundtrip(image, out, axes, quantizers, ycbcr, thread_limit(num_threads))
 
 
 def forward(
