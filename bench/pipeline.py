@@ -23,7 +23,7 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 import nnjpeg
-from nnjpeg import NN_TABLE, atomic
+from nnjpeg import NN_TABLE, _threads, atomic
 from nnjpeg._threads import available_cpus
 from nnjpeg.transforms import NNJpeg
 
@@ -70,6 +70,7 @@ def data_loader(images, repeats):
                 ImageFolder(folder, transform), batch_size=64, num_workers=available_cpus(), persistent_workers=True
             )
             epoch(loaders[name])  # start the workers
+        items = item_ratio({name: loader.dataset for name, loader in loaders.items()}, repeats)
         times = {name: [] for name in loaders}
         for k in tqdm(range(repeats), desc="epochs", disable=None):
             for name in sorted(loaders, reverse=bool(k % 2)):
@@ -81,16 +82,41 @@ def data_loader(images, repeats):
         "images": images,
         "workers": available_cpus(),
         "seconds": {name: float(np.median(t)) for name, t in times.items()},
-        "ratio": median,
-        "quartiles": [low, high],
+        "ratio": float(median),
+        "quartiles": [float(low), float(high)],
+        "items": items,
     }
+
+
+def item_ratio(datasets, repeats, count=16):
+    """The same by CPU time in one process, by turns every few images: less at the mercy of the machine's mood."""
+    torch.set_num_threads(1)
+    thread_limit_of_a_worker()
+    ratios = []
+    for k in tqdm(range(20 * repeats), desc="items", disable=None):
+        indices = [(k * count + n) % len(datasets["with"]) for n in range(count)]
+        spent = {}
+        for name in sorted(datasets, reverse=bool(k % 2)):
+            torch.manual_seed(k)
+            start = time.process_time()
+            for index in indices:
+                datasets[name][index]
+            spent[name] = time.process_time() - start
+        ratios.append(spent["with"] / spent["without"])
+    low, median, high = np.percentile(ratios, [25, 50, 75])
+    return {"ratio": float(median), "quartiles": [float(low), float(high)]}
+
+
+def thread_limit_of_a_worker():
+    """From here on calls use one thread, as in a DataLoader's worker."""
+    _threads._default = lambda: 1
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON to write")
-    parser.add_argument("--images", type=int, default=768)
-    parser.add_argument("--repeats", type=int, default=12)
+    parser.add_argument("--images", type=int, default=512)
+    parser.add_argument("--repeats", type=int, default=15)
     options = parser.parse_args()
     result = facts()
     result["threads"] = scaling(3 * options.repeats)
@@ -98,7 +124,9 @@ def main():
     for count, row in result["threads"].items():
         print(f"{count} threads: {row['speedup']:.2f} times one")
     loader = result["data_loader"]
-    print(f"DataLoader epoch with NNJpeg: {loader['ratio']:.4f} of without, quartiles {loader['quartiles']}")
+    for name, row in (("epoch", loader), ("items", loader["items"])):
+        low, high = row["quartiles"]
+        print(f"DataLoader {name} with NNJpeg: {row['ratio']:.3f} of without, quartiles {low:.3f} and {high:.3f}")
     atomic.write(options.output, (json.dumps(result, indent=1) + "\n").encode())
 
 

@@ -145,7 +145,7 @@ def test_table_as_list_array_and_qtable_agree(image):
 
 @pytest.mark.parametrize("num_threads", [None, 1, 2, 7])
 def test_threads_change_nothing(num_threads):
-    batch = np.random.default_rng(9).integers(0, 256, (5, 130, 170, 3), dtype=np.uint8)
+    batch = np.random.default_rng(9).integers(0, 256, (9, 270, 330, 3), dtype=np.uint8)
     expected = nnjpeg.roundtrip(batch, NN_TABLE, num_threads=1)
     np.testing.assert_array_equal(nnjpeg.roundtrip(batch, NN_TABLE, num_threads=num_threads), expected)
 

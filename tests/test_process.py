@@ -110,7 +110,7 @@ def test_one_thread_inside_a_dataloader_worker(monkeypatch):
 
 def test_concurrent_calls():
     rng = np.random.default_rng(0)
-    images = [rng.integers(0, 256, (rng.integers(1, 200), rng.integers(1, 200), 3), dtype=np.uint8) for _ in range(40)]
+    images = [rng.integers(0, 256, (rng.integers(1, 600), rng.integers(1, 600), 3), dtype=np.uint8) for _ in range(40)]
     expected = [nnjpeg.roundtrip(image, NN_TABLE, num_threads=1) for image in images]
     with ThreadPoolExecutor(8) as pool:
         for _ in range(5):
