@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,8 +15,15 @@ from nnjpeg import NN_TABLE, _core, _threads
 
 
 def run(code, **environment):
-    environment = {**os.environ, **environment}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment)
+    """Run Python code in another process, away from the source tree: it is the installed package that is tested."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+        cwd=tempfile.gettempdir(),
+    )
 
 
 def test_the_array_api_never_imports_torch():

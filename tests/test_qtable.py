@@ -102,7 +102,7 @@ def test_immutable():
     np.asarray(table)[:] = 7
     assert table == QTable(np.full((8, 8), 5))
     with pytest.raises(ValueError, match="copy"):
-        np.array(table, copy=False)
+        table.__array__(copy=False)
 
 
 @pytest.mark.parametrize("name", ["table.json", "table.txt"])
