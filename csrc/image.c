@@ -109,6 +109,7 @@ static void flush(const job *j, group *g)
         g->runs[i].dst = g->staged[i];
         g->runs[i].dst_row = s.row;
         g->runs[i].dst_component = s.component;
+        g->runs[i].dst_ahead = 0;
     }
     strip->roundtrip[j->layout](g->runs, g->quantizers, j->colorspace);
     for (i = 0; i < g->count; i++)
@@ -119,7 +120,9 @@ static void flush(const job *j, group *g)
     g->count = 0;
 }
 
-static void add_run(const job *j, group *g, const uint8_t *src, uint8_t *dst, ptrdiff_t height, ptrdiff_t width)
+/* rows_ahead and columns_ahead: the way to the run one group later, in samples. */
+static void add_run(const job *j, group *g, const uint8_t *src, uint8_t *dst, ptrdiff_t height, ptrdiff_t width,
+                    ptrdiff_t rows_ahead, ptrdiff_t columns_ahead)
 {
     int i = g->count;
     int whole = height == NNJPEG_BLOCK && width == NJ_RUN_WIDTH;
@@ -131,6 +134,7 @@ static void add_run(const job *j, group *g, const uint8_t *src, uint8_t *dst, pt
         run->src = src;
         run->src_row = j->ss.row;
         run->src_component = j->ss.component;
+        run->src_ahead = rows_ahead * j->ss.row + columns_ahead * j->ss.column;
     } else {
         copy_samples(j, src, &j->ss, g->staged[i], &s, height, width);
         if (!whole)
@@ -138,11 +142,13 @@ static void add_run(const job *j, group *g, const uint8_t *src, uint8_t *dst, pt
         run->src = g->staged[i];
         run->src_row = s.row;
         run->src_component = s.component;
+        run->src_ahead = 0;
     }
     if (whole && j->dst_direct) {
         run->dst = dst;
         run->dst_row = j->ds.row;
         run->dst_component = j->ds.component;
+        run->dst_ahead = rows_ahead * j->ds.row + columns_ahead * j->ds.column;
     } else {
         g->landings[i].dst = dst;
         g->landings[i].height = height;
@@ -150,6 +156,7 @@ static void add_run(const job *j, group *g, const uint8_t *src, uint8_t *dst, pt
         run->dst = g->staged[i];
         run->dst_row = s.row;
         run->dst_component = s.component;
+        run->dst_ahead = 0;
     }
     if (++g->count == j->strip->runs)
         flush(j, g);
@@ -189,8 +196,12 @@ static void process(const void *context, ptrdiff_t begin, ptrdiff_t end)
         use_quantizers(j, &g, image, component);
         for (; run < j->runs_a_row && left > 0; run++, left--) {
             ptrdiff_t x = run * NJ_RUN_WIDTH, width = j->shape.width - x;
+            ptrdiff_t ahead = run + j->strip->runs, rows_ahead = 0;
+            for (; ahead >= j->runs_a_row && rows_ahead < NJ_MAX_RUNS; ahead -= j->runs_a_row)
+                rows_ahead++;
             add_run(j, &g, src + x * j->ss.column, dst + x * j->ds.column, height,
-                    width < NJ_RUN_WIDTH ? width : NJ_RUN_WIDTH);
+                    width < NJ_RUN_WIDTH ? width : NJ_RUN_WIDTH, rows_ahead * NNJPEG_BLOCK,
+                    (ahead - run) * NJ_RUN_WIDTH);
         }
         run = 0;
         if (++row == j->block_rows) {

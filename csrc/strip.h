@@ -28,6 +28,7 @@ typedef struct nj_run {
     const uint8_t *src;
     uint8_t *dst; /* may be src */
     ptrdiff_t src_row, src_component, dst_row, dst_component;
+    ptrdiff_t src_ahead, dst_ahead; /* from here to the run one group later, in bytes: a hint for prefetching */
 } nj_run;
 
 typedef struct nj_strip {

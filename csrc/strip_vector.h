@@ -7,14 +7,16 @@
 
 #include "strip.h"
 
-/* Asks for row i of the runs that most likely come next, those right behind the group: in images that no cache holds,
- * the memory then works while the group is transformed. bytes: of a run's row. */
+/* Asks for row i of the next group: in images that no cache holds, the memory then works while this one is transformed.
+ * bytes: of a run's row. By address, since what lies ahead may lie behind the image. */
 NJ_INLINE void prefetch_src(const nj_run *runs, int i, int component, int bytes)
 {
     int r, k;
     for (r = 0; r < NJ_RUNS; r++)
-        for (k = 0; k < bytes; k += 64) /* by address: they may lie behind the image */
-            NJ_PREFETCH((const void *)((uintptr_t)runs[r].src + (uintptr_t)(i * runs[r].src_row + component * runs[r].src_component + NJ_RUNS * bytes + k)), 0);
+        for (k = 0; k < bytes; k += 64)
+            NJ_PREFETCH((const void *)((uintptr_t)runs[r].src + (uintptr_t)(i * runs[r].src_row + runs[r].src_ahead +
+                                                                            component * runs[r].src_component + k)),
+                        0);
 }
 
 NJ_INLINE void prefetch_dst(const nj_run *runs, int i, int component, int bytes)
@@ -22,7 +24,9 @@ NJ_INLINE void prefetch_dst(const nj_run *runs, int i, int component, int bytes)
     int r, k;
     for (r = 0; r < NJ_RUNS; r++)
         for (k = 0; k < bytes; k += 64)
-            NJ_PREFETCH((const void *)((uintptr_t)runs[r].dst + (uintptr_t)(i * runs[r].dst_row + component * runs[r].dst_component + NJ_RUNS * bytes + k)), 1);
+            NJ_PREFETCH((const void *)((uintptr_t)runs[r].dst + (uintptr_t)(i * runs[r].dst_row + runs[r].dst_ahead +
+                                                                            component * runs[r].dst_component + k)),
+                        1);
 }
 
 NJ_INLINE void requantize(lanes16 w[NNJPEG_BLOCK_SIZE], const nnjpeg_quantizer *quantizer)
