@@ -1,5 +1,6 @@
 """What the README says is so."""
 
+import json
 import re
 from pathlib import Path
 
@@ -16,3 +17,14 @@ def test_the_python_examples_run():
     assert len(blocks) >= 2
     for block in blocks:
         exec(block, {"x": np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)})
+
+
+def test_the_speed_table_is_the_committed_result(monkeypatch):
+    monkeypatch.syspath_prepend(README.parent / "bench")
+    import report
+
+    before, rest = README.read_text().split(report.BEGIN)
+    table = rest.split(report.END)[0]
+    results = [json.loads(path.read_text()) for path in sorted((README.parent / "bench/results").glob("speed-*.json"))]
+    assert table.strip() in [report.tables(result) for result in results]
+    assert "](docs/speed.png)" in before
