@@ -1,5 +1,6 @@
 """The compiled part: csrc/*.c and the Cython binding, with OpenMP and the instruction sets that the compiler has."""
 
+import json
 import os
 import platform
 import sys
@@ -12,16 +13,10 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
-# The flags of each csrc/strip_<isa>.c: for GCC and Clang, for MSVC. The rest of the core is for any CPU of its kind,
-# and dispatch.c looks before it leaps: a build runs everywhere.
-ISAS = {
-    "x86_64": {
-        "avx2": (["-mavx2"], ["/arch:AVX2"]),
-        "avx512": (["-mavx512f", "-mavx512bw"], ["/arch:AVX512"]),
-        "avx512vnni": (["-mavx512f", "-mavx512bw", "-mavx512vnni"], ["/arch:AVX512", "/D__AVX512VNNI__"]),
-    },
-    "aarch64": {"neon": ([], [])},
-}
+# The flags of each csrc/strip_<isa>.c, by CPU and compiler. The rest of the core is for any CPU of its kind, and
+# dispatch.c looks before it leaps: a build runs everywhere.
+with open("csrc/isas.json") as file:
+    ISAS = json.load(file)
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 
@@ -40,13 +35,13 @@ class BuildCore(build_ext):
         (core,) = self.extensions
         msvc = self.compiler.compiler_type == "msvc"
         flags = ["/O2"] if msvc else ["-O3", "-std=c99", "-fvisibility=hidden"]
-        for isa, by_compiler in ISAS.get(target_machine(), {}).items():
+        for isa, isa_flags in ISAS.get(target_machine(), {}).items():
             try:
                 core.extra_objects += self.compiler.compile(
                     [f"csrc/strip_{isa}.c"],
                     output_dir=self.build_temp,
                     include_dirs=core.include_dirs,
-                    extra_postargs=flags + by_compiler[msvc],
+                    extra_postargs=flags + isa_flags["msvc" if msvc else "gcc"],
                 )
             except CompileError:
                 print(f"nnjpeg: the compiler does not know {isa}, building without", file=sys.stderr)
@@ -80,7 +75,7 @@ setup(
         Extension(
             "nnjpeg._core",
             sources=["nnjpeg/_core.pyx", *sorted(path for path in glob("csrc/*.c") if path not in strips)],
-            depends=[*glob("csrc/*.h"), *strips],
+            depends=[*glob("csrc/*.h"), "csrc/isas.json", *strips],
             include_dirs=["csrc", numpy.get_include()],
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_19_API_VERSION")],
         )

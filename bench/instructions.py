@@ -24,7 +24,8 @@ def build(folder):
     """The core with strips for generic C and AVX2, with setup.py's flags."""
     flags = ["gcc", "-O3", "-std=c99", f"-I{ROOT / 'csrc'}"]
     avx2 = str(folder / "avx2.o")
-    subprocess.run([*flags, "-mavx2", "-c", str(ROOT / "csrc/strip_avx2.c"), "-o", avx2], check=True)
+    isa_flags = json.loads((ROOT / "csrc/isas.json").read_text())["x86_64"]["avx2"]["gcc"]
+    subprocess.run([*flags, *isa_flags, "-c", str(ROOT / "csrc/strip_avx2.c"), "-o", avx2], check=True)
     sources = [str(p) for p in (ROOT / "csrc").glob("*.c") if not p.name.startswith("strip_")]
     sources += [str(ROOT / "csrc/strip_generic.c"), str(ROOT / "bench/instructions.c"), avx2]
     program = str(folder / "instructions")

@@ -1,5 +1,6 @@
 """The core as a C program: under sanitizers here, and as NEON code under an emulator."""
 
+import json
 import os
 import platform
 import shutil
@@ -11,12 +12,8 @@ import pytest
 from nnjpeg import _core
 
 ROOT = Path(__file__).parent.parent
-FLAGS = {
-    "avx2": ["-mavx2"],
-    "avx512": ["-mavx512f", "-mavx512bw"],
-    "avx512vnni": ["-mavx512f", "-mavx512bw", "-mavx512vnni"],
-    "neon": [],
-}
+ISAS = json.loads((ROOT / "csrc/isas.json").read_text()) if (ROOT / "csrc").is_dir() else {}
+FLAGS = {isa: flags["gcc"] for isas in ISAS.values() for isa, flags in isas.items()}
 STRIPS = {f"strip_{isa}.c" for isa in FLAGS}
 
 pytestmark = pytest.mark.skipif(not (ROOT / "csrc").is_dir(), reason="the sources are not here")
