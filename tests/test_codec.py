@@ -64,7 +64,9 @@ def test_any_number_of_components(components, layout):
 steps = st.sampled_from([-3, -2, -1, 1, 2, 3])
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     size=st.tuples(st.integers(1, 45), st.integers(1, 45)),
     components=st.integers(1, 4),

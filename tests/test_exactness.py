@@ -82,7 +82,9 @@ def test_one_table_for_each_component(colorspace, make_image, pillow_roundtrip):
         np.testing.assert_array_equal(result, nnjpeg.roundtrip(image, np.array(tables), colorspace=colorspace))
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_any_image_and_table(data, pillow_roundtrip, huffman_refusal):
     shape = data.draw(st.tuples(st.integers(1, 40), st.integers(1, 40)))

@@ -11,7 +11,9 @@ import nnjpeg
 from nnjpeg import NN_TABLE, QTable
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     image=hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3]))),
     table=hnp.arrays(np.int64, (8, 8), elements=st.integers(4, 255)),
