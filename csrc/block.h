@@ -87,10 +87,14 @@ enum {
 NJ_INLINE void nj_odd_part(lanes32 start, int scale, lanes16 a, lanes16 b, lanes16 c, lanes16 d, lanes32 out[4])
 {
     pairs16 ab = pair16(a, b), cd = pair16(c, d);
-    out[0] = dot2_add(dot2_add(start, ab, scale * NJ_ODD_00, scale * NJ_ODD_01), cd, scale * NJ_ODD_02, scale * NJ_ODD_03);
-    out[1] = dot2_add(dot2_add(start, ab, scale * NJ_ODD_01, scale * NJ_ODD_11), cd, scale * NJ_ODD_12, scale * NJ_ODD_13);
-    out[2] = dot2_add(dot2_add(start, ab, scale * NJ_ODD_02, scale * NJ_ODD_12), cd, scale * NJ_ODD_22, scale * NJ_ODD_23);
-    out[3] = dot2_add(dot2_add(start, ab, scale * NJ_ODD_03, scale * NJ_ODD_13), cd, scale * NJ_ODD_23, scale * NJ_ODD_33);
+    out[0] = dot2_add(start, ab, scale * NJ_ODD_00, scale * NJ_ODD_01);
+    out[0] = dot2_add(out[0], cd, scale * NJ_ODD_02, scale * NJ_ODD_03);
+    out[1] = dot2_add(start, ab, scale * NJ_ODD_01, scale * NJ_ODD_11);
+    out[1] = dot2_add(out[1], cd, scale * NJ_ODD_12, scale * NJ_ODD_13);
+    out[2] = dot2_add(start, ab, scale * NJ_ODD_02, scale * NJ_ODD_12);
+    out[2] = dot2_add(out[2], cd, scale * NJ_ODD_22, scale * NJ_ODD_23);
+    out[3] = dot2_add(start, ab, scale * NJ_ODD_03, scale * NJ_ODD_13);
+    out[3] = dot2_add(out[3], cd, scale * NJ_ODD_23, scale * NJ_ODD_33);
 }
 
 /* What rows and columns share of the forward DCT: outputs 1, 2, 3, 5, 6, 7 from the differences d[i] of mirrored inputs

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-/* One call, as all its threads see it. A unit is what one run takes of the components: one of them, or all three. */
+/* One call, as all its threads see it. A unit is what one run takes of the components: one of them, or all. */
 typedef struct job {
     const nj_strip *strip;
     nnjpeg_shape shape;

@@ -22,7 +22,7 @@ typedef enum nnjpeg_status {
     NNJPEG_OK = 0,
     NNJPEG_BAD_POINTER,    /* a required pointer is NULL */
     NNJPEG_BAD_SHAPE,      /* height, width or components below 1, or images below 0 */
-    NNJPEG_BAD_COLORSPACE, /* unknown colour space, or one that does not go with the number of components */
+    NNJPEG_BAD_COLORSPACE, /* unknown, or not for this number of components */
     NNJPEG_BAD_STEP,       /* a quantization step outside 1..255 */
     NNJPEG_BAD_ISA         /* an instruction set that this build or this CPU does not have */
 } nnjpeg_status;

@@ -18,8 +18,8 @@ enum {
 
 /* How the samples of a run lie in memory, in source and destination alike. */
 typedef enum nj_layout {
-    NJ_PLANE = 0,      /* one component, 32 bytes a row */
-    NJ_PLANES = 1,     /* three components, 32 bytes a row each, component_stride apart */
+    NJ_PLANE = 0,       /* one component, 32 bytes a row */
+    NJ_PLANES = 1,      /* three components, 32 bytes a row each, component_stride apart */
     NJ_INTERLEAVED = 2, /* three components, 96 bytes a row */
     NJ_PADDED = 3       /* three components and one that is copied, 128 bytes a row */
 } nj_layout;
@@ -36,7 +36,8 @@ typedef struct nj_strip {
     int runs; /* how many runs a call takes: always all of them */
     const struct nj_strip *narrower; /* for groups that it has room for; NULL: none */
     /* By layout. quantizers: one for each component that is coded. All of a group is read before any of it is written. */
-    void (*roundtrip[NJ_LAYOUTS])(const nj_run *runs, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace);
+    void (*roundtrip[NJ_LAYOUTS])(const nj_run *runs, const nnjpeg_quantizer *const *quantizers,
+                                  nnjpeg_colorspace colorspace);
 } nj_strip;
 
 extern const nj_strip nj_strip_generic;

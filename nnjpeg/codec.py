@@ -53,7 +53,7 @@ def roundtrip(
     ----------
     image : ndarray of uint8
         Samples 0..255, any strides, height and width from 1. Not a multiple of 8: extended by its last column and row
-        for the transform, as libjpeg does, and cropped. A batch of 0 images is returned as it is.
+        for the transform, as libjpeg does, and cropped. A batch of 0 images gives an empty result.
     qtable : QTable, array_like or sequence of these
         One 8x8 table for all components, or one for each component (``[luma, chroma, chroma]``).
     colorspace : {"rgb", "ycbcr"}
@@ -84,7 +84,7 @@ def roundtrip(
     axes = axes_of("image", image.shape, layout)
     components = components_of(image.shape, axes)
     ycbcr = is_ycbcr(colorspace, components)
-    return roundtrip_with(image, axes, _quantizers(qtable, components), ycbcr, out, num_threads)
+    return roundtrip_with(image, axes, quantizers_for(qtable, components), ycbcr, out, num_threads)
 
 
 def roundtrip_with(
@@ -126,7 +126,7 @@ def forward(
     components = components_of(image.shape, axes)
     ycbcr = is_ycbcr(colorspace, components)
     coefficients = np.empty(_coefficient_shape(image.shape, axes), np.int16)
-    _core.forward(image, coefficients, axes, _quantizers(qtable, components), ycbcr)
+    _core.forward(image, coefficients, axes, quantizers_for(qtable, components), ycbcr)
     return coefficients
 
 
@@ -234,7 +234,7 @@ def _from_coefficients(
     else:
         components = components_of(grid, axes)
         ycbcr = is_ycbcr(colorspace, components)
-        _core.inverse(blocks, image, axes, _quantizers(qtable, components), ycbcr)
+        _core.inverse(blocks, image, axes, quantizers_for(qtable, components), ycbcr)
     return image
 
 
@@ -250,7 +250,8 @@ def _coefficient_shape(shape: tuple[int, ...], axes: Axes) -> tuple[int, ...]:
     return (*grid, 8, 8)
 
 
-def _quantizers(qtable: QTables, components: int) -> _core.Quantizers:
+def quantizers_for(qtable: QTables, components: int) -> _core.Quantizers:
+    """Tables as a caller gives them, checked and ready for the core."""
     if isinstance(qtable, QTable):
         return qtable.quantizers
     tables = as_tables(qtable, components)

@@ -17,7 +17,7 @@ from torchvision.transforms.v2.functional import is_pure_tensor
 from nnjpeg import _core
 from nnjpeg._arguments import UINT8, Colorspace, axes_of, check_array, components_of, integer, is_ycbcr
 from nnjpeg._pil import roundtrip_image
-from nnjpeg.codec import prepare, roundtrip_with
+from nnjpeg.codec import prepare, quantizers_for, roundtrip_with
 from nnjpeg.qtable import NN_TABLE, QTable, QTables, as_tables
 
 __all__ = ["NNJpeg", "nn_jpeg"]
@@ -110,9 +110,9 @@ def _quantizers(
     qtable: QTables, components: int, quality: int | Sequence[int] | None, clips: int, frames: int
 ) -> _core.Quantizers:
     """Tables at one quality, or at one for each clip, ready for the core."""
-    tables = as_tables(qtable, components)
     if quality is None:
-        return tables[0].quantizers if len(tables) == 1 else prepare([tables])
+        return quantizers_for(qtable, components)
+    tables = as_tables(qtable, components)
     if not isinstance(quality, Sequence):
         return prepare([[table.at_quality(quality) for table in tables]])
     if len(quality) != clips:
