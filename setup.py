@@ -1,5 +1,10 @@
-"""The compiled part: csrc/*.c and the Cython binding, with OpenMP and the instruction sets that the compiler has."""
+"""The compiled part: csrc/*.c and the Cython binding, with OpenMP and the instruction sets that the compiler has.
 
+With NNJPEG_CUDA=1 in the environment also the CUDA kernel, by the recipe in nnjpeg/cuda.py: without build isolation,
+since it takes the torch that is installed.
+"""
+
+import importlib.util
 import json
 import os
 import platform
@@ -17,6 +22,8 @@ from setuptools.errors import CompileError, LinkError
 # dispatch.c looks before it leaps: a build runs everywhere.
 with open("csrc/isas.json") as file:
     ISAS = json.load(file)
+# Floats become bytes by two roundings on every device: no product may be fused with a sum unasked.
+GNU_FLAGS = ["-O3", "-std=c99", "-ffp-contract=off", "-fno-trapping-math", "-fvisibility=hidden"]
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 
@@ -34,7 +41,7 @@ class BuildCore(build_ext):
     def build_extensions(self):
         (core,) = self.extensions
         msvc = self.compiler.compiler_type == "msvc"
-        flags = ["/O2"] if msvc else ["-O3", "-std=c99", "-fvisibility=hidden"]
+        flags = ["/O2"] if msvc else GNU_FLAGS
         for isa, isa_flags in ISAS.get(target_machine(), {}).items():
             try:
                 core.extra_objects += self.compiler.compile(
@@ -51,6 +58,16 @@ class BuildCore(build_ext):
         core.extra_compile_args += flags + openmp_compile
         core.extra_link_args += openmp_link
         super().build_extensions()
+        if os.environ.get("NNJPEG_CUDA", "0") != "0":
+            self.build_kernel()
+
+    def build_kernel(self):
+        spec = importlib.util.spec_from_file_location("nnjpeg_cuda_recipe", "nnjpeg/cuda.py")
+        recipe = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(recipe)
+        library = recipe.build(os.path.abspath(os.path.join(self.build_temp, "cuda")), verbose=True)
+        folder = os.path.dirname(self.get_ext_fullpath("nnjpeg._core"))
+        self.copy_file(str(library), os.path.join(folder, recipe.PREBUILT.name))
 
     def openmp_flags(self, msvc):
         if os.environ.get("NNJPEG_OPENMP", "1") == "0":

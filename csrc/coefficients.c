@@ -1,7 +1,7 @@
 /* The stages one at a time, for those who want to see or store coefficients; and the plain DCT for analysis.
  *
- * Block by block over wide lanes: these calls are not the hot path, and the inverse takes coefficients of any size. */
-#include "lanes_wide.h"
+ * Block by block over scalar lanes: these calls are not the hot path, and the inverse takes coefficients of any size. */
+#include "lanes_scalar.h"
 
 #include "block.h"
 #include "image.h"

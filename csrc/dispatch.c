@@ -27,7 +27,7 @@ static unsigned saved_registers(void)
 #endif
 
 /* Intel SDM, volume 1, 14.3 and 15.2: the CPU must have the instructions, and the system must save the registers. */
-static int has(int leaf7_ebx, int leaf7_ecx, unsigned registers)
+static int has(int leaf1_ecx, int leaf7_ebx, int leaf7_ecx, unsigned registers)
 {
     enum { OSXSAVE = 1 << 27 };
     int leaf[4];
@@ -35,16 +35,16 @@ static int has(int leaf7_ebx, int leaf7_ecx, unsigned registers)
     if (leaf[0] < 7)
         return 0;
     cpuid(1, leaf);
-    if (!(leaf[2] & OSXSAVE) || (saved_registers() & registers) != registers)
+    if ((leaf[2] & (OSXSAVE | leaf1_ecx)) != (OSXSAVE | leaf1_ecx) || (saved_registers() & registers) != registers)
         return 0;
     cpuid(7, leaf);
     return (leaf[1] & leaf7_ebx) == leaf7_ebx && (leaf[2] & leaf7_ecx) == leaf7_ecx;
 }
 
-enum { AVX2 = 1 << 5, AVX512F = 1 << 16, AVX512BW = 1 << 30, VNNI = 1 << 11, YMM = 0x06, ZMM = 0xe6 };
-static int has_avx2(void) { return has(AVX2, 0, YMM); }
-static int has_avx512(void) { return has(AVX512F | AVX512BW, 0, ZMM); }
-static int has_avx512vnni(void) { return has(AVX512F | AVX512BW, VNNI, ZMM); }
+enum { FMA = 1 << 12, AVX2 = 1 << 5, AVX512F = 1 << 16, AVX512BW = 1 << 30, VNNI = 1 << 11, YMM = 0x06, ZMM = 0xe6 };
+static int has_avx2(void) { return has(FMA, AVX2, 0, YMM); }
+static int has_avx512(void) { return has(0, AVX512F | AVX512BW, 0, ZMM); }
+static int has_avx512vnni(void) { return has(0, AVX512F | AVX512BW, VNNI, ZMM); }
 #endif
 
 static int always(void)

@@ -2,7 +2,8 @@
  *
  * A run that lies inside the image, in the layout that the strip reads, is passed as it is: no copy. A run over an
  * edge is staged: copied to a small buffer, extended by repeating the last column and row (as libjpeg pads), and its
- * valid part copied out. The same staging serves layouts that no strip reads, such as reversed columns. */
+ * valid part copied out. The same staging serves layouts that no strip reads, such as reversed columns, and samples
+ * that are floats, which it rounds to bytes and turns back. */
 #include "image.h"
 #include "strip.h"
 #include "threads.h"
@@ -15,7 +16,8 @@ typedef struct job {
     nnjpeg_shape shape;
     const uint8_t *src;
     uint8_t *dst;
-    nnjpeg_strides ss, ds;
+    nnjpeg_strides ss, ds; /* in bytes */
+    int floats;            /* src and dst hold floats in 0..1 */
     nnjpeg_quantizers quantizers;
     nnjpeg_colorspace colorspace;
     nj_layout layout;
@@ -94,6 +96,58 @@ static void extend(const job *j, uint8_t *staged, const nnjpeg_strides *s, ptrdi
     }
 }
 
+static void fetch_floats(const job *j, const uint8_t *src, uint8_t *staged, const nnjpeg_strides *s, ptrdiff_t height,
+                         ptrdiff_t width)
+{
+    ptrdiff_t c, y, x;
+    for (c = 0; c < j->unit_components; c++)
+        for (y = 0; y < height; y++) {
+            const uint8_t *from = src + c * j->ss.component + y * j->ss.row;
+            uint8_t *to = staged + c * s->component + y * s->row;
+            if (j->ss.column == sizeof(float) && s->column == 1)
+                j->strip->to_bytes((const float *)(const void *)from, to, width);
+            else
+                for (x = 0; x < width; x++)
+                    j->strip->to_bytes((const float *)(const void *)(from + x * j->ss.column), to + x * s->column, 1);
+        }
+}
+
+static void land_floats(const job *j, const uint8_t *staged, const nnjpeg_strides *s, uint8_t *dst, ptrdiff_t height,
+                        ptrdiff_t width)
+{
+    ptrdiff_t c, y, x;
+    for (c = 0; c < j->unit_components; c++)
+        for (y = 0; y < height; y++) {
+            const uint8_t *from = staged + c * s->component + y * s->row;
+            uint8_t *to = dst + c * j->ds.component + y * j->ds.row;
+            if (j->ds.column == sizeof(float) && s->column == 1)
+                j->strip->to_floats(from, (float *)(void *)to, width);
+            else
+                for (x = 0; x < width; x++)
+                    j->strip->to_floats(from + x * s->column, (float *)(void *)(to + x * j->ds.column), 1);
+        }
+}
+
+static void fetch(const job *j, const uint8_t *src, uint8_t *staged, ptrdiff_t height, ptrdiff_t width)
+{
+    nnjpeg_strides s = staged_strides(j);
+    if (j->floats)
+        fetch_floats(j, src, staged, &s, height, width);
+    else
+        copy_samples(j, src, &j->ss, staged, &s, height, width);
+    if (height < NNJPEG_BLOCK || width < NJ_RUN_WIDTH)
+        extend(j, staged, &s, height, width);
+}
+
+static void land(const job *j, const uint8_t *staged, const landing *at)
+{
+    nnjpeg_strides s = staged_strides(j);
+    if (j->floats)
+        land_floats(j, staged, &s, at->dst, at->height, at->width);
+    else
+        copy_samples(j, staged, &s, at->dst, &j->ds, at->height, at->width);
+}
+
 static void flush(const job *j, group *g)
 {
     const nj_strip *strip = j->strip;
@@ -113,10 +167,8 @@ static void flush(const job *j, group *g)
     }
     strip->roundtrip[j->layout](g->runs, g->quantizers, j->colorspace);
     for (i = 0; i < g->count; i++)
-        if (g->landings[i].dst) {
-            nnjpeg_strides s = staged_strides(j);
-            copy_samples(j, g->staged[i], &s, g->landings[i].dst, &j->ds, g->landings[i].height, g->landings[i].width);
-        }
+        if (g->landings[i].dst)
+            land(j, g->staged[i], &g->landings[i]);
     g->count = 0;
 }
 
@@ -136,9 +188,7 @@ static void add_run(const job *j, group *g, const uint8_t *src, uint8_t *dst, pt
         run->src_component = j->ss.component;
         run->src_ahead = rows_ahead * j->ss.row + columns_ahead * j->ss.column;
     } else {
-        copy_samples(j, src, &j->ss, g->staged[i], &s, height, width);
-        if (!whole)
-            extend(j, g->staged[i], &s, height, width);
+        fetch(j, src, g->staged[i], height, width);
         run->src = g->staged[i];
         run->src_row = s.row;
         run->src_component = s.component;
@@ -215,14 +265,19 @@ static void process(const void *context, ptrdiff_t begin, ptrdiff_t end)
     flush(j, &g);
 }
 
-nnjpeg_status nnjpeg_roundtrip(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides,
+static nnjpeg_strides in_bytes(const nnjpeg_strides *s, ptrdiff_t size)
+{
+    nnjpeg_strides bytes = { s->image * size, s->component * size, s->row * size, s->column * size };
+    return bytes;
+}
+
+static nnjpeg_status roundtrip(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides,
                                uint8_t *dst, const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
-                               nnjpeg_colorspace colorspace, int num_threads)
+                               nnjpeg_colorspace colorspace, int floats, int num_threads)
 {
     job j;
-    nnjpeg_status status = nj_check(shape, src, src_strides, dst, dst_strides, colorspace, NNJPEG_YCBCRX);
-    if (status != NNJPEG_OK || shape->images == 0)
-        return status;
+    if (shape->images == 0)
+        return NNJPEG_OK;
     if (!quantizers.data)
         return NNJPEG_BAD_POINTER;
 
@@ -232,20 +287,21 @@ nnjpeg_status nnjpeg_roundtrip(const nnjpeg_shape *shape, const uint8_t *src, co
     j.shape = *shape;
     j.src = src;
     j.dst = dst;
-    j.ss = *src_strides;
-    j.ds = *dst_strides;
+    j.ss = in_bytes(src_strides, floats ? sizeof(float) : 1);
+    j.ds = in_bytes(dst_strides, floats ? sizeof(float) : 1);
+    j.floats = floats;
     j.quantizers = quantizers;
     j.colorspace = colorspace;
     if (colorspace >= NNJPEG_RGBX)
         j.layout = NJ_PADDED;
-    else if (shape->components == 3 && j.ss.component == 1 && j.ss.column == 3)
+    else if (shape->components == 3 && src_strides->component == 1 && src_strides->column == 3)
         j.layout = NJ_INTERLEAVED;
     else
         j.layout = colorspace == NNJPEG_YCBCR ? NJ_PLANES : NJ_PLANE;
     j.unit_components = j.layout == NJ_PLANE ? 1 : j.layout == NJ_PADDED ? 4 : 3;
     j.coded = j.layout == NJ_PLANE ? 1 : 3;
-    j.src_direct = matches_layout(&j, &j.ss);
-    j.dst_direct = matches_layout(&j, &j.ds);
+    j.src_direct = !floats && matches_layout(&j, &j.ss);
+    j.dst_direct = !floats && matches_layout(&j, &j.ds);
     j.units = shape->components / j.unit_components;
     j.block_rows = nj_blocks(shape->height);
     j.runs_a_row = (shape->width - 1) / NJ_RUN_WIDTH + 1;
@@ -253,4 +309,22 @@ nnjpeg_status nnjpeg_roundtrip(const nnjpeg_shape *shape, const uint8_t *src, co
     nj_parallel(process, &j, shape->images * j.units * j.block_rows * j.runs_a_row,
                 (ptrdiff_t)j.coded * NJ_RUN_BLOCKS, num_threads);
     return NNJPEG_OK;
+}
+
+nnjpeg_status nnjpeg_roundtrip(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides,
+                               uint8_t *dst, const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
+                               nnjpeg_colorspace colorspace, int num_threads)
+{
+    nnjpeg_status status = nj_check(shape, src, src_strides, dst, dst_strides, colorspace, NNJPEG_YCBCRX);
+    if (status != NNJPEG_OK)
+        return status;
+    return roundtrip(shape, src, src_strides, dst, dst_strides, quantizers, colorspace, 0, num_threads);
+}
+
+nnjpeg_status nj_roundtrip_f32_as_uint8(const nnjpeg_shape *shape, const float *src, const nnjpeg_strides *src_strides,
+                                        float *dst, const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
+                                        nnjpeg_colorspace colorspace, int num_threads)
+{
+    return roundtrip(shape, (const uint8_t *)src, src_strides, (uint8_t *)dst, dst_strides, quantizers, colorspace, 1,
+                     num_threads);
 }

@@ -21,6 +21,11 @@ static inline nnjpeg_status nj_check(const nnjpeg_shape *shape, const void *src,
     return NNJPEG_OK;
 }
 
+/* image.c's part of nnjpeg_roundtrip_f32; arguments are checked. */
+nnjpeg_status nj_roundtrip_f32_as_uint8(const nnjpeg_shape *shape, const float *src, const nnjpeg_strides *src_strides,
+                                        float *dst, const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
+                                        nnjpeg_colorspace colorspace, int num_threads);
+
 static inline const nnjpeg_quantizer *nj_quantizer_of(nnjpeg_quantizers q, ptrdiff_t image, ptrdiff_t component)
 {
     return q.data + image * q.image_stride + component * q.component_stride;

@@ -2,7 +2,9 @@
 #ifndef NNJPEG_INLINE_H
 #define NNJPEG_INLINE_H
 
-#if defined(_MSC_VER) && !defined(__clang__)
+#if defined(__CUDACC__)
+#define NJ_INLINE static __host__ __device__ __forceinline__
+#elif defined(_MSC_VER) && !defined(__clang__)
 #define NJ_INLINE static __forceinline
 #else
 #define NJ_INLINE static inline __attribute__((always_inline, unused))

@@ -25,6 +25,51 @@ NJ_INLINE lanes16 narrow(lanes32 x, int n)
     return _mm256_packs_epi32(_mm256_srai_epi32(x.lo, n), _mm256_srai_epi32(x.hi, n));
 }
 
+/* Single precision: a register is one row of a block. */
+enum { NJ_F32_BLOCKS = 1, NJ_F32_VECTORS = 1 };
+typedef __m256 lanes_f32;
+
+NJ_INLINE lanes_f32 set_f32(float c) { return _mm256_set1_ps(c); }
+NJ_INLINE lanes_f32 add_f32(lanes_f32 a, lanes_f32 b) { return _mm256_add_ps(a, b); }
+NJ_INLINE lanes_f32 sub_f32(lanes_f32 a, lanes_f32 b) { return _mm256_sub_ps(a, b); }
+NJ_INLINE lanes_f32 mul_f32(lanes_f32 a, lanes_f32 b) { return _mm256_mul_ps(a, b); }
+NJ_INLINE lanes_f32 madd_f32(lanes_f32 a, lanes_f32 b, lanes_f32 c) { return _mm256_fmadd_ps(a, b, c); }
+NJ_INLINE lanes_f32 round_f32(lanes_f32 x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+/* Of a NaN and a number, these instructions return their second operand. */
+NJ_INLINE lanes_f32 clamp_f32(lanes_f32 x, float low, float high)
+{
+    return _mm256_min_ps(set_f32(high), _mm256_max_ps(set_f32(low), x));
+}
+NJ_INLINE lanes_f32 keep_f32(lanes_f32 x, lanes_f32 y, float low, float high)
+{
+    return _mm256_and_ps(x, _mm256_and_ps(_mm256_cmp_ps(y, set_f32(low), _CMP_GE_OQ),
+                                          _mm256_cmp_ps(y, set_f32(high), _CMP_LE_OQ)));
+}
+NJ_INLINE lanes_f32 load_f32(const float *p) { return _mm256_loadu_ps(p); }
+NJ_INLINE lanes_f32 load_table_f32(const float *p) { return _mm256_loadu_ps(p); }
+NJ_INLINE void store_f32(float *p, lanes_f32 x) { _mm256_storeu_ps(p, x); }
+NJ_INLINE void stream_f32(float *p, lanes_f32 x) { _mm256_stream_ps(p, x); }
+NJ_INLINE void end_stream(void) { _mm_sfence(); }
+NJ_INLINE void transpose_f32(lanes_f32 x[8][NJ_F32_VECTORS])
+{
+    lanes_f32 a[8], b[8];
+    int k;
+    for (k = 0; k < 4; k++) {
+        a[2 * k] = _mm256_unpacklo_ps(x[2 * k][0], x[2 * k + 1][0]);
+        a[2 * k + 1] = _mm256_unpackhi_ps(x[2 * k][0], x[2 * k + 1][0]);
+    }
+    for (k = 0; k < 8; k += 4) {
+        b[k] = _mm256_shuffle_ps(a[k], a[k + 2], 0x44);
+        b[k + 1] = _mm256_shuffle_ps(a[k], a[k + 2], 0xee);
+        b[k + 2] = _mm256_shuffle_ps(a[k + 1], a[k + 3], 0x44);
+        b[k + 3] = _mm256_shuffle_ps(a[k + 1], a[k + 3], 0xee);
+    }
+    for (k = 0; k < 4; k++) {
+        x[k][0] = _mm256_permute2f128_ps(b[k], b[k + 4], 0x20);
+        x[k + 4][0] = _mm256_permute2f128_ps(b[k], b[k + 4], 0x31);
+    }
+}
+
 NJ_INLINE row4 load_plane(const nj_run *runs, int i, int component)
 {
     row4 row;

@@ -44,4 +44,6 @@ NJ_INLINE lanes32 dot2(pairs16 p, int ca, int cb) { return p.a * ca + p.b * cb; 
 NJ_INLINE lanes32 dot2_add(lanes32 sum, pairs16 p, int ca, int cb) { return sum + p.a * ca + p.b * cb; }
 NJ_INLINE lanes16 narrow(lanes32 x, int n) { return (int16_t)(x >> n); }
 
+#include "lanes_f32.h"
+
 #endif

@@ -85,6 +85,55 @@ NJ_INLINE lanes16 narrow(lanes32 x, int n)
     return n > 16 ? vshlq_s16(high, vdupq_n_s16((int16_t)(16 - n))) : high;
 }
 
+/* Single precision: a row of a block is two registers. */
+enum { NJ_F32_BLOCKS = 1, NJ_F32_VECTORS = 2 };
+typedef float32x4_t lanes_f32;
+
+NJ_INLINE lanes_f32 set_f32(float c) { return vdupq_n_f32(c); }
+NJ_INLINE lanes_f32 add_f32(lanes_f32 a, lanes_f32 b) { return vaddq_f32(a, b); }
+NJ_INLINE lanes_f32 sub_f32(lanes_f32 a, lanes_f32 b) { return vsubq_f32(a, b); }
+NJ_INLINE lanes_f32 mul_f32(lanes_f32 a, lanes_f32 b) { return vmulq_f32(a, b); }
+NJ_INLINE lanes_f32 madd_f32(lanes_f32 a, lanes_f32 b, lanes_f32 c) { return vfmaq_f32(c, a, b); }
+NJ_INLINE lanes_f32 round_f32(lanes_f32 x) { return vrndnq_f32(x); }
+/* These instructions keep NaN. */
+NJ_INLINE lanes_f32 clamp_f32(lanes_f32 x, float low, float high)
+{
+    return vminq_f32(vmaxq_f32(x, set_f32(low)), set_f32(high));
+}
+NJ_INLINE lanes_f32 keep_f32(lanes_f32 x, lanes_f32 y, float low, float high)
+{
+    uint32x4_t inside = vandq_u32(vcgeq_f32(y, set_f32(low)), vcleq_f32(y, set_f32(high)));
+    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(x), inside));
+}
+NJ_INLINE lanes_f32 load_f32(const float *p) { return vld1q_f32(p); }
+NJ_INLINE lanes_f32 load_table_f32(const float *p) { return vld1q_f32(p); }
+NJ_INLINE void store_f32(float *p, lanes_f32 x) { vst1q_f32(p, x); }
+NJ_INLINE void stream_f32(float *p, lanes_f32 x) { store_f32(p, x); }
+NJ_INLINE void end_stream(void) {}
+NJ_INLINE void transpose4(const lanes_f32 from[4], lanes_f32 to[4])
+{
+    float32x4_t a = vzip1q_f32(from[0], from[2]), b = vzip2q_f32(from[0], from[2]);
+    float32x4_t c = vzip1q_f32(from[1], from[3]), d = vzip2q_f32(from[1], from[3]);
+    to[0] = vzip1q_f32(a, c);
+    to[1] = vzip2q_f32(a, c);
+    to[2] = vzip1q_f32(b, d);
+    to[3] = vzip2q_f32(b, d);
+}
+NJ_INLINE void transpose_f32(lanes_f32 x[8][NJ_F32_VECTORS])
+{
+    lanes_f32 from[2][2][4], to[2][2][4]; /* [half of the rows][half of the columns][row] */
+    int i, v;
+    for (i = 0; i < 8; i++)
+        for (v = 0; v < 2; v++)
+            from[i / 4][v][i % 4] = x[i][v];
+    for (i = 0; i < 2; i++)
+        for (v = 0; v < 2; v++)
+            transpose4(from[i][v], to[v][i]);
+    for (i = 0; i < 8; i++)
+        for (v = 0; v < 2; v++)
+            x[i][v] = to[i / 4][v][i % 4];
+}
+
 typedef struct row4 {
     uint8x16_t run[4];
 } row4;

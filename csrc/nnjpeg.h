@@ -24,6 +24,7 @@ typedef enum nnjpeg_status {
     NNJPEG_BAD_SHAPE,      /* height, width or components below 1, or images below 0 */
     NNJPEG_BAD_COLORSPACE, /* unknown, or not for this number of components */
     NNJPEG_BAD_STEP,       /* a quantization step outside 1..255 */
+    NNJPEG_BAD_PRECISION,  /* unknown */
     NNJPEG_BAD_ISA         /* an instruction set that this build or this CPU does not have */
 } nnjpeg_status;
 
@@ -55,9 +56,11 @@ typedef struct nnjpeg_step {
     uint16_t scaled_step[2], bias[2], reciprocal[2], scale[2];
 } nnjpeg_step;
 
-/* A quantization table, in natural order. */
+/* A quantization table made ready: for the integers in natural order; for single precision, the steps q and 1 / q,
+ * transposed (horizontal frequency first). */
 typedef struct nnjpeg_quantizer {
     nnjpeg_step steps[NNJPEG_BLOCK_SIZE];
+    float steps_f32[NNJPEG_BLOCK_SIZE], reciprocals_f32[NNJPEG_BLOCK_SIZE];
 } nnjpeg_quantizer;
 
 /* steps: 64 values in natural order, each 1..255. */
@@ -74,6 +77,24 @@ typedef struct nnjpeg_quantizers {
 nnjpeg_status nnjpeg_roundtrip(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides,
                                uint8_t *dst, const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
                                nnjpeg_colorspace colorspace, int num_threads);
+
+/* The same for samples in 0..1 in single precision. What lies outside counts as the nearer end. */
+typedef enum nnjpeg_precision {
+    NNJPEG_UINT8 = 0, /* samples are rounded to n / 255, ties up, and take the way of nnjpeg_roundtrip; NaN counts as 0 */
+    NNJPEG_FLOAT = 1, /* no rounding but that of the coefficients; the result is clamped; a block with a NaN is all NaN */
+    NNJPEG_FLOAT_CUBIC = 2 /* as FLOAT, with coefficients u (in steps) rounded to round(u) + (u - round(u))^3 */
+} nnjpeg_precision;
+
+nnjpeg_status nnjpeg_roundtrip_f32(const nnjpeg_shape *shape, const float *src, const nnjpeg_strides *src_strides,
+                                   float *dst, const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
+                                   nnjpeg_colorspace colorspace, nnjpeg_precision precision, int num_threads);
+
+/* The gradient with respect to src of NNJPEG_FLOAT_CUBIC, from the one with respect to its result: the exact derivative,
+ * clamps and the padding of incomplete blocks included. dst is like src in shape and overlaps neither input. */
+nnjpeg_status nnjpeg_cubic_backward_f32(const nnjpeg_shape *shape, const float *grad, const nnjpeg_strides *grad_strides,
+                                        const float *src, const nnjpeg_strides *src_strides, float *dst,
+                                        const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
+                                        nnjpeg_colorspace colorspace, int num_threads);
 
 /* Samples to quantized coefficients, -1024..1024 each. */
 nnjpeg_status nnjpeg_forward(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides,

@@ -1,5 +1,7 @@
 /* Quantization tables made ready for nj_quantize. */
-#include "nnjpeg.h"
+#include "lanes_scalar.h"
+
+#include "block.h"
 
 /* Division of n < 2^15 by d = 8q as (n * m) >> (16 + k), with m = ceil(2^(16+k) / d) and k chosen so that m has exactly
  * 16 bits. m exceeds 2^(16+k) / d by e / d with e < d <= 2^(k+1); the product is off by n e / d < 2^(16+k) / d, less
@@ -19,7 +21,7 @@ static nnjpeg_step prepare(uint16_t q)
 
 nnjpeg_status nnjpeg_quantizer_init(nnjpeg_quantizer *quantizer, const uint16_t *steps)
 {
-    int i;
+    int i, transposed;
     if (!quantizer || !steps)
         return NNJPEG_BAD_POINTER;
     for (i = 0; i < NNJPEG_BLOCK_SIZE; i++) {
@@ -27,6 +29,9 @@ nnjpeg_status nnjpeg_quantizer_init(nnjpeg_quantizer *quantizer, const uint16_t 
         if (q < 1 || q > 255)
             return NNJPEG_BAD_STEP;
         quantizer->steps[i] = prepare(q);
+        transposed = i % NNJPEG_BLOCK * NNJPEG_BLOCK + i / NNJPEG_BLOCK;
+        quantizer->steps_f32[transposed] = (float)q;
+        quantizer->reciprocals_f32[transposed] = NJ_TIE / (float)q;
     }
     return NNJPEG_OK;
 }

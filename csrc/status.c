@@ -14,6 +14,8 @@ const char *nnjpeg_status_message(nnjpeg_status status)
         return "the colour space must be known and go with the number of components";
     case NNJPEG_BAD_STEP:
         return "a quantization step must be within 1..255";
+    case NNJPEG_BAD_PRECISION:
+        return "the precision must be known";
     case NNJPEG_BAD_ISA:
         return "the instruction set (the environment variable NNJPEG_FORCE_ISA?) must be one that this build and this CPU "
                "have; nnjpeg.show_config() lists them";

@@ -9,6 +9,9 @@
 #include "nnjpeg.h"
 
 enum {
+    NJ_F32_ALIGNMENT = 64,
+    NJ_F32_RUN_BLOCKS = 2,
+    NJ_F32_RUN_WIDTH = NJ_F32_RUN_BLOCKS * NNJPEG_BLOCK,
     NJ_RUN_BLOCKS = 4,
     NJ_RUN_WIDTH = NJ_RUN_BLOCKS * NNJPEG_BLOCK,
     NJ_MAX_RUNS = 8,
@@ -31,6 +34,17 @@ typedef struct nj_run {
     ptrdiff_t src_ahead, dst_ahead; /* from here to the run one group later, in bytes: a hint for prefetching */
 } nj_run;
 
+/* Whole runs in single precision, side by side: 8 rows of 16 `count` samples, of one component or of three. */
+typedef struct nj_span {
+    const float *src, *grad; /* grad: of the result, where a job wants it */
+    float *dst;              /* may be src */
+    ptrdiff_t src_row, src_component, grad_row, grad_component, dst_row, dst_component; /* in samples */
+    ptrdiff_t count;
+    int stream; /* dst need not be kept in the caches; it and its rows are aligned to NJ_F32_ALIGNMENT bytes */
+} nj_span;
+
+typedef enum nj_f32_job { NJ_F32_NEAREST = 0, NJ_F32_CUBIC = 1, NJ_F32_CUBIC_BACKWARD = 2, NJ_F32_JOBS = 3 } nj_f32_job;
+
 typedef struct nj_strip {
     const char *name;
     int runs; /* how many runs a call takes: always all of them */
@@ -38,6 +52,10 @@ typedef struct nj_strip {
     /* By layout. quantizers: one for each component that is coded. All of a group is read before any of it is written. */
     void (*roundtrip[NJ_LAYOUTS])(const nj_run *runs, const nnjpeg_quantizer *const *quantizers,
                                   nnjpeg_colorspace colorspace);
+    void (*f32[NJ_F32_JOBS])(const nj_span *span, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace);
+    /* Between floats in 0..1 and bytes, which stand for n / 255. */
+    void (*to_bytes)(const float *src, uint8_t *dst, ptrdiff_t count);
+    void (*to_floats)(const uint8_t *src, float *dst, ptrdiff_t count);
 } nj_strip;
 
 extern const nj_strip nj_strip_generic;

@@ -3,6 +3,7 @@
 
 #include "block.h"
 #include "strip.h"
+#include "strip_f32.h"
 
 enum { RUNS = 2, LANES = RUNS * NJ_RUN_BLOCKS };
 
@@ -143,5 +144,6 @@ static void roundtrip_padded(const nj_run *runs, const nnjpeg_quantizer *const *
 }
 
 const nj_strip nj_strip_generic = {
-    "generic", RUNS, NULL, { roundtrip_plane, roundtrip_planes, roundtrip_interleaved, roundtrip_padded }
+    "generic", RUNS, NULL, { roundtrip_plane, roundtrip_planes, roundtrip_interleaved, roundtrip_padded },
+    NJ_STRIP_F32
 };

@@ -6,6 +6,7 @@
 #define NNJPEG_STRIP_VECTOR_H
 
 #include "strip.h"
+#include "strip_f32.h"
 
 /* Asks for row i of the next group: in images that no cache holds, the memory then works while this one is transformed.
  * bytes: of a run's row. By address, since what lies ahead may lie behind the image. */
@@ -194,7 +195,8 @@ static void roundtrip_padded(const nj_run *runs, const nnjpeg_quantizer *const *
         isa, NJ_RUNS, narrower,                                                                        \
         {                                                                                              \
             roundtrip_plane, roundtrip_planes, roundtrip_interleaved, roundtrip_padded                 \
-        }                                                                                              \
+        },                                                                                             \
+        NJ_STRIP_F32                                                                                   \
     }
 
 #endif

@@ -21,6 +21,25 @@ def roundtrip(
     num_threads: int,
     padded: bool = False,
 ) -> npt.NDArray[np.uint8]: ...
+def roundtrip_f32(
+    src: npt.NDArray[np.float32],
+    dst: npt.NDArray[np.float32],
+    axes: _Axes,
+    quantizers: Quantizers,
+    ycbcr: bool,
+    exact: bool,
+    cubic: bool,
+    num_threads: int,
+) -> None: ...
+def cubic_backward_f32(
+    grad: npt.NDArray[np.float32],
+    src: npt.NDArray[np.float32],
+    dst: npt.NDArray[np.float32],
+    axes: _Axes,
+    quantizers: Quantizers,
+    ycbcr: bool,
+    num_threads: int,
+) -> None: ...
 def forward(
     src: npt.NDArray[np.uint8], dst: npt.NDArray[np.int16], axes: _Axes, quantizers: Quantizers, ycbcr: bool
 ) -> None: ...

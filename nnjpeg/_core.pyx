@@ -23,6 +23,10 @@ cdef extern from "nnjpeg.h" nogil:
         NNJPEG_YCBCR
         NNJPEG_RGBX
         NNJPEG_YCBCRX
+    ctypedef enum nnjpeg_precision:
+        NNJPEG_UINT8
+        NNJPEG_FLOAT
+        NNJPEG_FLOAT_CUBIC
     ctypedef struct nnjpeg_shape:
         Py_ssize_t images, components, height, width
     ctypedef struct nnjpeg_strides:
@@ -37,6 +41,12 @@ cdef extern from "nnjpeg.h" nogil:
     nnjpeg_status nnjpeg_quantizer_init(nnjpeg_quantizer *, const uint16_t *)
     nnjpeg_status nnjpeg_roundtrip(const nnjpeg_shape *, const uint8_t *, const nnjpeg_strides *, uint8_t *,
                                    const nnjpeg_strides *, nnjpeg_quantizers, nnjpeg_colorspace, int)
+    nnjpeg_status nnjpeg_roundtrip_f32(const nnjpeg_shape *, const float *, const nnjpeg_strides *, float *,
+                                       const nnjpeg_strides *, nnjpeg_quantizers, nnjpeg_colorspace, nnjpeg_precision,
+                                       int)
+    nnjpeg_status nnjpeg_cubic_backward_f32(const nnjpeg_shape *, const float *, const nnjpeg_strides *, const float *,
+                                            const nnjpeg_strides *, float *, const nnjpeg_strides *,
+                                            nnjpeg_quantizers, nnjpeg_colorspace, int)
     nnjpeg_status nnjpeg_forward(const nnjpeg_shape *, const uint8_t *, const nnjpeg_strides *, int16_t *,
                                  const nnjpeg_strides *, nnjpeg_quantizers, nnjpeg_colorspace)
     nnjpeg_status nnjpeg_inverse(const nnjpeg_shape *, const int16_t *, const nnjpeg_strides *, uint8_t *,
@@ -136,6 +146,36 @@ def roundtrip(cnp.ndarray src, cnp.ndarray dst, tuple axes, Quantizers quantizer
         status = nnjpeg_roundtrip(&shape, s, &ss, d, &ds, q, colorspace, num_threads)
     check(status)
     return dst
+
+
+def roundtrip_f32(cnp.ndarray src, cnp.ndarray dst not None, tuple axes, Quantizers quantizers not None, bint ycbcr,
+                  bint exact, bint cubic, int num_threads):
+    cdef nnjpeg_shape shape = shape_of(src, axes)
+    cdef nnjpeg_strides ss = strides_of(src, axes), ds = strides_of(dst, axes)
+    cdef const float *s = <const float *>cnp.PyArray_DATA(src)
+    cdef float *d = <float *>cnp.PyArray_DATA(dst)
+    cdef nnjpeg_quantizers q = quantizers.view()
+    cdef nnjpeg_colorspace colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
+    cdef nnjpeg_precision precision = NNJPEG_UINT8 if exact else NNJPEG_FLOAT_CUBIC if cubic else NNJPEG_FLOAT
+    cdef nnjpeg_status status
+    with nogil:
+        status = nnjpeg_roundtrip_f32(&shape, s, &ss, d, &ds, q, colorspace, precision, num_threads)
+    check(status)
+
+
+def cubic_backward_f32(cnp.ndarray grad not None, cnp.ndarray src not None, cnp.ndarray dst not None, tuple axes,
+                       Quantizers quantizers not None, bint ycbcr, int num_threads):
+    cdef nnjpeg_shape shape = shape_of(src, axes)
+    cdef nnjpeg_strides gs = strides_of(grad, axes), ss = strides_of(src, axes), ds = strides_of(dst, axes)
+    cdef const float *g = <const float *>cnp.PyArray_DATA(grad)
+    cdef const float *s = <const float *>cnp.PyArray_DATA(src)
+    cdef float *d = <float *>cnp.PyArray_DATA(dst)
+    cdef nnjpeg_quantizers q = quantizers.view()
+    cdef nnjpeg_colorspace colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
+    cdef nnjpeg_status status
+    with nogil:
+        status = nnjpeg_cubic_backward_f32(&shape, g, &gs, s, &ss, d, &ds, q, colorspace, num_threads)
+    check(status)
 
 
 def forward(cnp.ndarray src, cnp.ndarray dst, tuple axes, Quantizers quantizers not None, bint ycbcr):

@@ -1,17 +1,24 @@
-/* Lanes for coefficients of any size: one block, 32-bit numbers with 64-bit intermediates. A dequantized coefficient
- * (int16 times 16 times a step of at most 255) is below 2^27, what the inverse's column pass leaves below 2^28, and its
- * sums below 2^46: nothing overflows, whatever the block. */
-#ifndef NNJPEG_LANES_WIDE_H
-#define NNJPEG_LANES_WIDE_H
+/* Lanes in ordinary integers: one block, 32 bits also where the vectors have 16.
+ *
+ * `NJ_SUM` is the type of sums: int32_t where nj_quantize made the coefficients (the bounds in block.h), which is how a GPU
+ * thread works; int64_t, the default, for coefficients of any size: a dequantized one (int16 times 16 times a step of at
+ * most 255) is below 2^27, what the inverse's column pass leaves below 2^28, and its sums below 2^46, so that nothing
+ * overflows, whatever the block. */
+#ifndef NNJPEG_LANES_SCALAR_H
+#define NNJPEG_LANES_SCALAR_H
 
 #include <stdint.h>
 
 #include "inline.h"
 
+#ifndef NJ_SUM
+#define NJ_SUM int64_t
+#endif
+
 typedef int32_t lanes16;
-typedef int64_t lanes32;
+typedef NJ_SUM lanes32;
 typedef struct pairs16 {
-    int64_t a, b;
+    lanes32 a, b;
 } pairs16;
 
 NJ_INLINE lanes16 set16(int c) { return c; }
@@ -25,7 +32,7 @@ NJ_INLINE lanes16 abs16(lanes16 x) { return x < 0 ? -x : x; }
 NJ_INLINE lanes16 negate16_where_negative(lanes16 x, lanes16 sign) { return sign < 0 ? -x : x; }
 NJ_INLINE lanes16 mulhi_u16(lanes16 a, lanes16 b) { return (int32_t)(((uint32_t)a * (uint32_t)b) >> 16); }
 NJ_INLINE lanes16 clamp16(lanes16 x) { return x < 0 ? 0 : x > 255 ? 255 : x; }
-NJ_INLINE lanes16 mulhi_s16(lanes16 a, lanes16 b) { return (int32_t)(((int64_t)a * b) >> 16); }
+NJ_INLINE lanes16 mulhi_s16(lanes16 a, lanes16 b) { return (int32_t)(((lanes32)a * b) >> 16); }
 NJ_INLINE pairs16 pair16(lanes16 a, lanes16 b)
 {
     pairs16 p = { a, b };
@@ -37,5 +44,7 @@ NJ_INLINE lanes32 sub32(lanes32 a, lanes32 b) { return a - b; }
 NJ_INLINE lanes32 dot2(pairs16 p, int ca, int cb) { return p.a * ca + p.b * cb; }
 NJ_INLINE lanes32 dot2_add(lanes32 sum, pairs16 p, int ca, int cb) { return sum + p.a * ca + p.b * cb; }
 NJ_INLINE lanes16 narrow(lanes32 x, int n) { return (int32_t)(x >> n); }
+
+#include "lanes_f32.h"
 
 #endif

@@ -1,0 +1,243 @@
+/* Spans of blocks in single precision: what strip_<isa>.c makes of lanes_<isa>.h and the second half of block.h.
+ *
+ * A lane is a column of a block, and a group is one row of blocks in registers: eight rows of NJ_F32_BLOCKS blocks in
+ * NJ_F32_VECTORS vectors each. A pass goes down the columns; the group is transposed between the two passes, so that
+ * coefficients stand with the horizontal frequency first, as the quantizer has its steps. */
+#ifndef NNJPEG_STRIP_F32_H
+#define NNJPEG_STRIP_F32_H
+
+#include "strip.h"
+
+typedef lanes_f32 nj_group[8][NJ_F32_VECTORS];
+
+enum { NJ_F32_VECTOR_WIDTH = NJ_F32_BLOCKS * NNJPEG_BLOCK / NJ_F32_VECTORS };
+
+NJ_INLINE void pass_f32(nj_group x, void (*pass)(lanes_f32 x[8]))
+{
+    int k, v;
+    for (v = 0; v < NJ_F32_VECTORS; v++) {
+        lanes_f32 column[8];
+        for (k = 0; k < 8; k++)
+            column[k] = x[k][v];
+        pass(column);
+        for (k = 0; k < 8; k++)
+            x[k][v] = column[k];
+    }
+}
+
+/* Samples to coefficients, transposed; and back. */
+NJ_INLINE void forward_f32(nj_group x)
+{
+    pass_f32(x, nj_dct_f32);
+    transpose_f32(x);
+    pass_f32(x, nj_dct_f32);
+}
+
+NJ_INLINE void inverse_f32(nj_group x)
+{
+    pass_f32(x, nj_idct_f32);
+    transpose_f32(x);
+    pass_f32(x, nj_idct_f32);
+}
+
+#define NJ_EACH(k, v)           \
+    for (k = 0; k < 8; k++)     \
+        for (v = 0; v < NJ_F32_VECTORS; v++)
+
+NJ_INLINE lanes_f32 table_f32(const float table[NNJPEG_BLOCK_SIZE], int k, int v)
+{
+    return load_table_f32(&table[8 * k + v * NJ_F32_VECTOR_WIDTH]);
+}
+
+NJ_INLINE void requantize_f32(nj_group x, const nnjpeg_quantizer *q, nj_rounding rounding)
+{
+    int k, v;
+    NJ_EACH(k, v)
+        x[k][v] = nj_requantize_f32(x[k][v], table_f32(q->steps_f32, k, v), table_f32(q->reciprocals_f32, k, v), rounding);
+}
+
+NJ_INLINE void load_group(const float *p, ptrdiff_t row, nj_group x)
+{
+    int k, v;
+    NJ_EACH(k, v)
+        x[k][v] = load_f32(p + k * row + v * NJ_F32_VECTOR_WIDTH);
+}
+
+/* Rows far apart are too many streams for the caches; past them, the memory need not be read before it is written. */
+NJ_INLINE void store_group(const nj_span *s, int component, ptrdiff_t at, nj_group x)
+{
+    float *p = s->dst + at + component * s->dst_component;
+    int k, v;
+    if (s->stream)
+        NJ_EACH(k, v)
+            stream_f32(p + k * s->dst_row + v * NJ_F32_VECTOR_WIDTH, x[k][v]);
+    else
+        NJ_EACH(k, v)
+            store_f32(p + k * s->dst_row + v * NJ_F32_VECTOR_WIDTH, x[k][v]);
+}
+
+/* A colour transform, sample by sample. */
+NJ_INLINE void colour_f32(nj_group x[3], void (*transform)(lanes_f32 x[3]))
+{
+    int k, v, c;
+    NJ_EACH(k, v) {
+        lanes_f32 pixel[3];
+        for (c = 0; c < 3; c++)
+            pixel[c] = x[c][k][v];
+        transform(pixel);
+        for (c = 0; c < 3; c++)
+            x[c][k][v] = pixel[c];
+    }
+}
+
+/* The next row of blocks is asked for in time: each of its eight rows is too short a stream for the machine to foresee.
+ * By address, since it may lie behind the image. */
+NJ_INLINE void prefetch_rows(const float *p, ptrdiff_t row)
+{
+    int k;
+    for (k = 0; k < 8; k++)
+        NJ_PREFETCH((const void *)((uintptr_t)p + (uintptr_t)((k + NNJPEG_BLOCK) * row * (ptrdiff_t)sizeof *p)), 0);
+}
+
+NJ_INLINE void load_samples(const float *p, ptrdiff_t row, nj_group x)
+{
+    int k, v;
+    prefetch_rows(p, row);
+    load_group(p, row, x);
+    NJ_EACH(k, v)
+        x[k][v] = nj_from_unit(x[k][v]);
+}
+
+/* From coefficients on. Decoded components of YCbCr are limited to their range before they become RGB, as the integers
+ * are. */
+NJ_INLINE void limit_f32(nj_group x)
+{
+    int k, v;
+    NJ_EACH(k, v)
+        x[k][v] = clamp_f32(x[k][v], -128.0f, 127.0f);
+}
+
+NJ_INLINE void roundtrip_f32(const nj_span *s, const nnjpeg_quantizer *const *quantizers, int components,
+                             nj_rounding rounding)
+{
+    ptrdiff_t at;
+    for (at = 0; at < s->count * NJ_F32_RUN_WIDTH; at += NJ_F32_BLOCKS * NNJPEG_BLOCK) {
+        nj_group x[3];
+        int c, k, v;
+        for (c = 0; c < components; c++)
+            load_samples(s->src + at + c * s->src_component, s->src_row, x[c]);
+        if (components == 3)
+            colour_f32(x, nj_rgb_to_ycbcr_f32);
+        for (c = 0; c < components; c++) {
+            forward_f32(x[c]);
+            requantize_f32(x[c], quantizers[c], rounding);
+            inverse_f32(x[c]);
+            if (components == 3)
+                limit_f32(x[c]);
+        }
+        if (components == 3)
+            colour_f32(x, nj_ycbcr_to_rgb_f32);
+        for (c = 0; c < components; c++) {
+            NJ_EACH(k, v)
+                x[c][k][v] = nj_to_unit(x[c][k][v]);
+            store_group(s, c, at, x[c]);
+        }
+    }
+}
+
+/* The chain rule through roundtrip_f32 with NJ_CUBIC. The scales by 255 and 1 / 255 cancel. */
+NJ_INLINE void cubic_backward_f32(const nj_span *s, const nnjpeg_quantizer *const *quantizers, int components)
+{
+    ptrdiff_t at;
+    for (at = 0; at < s->count * NJ_F32_RUN_WIDTH; at += NJ_F32_BLOCKS * NNJPEG_BLOCK) {
+        nj_group x[3], g[3], slope[3], y[3];
+        int c, k, v;
+        for (c = 0; c < components; c++)
+            load_samples(s->src + at + c * s->src_component, s->src_row, x[c]);
+        if (components == 3)
+            colour_f32(x, nj_rgb_to_ycbcr_f32);
+        for (c = 0; c < components; c++) {
+            forward_f32(x[c]);
+            NJ_EACH(k, v)
+                slope[c][k][v] = nj_cubic_slope(x[c][k][v], table_f32(quantizers[c]->reciprocals_f32, k, v));
+            requantize_f32(x[c], quantizers[c], NJ_CUBIC);
+            inverse_f32(x[c]);
+            NJ_EACH(k, v)
+                y[c][k][v] = x[c][k][v]; /* decoded, not yet limited */
+            prefetch_rows(s->grad + at + c * s->grad_component, s->grad_row);
+            load_group(s->grad + at + c * s->grad_component, s->grad_row, g[c]);
+            if (components == 3)
+                limit_f32(x[c]);
+        }
+        if (components == 3)
+            colour_f32(x, nj_ycbcr_to_rgb_f32);
+        for (c = 0; c < components; c++)
+            NJ_EACH(k, v)
+                g[c][k][v] = keep_f32(g[c][k][v], x[c][k][v], -128.0f, 127.0f);
+        if (components == 3) {
+            colour_f32(g, nj_ycbcr_to_rgb_transposed);
+            for (c = 0; c < components; c++)
+                NJ_EACH(k, v)
+                    g[c][k][v] = keep_f32(g[c][k][v], y[c][k][v], -128.0f, 127.0f);
+        }
+        for (c = 0; c < components; c++) {
+            forward_f32(g[c]);
+            NJ_EACH(k, v)
+                g[c][k][v] = mul_f32(g[c][k][v], slope[c][k][v]);
+            inverse_f32(g[c]);
+        }
+        if (components == 3)
+            colour_f32(g, nj_rgb_to_ycbcr_transposed);
+        for (c = 0; c < components; c++) {
+            load_group(s->src + at + c * s->src_component, s->src_row, x[c]);
+            NJ_EACH(k, v)
+                g[c][k][v] = keep_f32(g[c][k][v], x[c][k][v], 0.0f, 1.0f);
+            store_group(s, c, at, g[c]);
+        }
+    }
+}
+
+static void nearest_f32(const nj_span *span, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace)
+{
+    if (colorspace == NNJPEG_YCBCR)
+        roundtrip_f32(span, quantizers, 3, NJ_NEAREST);
+    else
+        roundtrip_f32(span, quantizers, 1, NJ_NEAREST);
+    end_stream();
+}
+
+static void cubic_f32(const nj_span *span, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace)
+{
+    if (colorspace == NNJPEG_YCBCR)
+        roundtrip_f32(span, quantizers, 3, NJ_CUBIC);
+    else
+        roundtrip_f32(span, quantizers, 1, NJ_CUBIC);
+    end_stream();
+}
+
+static void backward_f32(const nj_span *span, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace)
+{
+    if (colorspace == NNJPEG_YCBCR)
+        cubic_backward_f32(span, quantizers, 3);
+    else
+        cubic_backward_f32(span, quantizers, 1);
+    end_stream();
+}
+
+static void to_bytes(const float *src, uint8_t *dst, ptrdiff_t count)
+{
+    ptrdiff_t i;
+    for (i = 0; i < count; i++)
+        dst[i] = nj_to_byte(src[i]);
+}
+
+static void to_floats(const uint8_t *src, float *dst, ptrdiff_t count)
+{
+    ptrdiff_t i;
+    for (i = 0; i < count; i++)
+        dst[i] = (float)src[i] / 255.0f;
+}
+
+#define NJ_STRIP_F32 { nearest_f32, cubic_f32, backward_f32 }, to_bytes, to_floats
+
+#endif
