@@ -24,7 +24,7 @@ def config() -> dict[str, Any]:
         "openmp": openmp > 0,
         "threads": thread_limit(None),
         "available_cpus": available_cpus(),
-        "cuda": False,
+        "cuda": _cuda_state(),
     }
 
 
@@ -43,4 +43,12 @@ def show_config() -> None:
     print(f"compiled         {isas}")
     print(f"OpenMP           {'yes' if facts['openmp'] else 'no'}")
     print(f"threads          {facts['threads']} by default, {facts['available_cpus']} CPUs available")
-    print(f"CUDA             {'yes' if facts['cuda'] else 'no: this version has no CUDA kernel'}")
+    print(f"CUDA kernel      {facts['cuda']}")
+
+
+def _cuda_state() -> str:
+    try:
+        from nnjpeg import cuda
+    except ImportError:
+        return "none: torch is not installed"
+    return cuda.state()

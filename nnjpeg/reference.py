@@ -1,7 +1,8 @@
-"""The codec as its definition, in NumPy: one function a stage, over int64 arrays of blocks (..., 8, 8).
+"""The codec as its definition: one function a stage, over integer arrays, or tensors, of blocks (..., 8, 8).
 
-Slow and plain, and the oracle of the tests. It follows the text of libjpeg's jfdctint.c, jcdctmgr.c and jidctint.c
-(shared products and all), so that it and csrc/block.h are two derivations of the same numbers.
+Slow and plain, the oracle of the tests, and what torch devices without a kernel run (32 bits are enough). It follows
+the text of libjpeg's jfdctint.c, jcdctmgr.c and jidctint.c (shared products and all), so that it and csrc/block.h are
+two derivations of the same numbers.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ __all__ = [
     "ycbcr_to_rgb",
 ]
 
-Ints = npt.NDArray[np.int64]
+Ints = Any
+"""A NumPy array or a torch tensor of int32 or int64: what is done to them here, both understand."""
 
 CONST_BITS = 13
 PASS1_BITS = 2
@@ -37,30 +39,44 @@ def _fix(x: float) -> int:
     return round(x * (1 << CONST_BITS))
 
 
+def _split(x: Ints) -> list[Ints]:
+    if isinstance(x, np.ndarray):
+        x = x.astype(np.int64)
+    return [x[..., k] for k in range(x.shape[-1])]
+
+
+def _join(parts: list[Ints]) -> Ints:
+    if isinstance(parts[0], np.ndarray):
+        return np.stack(parts, axis=-1)
+    import torch
+
+    return torch.stack(parts, dim=-1)
+
+
 def descale(x: Ints, n: int) -> Ints:
     """X / 2^n, rounded half up."""
     return (x + (1 << (n - 1))) >> n
 
 
-def rgb_to_ycbcr(rgb: npt.NDArray[Any]) -> Ints:
+def rgb_to_ycbcr(rgb: Ints) -> Ints:
     """R, G, B to Y, Cb, Cr, 0..255, along the last axis: JFIF's matrix in 16-bit fixed point (jccolor.c)."""
-    r, g, b = np.moveaxis(rgb.astype(np.int64), -1, 0)
+    r, g, b = _split(rgb)
     half, center = 1 << 15, (128 << 16) + (1 << 15) - 1
     y = (19595 * r + 38470 * g + 7471 * b + half) >> 16
     cb = (-11059 * r - 21709 * g + 32768 * b + center) >> 16
     cr = (32768 * r - 27439 * g - 5329 * b + center) >> 16
-    return np.stack([y, cb, cr], axis=-1)
+    return _join([y, cb, cr])
 
 
 def ycbcr_to_rgb(ycbcr: Ints) -> Ints:
     """Y, Cb, Cr to R, G, B, 0..255, along the last axis (jdcolor.c)."""
-    y, cb, cr = np.moveaxis(ycbcr.astype(np.int64), -1, 0)
+    y, cb, cr = _split(ycbcr)
     cb, cr = cb - 128, cr - 128
     half = 1 << 15
     r = y + ((91881 * cr + half) >> 16)
     g = y + ((-22554 * cb - 46802 * cr + half) >> 16)
     b = y + ((116130 * cb + half) >> 16)
-    return range_limit(np.stack([r, g, b], axis=-1))
+    return range_limit(_join([r, g, b]))
 
 
 def to_blocks(component: npt.NDArray[Any]) -> Ints:
@@ -79,7 +95,7 @@ def from_blocks(blocks: Ints, size: tuple[int, int]) -> Ints:
 
 def _fdct_pass(x: Ints, columns: bool) -> Ints:
     """jfdctint.c's loop body along the last axis."""
-    d = np.moveaxis(x, -1, 0)
+    d = _split(x)
     tmp0, tmp7 = d[0] + d[7], d[0] - d[7]
     tmp1, tmp6 = d[1] + d[6], d[1] - d[6]
     tmp2, tmp5 = d[2] + d[5], d[2] - d[5]
@@ -105,7 +121,7 @@ def _fdct_pass(x: Ints, columns: bool) -> Ints:
     out[5] = descale(tmp5 * _fix(2.053119869) + z2 + z4, shift)
     out[3] = descale(tmp6 * _fix(3.072711026) + z2 + z3, shift)
     out[1] = descale(tmp7 * _fix(1.501321110) + z1 + z4, shift)
-    return np.stack(out, axis=-1)
+    return _join(out)
 
 
 def fdct(blocks: Ints) -> Ints:
@@ -116,7 +132,8 @@ def fdct(blocks: Ints) -> Ints:
 
 def quantize(coefficients: Ints, steps: Ints) -> Ints:
     """C / 8q, rounded half away from zero."""
-    return np.sign(coefficients) * ((np.abs(coefficients) + 4 * steps) // (8 * steps))
+    magnitude = (abs(coefficients) + 4 * steps) // (8 * steps)
+    return magnitude - 2 * magnitude * (coefficients < 0)
 
 
 def dequantize(quantized: Ints, steps: Ints) -> Ints:
@@ -126,7 +143,7 @@ def dequantize(quantized: Ints, steps: Ints) -> Ints:
 
 def _idct_pass(x: Ints, shift: int) -> Ints:
     """jidctint.c's loop body along the last axis."""
-    d = np.moveaxis(x, -1, 0)
+    d = _split(x)
     z1 = (d[2] + d[6]) * _fix(0.541196100)
     tmp2, tmp3 = z1 - d[6] * _fix(1.847759065), z1 + d[2] * _fix(0.765366865)
     tmp0, tmp1 = (d[0] + d[4]) << CONST_BITS, (d[0] - d[4]) << CONST_BITS
@@ -143,7 +160,7 @@ def _idct_pass(x: Ints, shift: int) -> Ints:
     tmp2 = tmp2 * _fix(3.072711026) + z2 + z3
     tmp3 = tmp3 * _fix(1.501321110) + z1 + z4
     out = [tmp10 + tmp3, tmp11 + tmp2, tmp12 + tmp1, tmp13 + tmp0, tmp13 - tmp0, tmp12 - tmp1, tmp11 - tmp2]
-    return descale(np.stack([*out, tmp10 - tmp3], axis=-1), shift)
+    return descale(_join([*out, tmp10 - tmp3]), shift)
 
 
 def idct(coefficients: Ints) -> Ints:
@@ -154,13 +171,15 @@ def idct(coefficients: Ints) -> Ints:
 
 def range_limit(samples: Ints) -> Ints:
     """Clamp to 0..255."""
-    return np.clip(samples, 0, 255)
+    return samples.clip(0, 255)
 
 
 def roundtrip(image: npt.NDArray[np.uint8], qtable: QTableLike, *, colorspace: str = "rgb") -> npt.NDArray[np.uint8]:
     """`nnjpeg.roundtrip` for one image of layout HWC and one table."""
     steps = np.asarray(QTable(qtable))
-    components = rgb_to_ycbcr(image) if colorspace == "ycbcr" else image.astype(np.int64)
+    components = image.astype(np.int64)
+    if colorspace == "ycbcr":
+        components = rgb_to_ycbcr(components)
     result = np.empty_like(components)
     for c in range(image.shape[2]):
         blocks = to_blocks(components[..., c])

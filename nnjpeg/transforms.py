@@ -10,43 +10,50 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 import torch
+from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import is_pure_tensor
 
-from nnjpeg import _core
+from nnjpeg import _core, ops
 from nnjpeg._arguments import UINT8, Colorspace, axes_of, check_array, components_of, integer, is_ycbcr
 from nnjpeg._pil import roundtrip_image
 from nnjpeg.codec import prepare, quantizers_for, roundtrip_with
+from nnjpeg.ops import Gradient, Precision
 from nnjpeg.qtable import NN_TABLE, QTable, QTables, as_tables
 
 __all__ = ["NNJpeg", "nn_jpeg"]
 
-_Image = TypeVar("_Image", torch.Tensor, PIL.Image.Image, npt.NDArray[np.uint8])
+_Image = TypeVar("_Image", Tensor, PIL.Image.Image, npt.NDArray[np.uint8])
 
 
 def nn_jpeg(
     image: _Image,
-    qtable: QTables = NN_TABLE,
+    qtable: QTables | Tensor = NN_TABLE,
     *,
-    quality: int | Sequence[int] | None = None,
+    quality: int | Sequence[int] | Tensor | None = None,
     colorspace: Colorspace = "rgb",
+    gradient: Gradient = "straight-through",
+    precision: Precision = "float",
 ) -> _Image:
     """Compress and decompress an image or a batch of images.
 
     Parameters
     ----------
-    image : PIL image, uint8 tensor or uint8 ndarray
+    image : PIL image, tensor or uint8 ndarray
         A PIL image in mode L or RGB; a tensor or `tv_tensors.Image` of shape (..., C, H, W), a `tv_tensors.Video` of
-        shape (..., T, C, H, W); an array of layout HW, HWC or NHWC with at most 4 components. Values 0..255. A tensor
-        on another device is copied to the CPU and back.
-    qtable : QTable, array_like or sequence of these
-        One 8x8 table for all components, or one for each.
-    quality : int or sequence of int, optional
-        1..100: scales the tables by `QTable.at_quality`. A sequence holds one for each image of the batch (for each
-        clip of a video). By default the tables are used as they are.
+        shape (..., T, C, H, W), on any device, uint8 or float in [0, 1]; an array of layout HW, HWC or NHWC with at
+        most 4 components. Bytes are 0..255.
+    qtable : QTable, array_like, sequence of these, or integer tensor
+        8x8 tables: one for all, one for each component, one for each image of a batch, or both; see
+        `nnjpeg.ops.roundtrip`. PIL images and arrays take no tensor and no table for each image.
+    quality : int, sequence of int, or integer tensor, optional
+        1..100: scales the tables by `QTable.at_quality`. A sequence or a tensor of one dimension holds one for each
+        image of the batch (for each clip of a video). By default the tables are used as they are.
     colorspace : {"rgb", "ycbcr"}
         As for `nnjpeg.roundtrip`.
+    gradient, precision
+        For float tensors; as for `nnjpeg.ops.roundtrip`.
 
     Returns
     -------
@@ -58,6 +65,12 @@ def nn_jpeg(
     TypeError, ValueError
         If an argument is not as above.
     """
+    if isinstance(image, Tensor):
+        if not (is_pure_tensor(image) or isinstance(image, (tv_tensors.Image, tv_tensors.Video))):
+            raise TypeError(f"image must be a tensor, a tv_tensors Image or a Video, got {type(image).__name__}")
+        return _nn_jpeg_tensor(image, qtable, quality, colorspace, gradient, precision)
+    if isinstance(qtable, Tensor) or isinstance(quality, Tensor):
+        raise TypeError(f"qtable and quality may be tensors only where image is one, got a {type(image).__name__}")
     if isinstance(image, PIL.Image.Image):
         if image.mode not in ("L", "RGB"):
             raise ValueError(f"image must be a PIL image in mode L or RGB, got {image.mode}; image.convert('RGB')?")
@@ -65,29 +78,69 @@ def nn_jpeg(
         ycbcr = is_ycbcr(colorspace, components)
         return roundtrip_image(image, _quantizers(qtable, components, quality, 1, 1), ycbcr)
     if isinstance(image, np.ndarray):
-        return _apply(image, None, qtable, quality, 1, colorspace)
-    if not (is_pure_tensor(image) or isinstance(image, (tv_tensors.Image, tv_tensors.Video))):
-        raise TypeError(
-            "image must be a PIL image, a tensor, a tv_tensors Image or Video, or an ndarray, got "
-            f"{type(image).__name__}"
-        )
-    if image.dtype != torch.uint8:
-        raise TypeError(
-            f"image must be a tensor of dtype torch.uint8, got {image.dtype}; a float image in [0, 1] becomes one by "
-            "v2.ToDtype(torch.uint8, scale=True)"
-        )
-    if image.ndim < 3:
-        raise ValueError(f"image must be a tensor of shape (..., C, H, W), got {tuple(image.shape)}")
-    plain = image.as_subclass(torch.Tensor)
+        return _nn_jpeg_array(image, None, qtable, quality, 1, colorspace)
+    raise TypeError(
+        f"image must be a PIL image, a tensor, a tv_tensors Image or Video, or an ndarray, got {type(image).__name__}"
+    )
+
+
+def _nn_jpeg_tensor(
+    image: Tensor,
+    qtable: QTables | Tensor,
+    quality: int | Sequence[int] | Tensor | None,
+    colorspace: Colorspace,
+    gradient: Gradient,
+    precision: Precision,
+) -> Tensor:
+    ycbcr = ops.check(image, colorspace, gradient, precision)
+    pure = is_pure_tensor(image)
+    plain = image if pure else image.as_subclass(Tensor)
     frames = image.shape[-4] if isinstance(image, tv_tensors.Video) and image.ndim > 3 else 1
-    batch = plain if plain.ndim <= 4 else plain.reshape(math.prod(plain.shape[:-3]), *plain.shape[-3:])
-    pixels = batch.detach().cpu().numpy()
-    result = _apply(pixels, "CHW" if pixels.ndim == 3 else "NCHW", qtable, quality, frames, colorspace)
-    output = torch.from_numpy(result).to(plain.device).reshape(plain.shape)
-    return output if is_pure_tensor(image) else tv_tensors.wrap(output, like=image)
+    if ops.is_at_hand(plain) and isinstance(qtable, (QTable, list, tuple)) and not isinstance(quality, Tensor):
+        batch = plain if plain.ndim <= 4 else plain.reshape(math.prod(plain.shape[:-3]), *plain.shape[-3:])
+        layout = "CHW" if batch.ndim == 3 else "NCHW"
+        output = torch.from_numpy(_nn_jpeg_array(batch.numpy(), layout, qtable, quality, frames, colorspace))
+        output = output if plain.ndim <= 4 else output.reshape(plain.shape)
+    else:
+        tables = _tables(qtable, quality, plain, frames)
+        output = ops.apply(plain, tables, ycbcr, gradient, precision)
+    return output if pure else tv_tensors.wrap(output, like=image)
 
 
-def _apply(
+def _tables(
+    qtable: QTables | Tensor, quality: int | Sequence[int] | Tensor | None, image: Tensor, frames: int
+) -> Tensor:
+    """Tables at their quality as the operator wants them."""
+    images, components = math.prod(image.shape[:-3]), image.shape[-3]
+    if isinstance(quality, int) and not isinstance(qtable, Tensor):
+        qtable = [table.at_quality(quality) for table in as_tables(qtable, components)]
+        quality = None
+    tables = ops.tables_tensor(qtable, images, components, image.device)
+    if quality is None:
+        return tables
+    if isinstance(quality, Tensor):
+        if quality.dtype.is_floating_point or quality.dtype == torch.bool or quality.ndim > 1:
+            raise TypeError(
+                "quality must be an integer, a sequence of these or an integer tensor of at most one dimension, got a "
+                f"{quality.dtype} tensor of shape {tuple(quality.shape)}"
+            )
+        qualities = quality.reshape(-1).to(image.device, non_blocking=True)
+    else:
+        listed = quality if isinstance(quality, Sequence) else [quality]
+        checked = [integer("quality", q, 1, 100) for q in listed]
+        qualities = torch.tensor(checked).to(image.device, non_blocking=True)
+    if len(qualities) != 1:
+        _check_count(len(qualities), images // frames)
+        qualities = qualities.repeat_interleave(frames) if frames > 1 else qualities
+    return ops.at_quality(tables, qualities)
+
+
+def _check_count(qualities: int, clips: int) -> None:
+    if qualities != clips:
+        raise ValueError(f"quality must be one for all, or one for each of {clips} images, got {qualities}")
+
+
+def _nn_jpeg_array(
     pixels: npt.NDArray[np.uint8],
     layout: str | None,
     qtable: QTables,
@@ -115,30 +168,33 @@ def _quantizers(
     tables = as_tables(qtable, components)
     if not isinstance(quality, Sequence):
         return prepare([[table.at_quality(quality) for table in tables]])
-    if len(quality) != clips:
-        raise ValueError(f"quality must be one for all, or one for each of {clips} images, got {len(quality)}")
+    _check_count(len(quality), clips)
     return prepare([[table.at_quality(q) for table in tables] for q in quality for _ in range(frames)])
 
 
 class NNJpeg(v2.Transform):
-    """Compress and decompress images, as a torchvision transform: NN-JPEG (section 3.2 of the paper), or JPEG with any
-    tables.
+    """Compress and decompress images: NN-JPEG (section 3.2 of the paper), or JPEG with any tables.
 
-    Composes with `torchvision.transforms` and `torchvision.transforms.v2`. Of a sample, it transforms PIL images (L,
-    RGB), `tv_tensors.Image` and `tv_tensors.Video`; boxes, masks, labels and all else pass through. As everywhere in
-    v2, a plain tensor is an image only if the sample has none of these, and then only the first one; here the same goes
-    for an ndarray.
+    A torchvision transform that composes with `torchvision.transforms` and `torchvision.transforms.v2`, and a module
+    that can be a model's first layer: its table moves with ``.to(device)``, and gradients go through it. Of a sample,
+    it transforms PIL images (L, RGB), `tv_tensors.Image` and `tv_tensors.Video`; boxes, masks, labels and all else pass
+    through. As everywhere in v2, a plain tensor is an image only if the sample has none of these, and then only the
+    first one; here the same goes for an ndarray.
 
     Parameters
     ----------
-    qtable : QTable, array_like or sequence of these
+    qtable : QTable, array_like, sequence of these, or integer tensor
         One 8x8 table for all components, or one for each. By default `NN_TABLE`, the paper's 16 / 50.
     quality : int or (int, int), optional
-        1..100: scales the tables by `QTable.at_quality`. A pair (low, high) draws from torch's generator, both ends
-        included: one for each image of a batch, one for each clip of a video; several images of one sample share their
-        draws. By default the tables are used as they are.
+        1..100: scales the tables by `QTable.at_quality`. A pair (low, high) draws from torch's generator for the
+        image's device, both ends included: one for each image of a batch, one for each clip of a video; several images
+        of one sample share their draws. By default the tables are used as they are.
     colorspace : {"rgb", "ycbcr"}
         "rgb" keeps the components as they are, as the paper does; "ycbcr" codes in JFIF YCbCr 4:4:4.
+    gradient : {"straight-through", "cubic", "none"}
+        Of float tensors; see `nnjpeg.ops.roundtrip`.
+    precision : {"float", "uint8"}
+        Of float tensors; see `nnjpeg.ops.roundtrip`.
 
     Raises
     ------
@@ -147,29 +203,43 @@ class NNJpeg(v2.Transform):
 
     Examples
     --------
-    >>> v2.Compose([v2.Resize(256), v2.CenterCrop(224), NNJpeg(), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
+    >>> v2.Compose([v2.CenterCrop(224), NNJpeg(), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
+    >>> defended = torch.nn.Sequential(NNJpeg(precision="uint8"), v2.Normalize(mean, std), model)
     """
 
     # Everything that may be an image; make_params narrows it down.
     _transformed_types = (is_pure_tensor, tv_tensors.Image, tv_tensors.Video, PIL.Image.Image, np.ndarray)
 
+    steps: Tensor
+    """The tables, at the quality if that is fixed: uint8 (1, C or 1, 8, 8). Not part of the state dict."""
+
     def __init__(
         self,
-        qtable: QTables = NN_TABLE,
+        qtable: QTables | Tensor = NN_TABLE,
         *,
         quality: int | tuple[int, int] | None = None,
         colorspace: Colorspace = "rgb",
+        gradient: Gradient = "straight-through",
+        precision: Precision = "float",
     ) -> None:
         super().__init__()
         is_ycbcr(colorspace, 3)
-        tables = as_tables(qtable)
+        ops.check_choice("gradient", gradient, Gradient)
+        ops.check_choice("precision", precision, Precision)
+        tables = as_tables(qtable.detach().cpu().numpy() if isinstance(qtable, Tensor) else qtable)
         self.qtable: QTable | tuple[QTable, ...] = tables[0] if len(tables) == 1 else tuple(tables)
         self.quality = _check_quality(quality)
         self.colorspace = colorspace
+        self.gradient = gradient
+        self.precision = precision
+        if isinstance(self.quality, int):
+            tables = [table.at_quality(self.quality) for table in tables]
+        self._at_quality = tables[0] if len(tables) == 1 else tuple(tables)
+        self.register_buffer("steps", ops.steps_of([tables], torch.device("cpu")), persistent=False)
 
     def forward(self, *inputs: Any) -> Any:
         """Transform a sample, or an image: the common case, without the search for what is one."""
-        if len(inputs) == 1 and isinstance(inputs[0], (PIL.Image.Image, torch.Tensor, np.ndarray)):
+        if len(inputs) == 1 and isinstance(inputs[0], (PIL.Image.Image, Tensor, np.ndarray)):
             (image,) = inputs
             if not isinstance(image, tv_tensors.TVTensor) or isinstance(image, (tv_tensors.Image, tv_tensors.Video)):
                 return self.transform(image, self.make_params([image]))
@@ -179,25 +249,45 @@ class NNJpeg(v2.Transform):
         """Draw the qualities of one call, and find which input without a type of its own is the image."""
         typed = any(isinstance(i, (PIL.Image.Image, tv_tensors.Image, tv_tensors.Video)) for i in flat_inputs)
         untyped = next((i for i in flat_inputs if isinstance(i, np.ndarray) or is_pure_tensor(i)), None)
-        params: dict[str, Any] = {"untyped": None if typed else untyped, "quality": self.quality}
+        params: dict[str, Any] = {"untyped": None if typed else untyped, "quality": None}
         if isinstance(self.quality, tuple):
             low, high = self.quality
-            count = max((_count(i) for i in flat_inputs), default=0)
-            params["quality"] = torch.randint(low, high + 1, (count,)).tolist()
+            images = [i for i in flat_inputs if not is_pure_tensor(i) or i is params["untyped"]]
+            device = next((i.device for i in images if isinstance(i, Tensor)), torch.device("cpu"))
+            count = max([_count(i) for i in images], default=0)
+            draws = torch.randint(low, high + 1, (count,), device=device)
+            # As a list where they may be had without waiting.
+            tensor = device.type != "cpu" or torch.compiler.is_compiling()
+            params["quality"] = draws if tensor else draws.tolist()
         return params
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Transform one input."""
         if (isinstance(inpt, np.ndarray) or is_pure_tensor(inpt)) and inpt is not params["untyped"]:
             return inpt
-        quality = params["quality"]
-        if isinstance(quality, list):
+        quality, qtable = params["quality"], self._at_quality
+        if quality is not None:
             quality = quality[: _count(inpt)]
-        return nn_jpeg(inpt, self.qtable, quality=quality, colorspace=self.colorspace)
+        if isinstance(inpt, Tensor):
+            if not ops.is_at_hand(inpt):
+                qtable = self.steps
+        elif isinstance(quality, Tensor):
+            quality = quality.tolist()
+        return nn_jpeg(
+            inpt,
+            qtable,
+            quality=quality,
+            colorspace=self.colorspace,
+            gradient=self.gradient,
+            precision=self.precision,
+        )
 
     def extra_repr(self) -> str:
         """One argument a line, so that the table stays a grid."""
-        return f"qtable={self.qtable!r},\nquality={self.quality!r}, colorspace={self.colorspace!r}"
+        return (
+            f"qtable={self.qtable!r},\nquality={self.quality!r}, colorspace={self.colorspace!r}, "
+            f"gradient={self.gradient!r}, precision={self.precision!r}"
+        )
 
 
 def _check_quality(quality: Any) -> int | tuple[int, int] | None:

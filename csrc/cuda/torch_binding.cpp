@@ -1,0 +1,110 @@
+/* The kernels as torch operators for CUDA. The schemas are nnjpeg/ops.py's; by torch's stable ABI, one build serves every
+ * torch from 2.10 on. */
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
+#include <torch/csrc/stable/accelerator.h>
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+
+#include "kernel.h"
+
+namespace {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+nnjpeg_cuda_type type_of(const Tensor &image)
+{
+    switch (image.scalar_type()) {
+    case ScalarType::Byte:
+        return NNJPEG_CUDA_UINT8;
+    case ScalarType::Float:
+        return NNJPEG_CUDA_FLOAT32;
+    case ScalarType::Half:
+        return NNJPEG_CUDA_FLOAT16;
+    case ScalarType::BFloat16:
+        return NNJPEG_CUDA_BFLOAT16;
+    default:
+        STD_TORCH_CHECK(false, "image must have dtype uint8, float32, float16 or bfloat16");
+    }
+    return NNJPEG_CUDA_UINT8;
+}
+
+nnjpeg_cuda_view view_of(const Tensor &t)
+{
+    return { t.data_ptr(), { t.stride(0), t.stride(1), t.stride(2), t.stride(3) } };
+}
+
+void check_like(const Tensor &t, const Tensor &image, const char *name)
+{
+    bool same = t.is_cuda() && t.dim() == 4 && t.scalar_type() == image.scalar_type() &&
+                t.get_device_index() == image.get_device_index();
+    for (int axis = 0; same && axis < 4; axis++)
+        same = t.size(axis) == image.size(axis);
+    STD_TORCH_CHECK(same, name, " must have the shape, dtype and device of image");
+}
+
+nnjpeg_cuda_tables tables_of(const Tensor &qtable, const Tensor &image)
+{
+    const bool fits = qtable.is_cuda() && qtable.get_device_index() == image.get_device_index() &&
+                      qtable.scalar_type() == ScalarType::Byte && qtable.dim() == 4 && qtable.is_contiguous() &&
+                      (qtable.size(0) == 1 || qtable.size(0) == image.size(0)) &&
+                      (qtable.size(1) == 1 || qtable.size(1) == image.size(1)) && qtable.size(2) == 8 &&
+                      qtable.size(3) == 8 && reinterpret_cast<uintptr_t>(qtable.data_ptr()) % 16 == 0;
+    STD_TORCH_CHECK(fits, "qtable must be a contiguous uint8 tensor of shape (B or 1, C or 1, 8, 8) on image's device, "
+                          "aligned to 16 bytes");
+    return { static_cast<const uint8_t *>(qtable.data_ptr()), qtable.size(0) > 1 ? 64 * qtable.size(1) : 0,
+             qtable.size(1) > 1 ? 64 : 0 };
+}
+
+Tensor run(const Tensor *grad, const Tensor &image, const Tensor &qtable, bool ycbcr, nnjpeg_precision precision)
+{
+    STD_TORCH_CHECK(image.is_cuda() && image.dim() == 4, "image must be a CUDA tensor of shape (B, C, H, W)");
+    STD_TORCH_CHECK(!ycbcr || image.size(1) == 3, "ycbcr needs 3 components");
+    const ptrdiff_t block_rows = (image.size(2) + 7) / 8, block_columns = (image.size(3) + 7) / 8;
+    STD_TORCH_CHECK(static_cast<double>(image.size(0)) * image.size(1) * block_rows * block_columns < 2147483648.0,
+                    "image must have fewer than 2^31 blocks");
+
+    const torch::stable::accelerator::DeviceGuard guard(image.get_device_index());
+    Tensor result = torch::stable::empty_like(image);
+    if (image.numel() == 0)
+        return result;
+    nnjpeg_cuda_call call{};
+    call.shape = { image.size(0), image.size(1), image.size(2), image.size(3) };
+    call.type = type_of(image);
+    call.src = view_of(image);
+    call.dst = view_of(result);
+    if (grad) {
+        check_like(*grad, image, "grad");
+        call.grad = view_of(*grad);
+    }
+    call.tables = tables_of(qtable, image);
+    call.colorspace = ycbcr ? NNJPEG_YCBCR : NNJPEG_RGB;
+    call.precision = precision;
+
+    void *stream = nullptr;
+    STD_TORCH_CHECK(aoti_torch_get_current_cuda_stream(image.get_device_index(), &stream) == AOTI_TORCH_SUCCESS,
+                    "CUDA: no current stream");
+    const int error = nnjpeg_cuda_run(&call, stream);
+    STD_TORCH_CHECK(error == 0, "CUDA: ", nnjpeg_cuda_error(error));
+    return result;
+}
+
+Tensor roundtrip(const Tensor &image, const Tensor &qtable, bool ycbcr, bool exact, bool cubic)
+{
+    return run(nullptr, image, qtable, ycbcr, exact ? NNJPEG_UINT8 : cubic ? NNJPEG_FLOAT_CUBIC : NNJPEG_FLOAT);
+}
+
+Tensor cubic_backward(const Tensor &grad, const Tensor &image, const Tensor &qtable, bool ycbcr)
+{
+    return run(&grad, image, qtable, ycbcr, NNJPEG_FLOAT_CUBIC);
+}
+
+} /* namespace */
+
+STABLE_TORCH_LIBRARY_IMPL(nnjpeg, CUDA, library)
+{
+    library.impl("roundtrip", TORCH_BOX(&roundtrip));
+    library.impl("cubic_backward", TORCH_BOX(&cubic_backward));
+}

@@ -1,0 +1,399 @@
+"""The codec as torch operators: ``torch.ops.nnjpeg.roundtrip`` and the gradient of its cubic rounding.
+
+Here stand the schemas, and what each device does: the CPU calls the C core, CUDA the kernel of csrc/cuda (see
+`nnjpeg.cuda`), any other device, and CUDA without the kernel, plain torch operations (`nnjpeg._plain`). `roundtrip` is
+the function to call; it checks its arguments and takes what is more convenient than the operator does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nnjpeg import _core, _plain, cuda
+from nnjpeg._arguments import LAYOUTS, Colorspace, is_ycbcr
+from nnjpeg._threads import thread_limit
+from nnjpeg.qtable import NN_TABLE, QTable, QTables, as_tables
+
+__all__ = ["Gradient", "Precision", "roundtrip"]
+
+Gradient = Literal["straight-through", "cubic", "none"]
+Precision = Literal["float", "uint8"]
+
+# The operators. image: (B, C, H, W), uint8 or float; qtable: uint8 (B or 1, C or 1, 8, 8), contiguous, on the image's
+# device. exact: a float image takes the way of 8 bits; cubic: coefficients are rounded so that there is a derivative.
+
+_library = torch.library.Library("nnjpeg", "DEF")
+_library.define(
+    "roundtrip(Tensor image, Tensor qtable, bool ycbcr, bool exact, bool cubic) -> Tensor",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+_library.define(
+    "cubic_backward(Tensor grad, Tensor image, Tensor qtable, bool ycbcr) -> Tensor",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+_roundtrip = torch.ops.nnjpeg.roundtrip.default
+_cubic_backward = torch.ops.nnjpeg.cubic_backward.default
+
+
+@torch.library.register_fake("nnjpeg::roundtrip", lib=_library)
+def _(image: Tensor, qtable: Tensor, ycbcr: bool, exact: bool, cubic: bool) -> Tensor:
+    return torch.empty_like(image)
+
+
+@torch.library.register_fake("nnjpeg::cubic_backward", lib=_library)
+def _(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool) -> Tensor:
+    return torch.empty_like(image)
+
+
+# The CPU
+
+
+def _quantizers(qtable: Tensor) -> _core.Quantizers:
+    steps = qtable.numpy().astype(np.uint16).reshape(*qtable.shape[:2], 64)
+    try:
+        return _core.Quantizers(steps)
+    except ValueError:
+        raise ValueError(f"qtable entries must be integers in 1..255, got {steps.min()}") from None
+
+
+def _roundtrip_cpu(image: Tensor, qtable: Tensor, ycbcr: bool, exact: bool, cubic: bool) -> Tensor:
+    result = torch.empty_like(image)
+    if image.numel() == 0:
+        return result
+    axes, quantizers, threads = LAYOUTS["NCHW"], _quantizers(qtable), thread_limit(None)
+    if image.dtype == torch.uint8:
+        _core.roundtrip(image.numpy(), result.numpy(), axes, quantizers, ycbcr, threads)
+    elif image.dtype == torch.float32:
+        _core.roundtrip_f32(image.numpy(), result.numpy(), axes, quantizers, ycbcr, exact, cubic, threads)
+    else:
+        single = image.float()
+        _core.roundtrip_f32(single.numpy(), single.numpy(), axes, quantizers, ycbcr, exact, cubic, threads)
+        result.copy_(single)
+    return result
+
+
+def _cubic_backward_cpu(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool) -> Tensor:
+    result = torch.empty_like(image)
+    if image.numel() == 0:
+        return result
+    single = result if image.dtype == torch.float32 else torch.empty_like(image, dtype=torch.float32)
+    arguments = grad.float().numpy(), image.float().numpy(), single.numpy()
+    _core.cubic_backward_f32(*arguments, LAYOUTS["NCHW"], _quantizers(qtable), ycbcr, thread_limit(None))
+    return result if single is result else result.copy_(single)
+
+
+_library.impl("roundtrip", _roundtrip_cpu, "CPU")
+_library.impl("cubic_backward", _cubic_backward_cpu, "CPU")
+
+# Every other device. CUDA's kernel registers itself when it is loaded: then these are not called for CUDA any more.
+
+
+def _bytes(image: Tensor) -> Tensor:
+    """Floats in [0, 1] as bytes: to the nearest of n / 255, ties up, NaN to 0, by the roundings of the C core."""
+    return (image.float().nan_to_num(nan=0.0).clamp(0, 1) * 255 + 0.5).to(torch.uint8)
+
+
+def _roundtrip_elsewhere(image: Tensor, qtable: Tensor, ycbcr: bool, exact: bool, cubic: bool) -> Tensor:
+    if image.is_cuda and cuda.load():
+        return _roundtrip(image, qtable, ycbcr, exact, cubic)
+    if image.dtype == torch.uint8:
+        return _plain.roundtrip_uint8(image, qtable, ycbcr)
+    if exact:
+        return (_plain.roundtrip_uint8(_bytes(image), qtable, ycbcr) / 255).to(image.dtype)
+    return _plain.roundtrip_float(image, qtable, ycbcr, cubic)
+
+
+def _cubic_backward_elsewhere(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool) -> Tensor:
+    if image.is_cuda and cuda.load():
+        return _cubic_backward(grad, image, qtable, ycbcr)
+    with torch.enable_grad():
+        leaf = image.detach().requires_grad_()
+        result = _plain.roundtrip_float(leaf, qtable, ycbcr, cubic=True)
+    (gradient,) = torch.autograd.grad(result, leaf, grad)
+    return torch.empty_like(image).copy_(gradient)
+
+
+_library.impl("roundtrip", _roundtrip_elsewhere, "CompositeExplicitAutograd")
+_library.impl("cubic_backward", _cubic_backward_elsewhere, "CompositeExplicitAutograd")
+
+# Gradients and vmap
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    image, qtable, ctx.ycbcr, _, ctx.cubic = inputs
+    if ctx.cubic:
+        ctx.save_for_backward(image, qtable)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    if ctx.cubic:
+        image, qtable = ctx.saved_tensors
+        grad = _cubic_backward(grad, image, qtable, ctx.ycbcr)
+    return grad, None, None, None, None
+
+
+def _no_second_derivative(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    raise NotImplementedError("the gradient of the cubic rounding has no derivative here; that of a float64 image has")
+
+
+torch.library.register_autograd("nnjpeg::roundtrip", _backward, setup_context=_setup_context, lib=_library)
+torch.library.register_autograd("nnjpeg::cubic_backward", _no_second_derivative, lib=_library)
+
+
+def _flatten(count: int, tensor: Tensor, dim: int | None, images: int | None = None) -> Tensor:
+    """The dimension that vmap added, joined with that of the images; `images`: for tables, which may share both."""
+    tensor = tensor.unsqueeze(0) if dim is None else tensor.movedim(dim, 0)
+    if images is None:
+        tensor = tensor.expand(count, *tensor.shape[1:])
+    elif tensor.shape[:2] == (1, 1):
+        return tensor[0]
+    else:
+        tensor = tensor.expand(count, images, *tensor.shape[2:])
+    return tensor.flatten(0, 1).contiguous() if images is not None else tensor.flatten(0, 1)
+
+
+def _roundtrip_vmap(info: Any, in_dims: tuple[Any, ...], image: Tensor, qtable: Tensor, *flags: bool) -> Any:
+    flat = _flatten(info.batch_size, image, in_dims[0])
+    images = flat.shape[0] // info.batch_size
+    result = _roundtrip(flat, _flatten(info.batch_size, qtable, in_dims[1], images), *flags)
+    return result.unflatten(0, (info.batch_size, images)), 0
+
+
+def _cubic_backward_vmap(
+    info: Any, in_dims: tuple[Any, ...], grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool
+) -> Any:
+    flat = _flatten(info.batch_size, image, in_dims[1])
+    images = flat.shape[0] // info.batch_size
+    tables = _flatten(info.batch_size, qtable, in_dims[2], images)
+    result = _cubic_backward(_flatten(info.batch_size, grad, in_dims[0]), flat, tables, ycbcr)
+    return result.unflatten(0, (info.batch_size, images)), 0
+
+
+torch.library.register_vmap("nnjpeg::roundtrip", _roundtrip_vmap, lib=_library)
+torch.library.register_vmap("nnjpeg::cubic_backward", _cubic_backward_vmap, lib=_library)
+
+
+class _Roundtrip(torch.autograd.Function):
+    """The operator for `torch.func`, which does not take the gradients of operators."""
+
+    setup_context = staticmethod(_setup_context)
+    vmap = staticmethod(_roundtrip_vmap)
+
+    @staticmethod
+    def forward(*arguments: Any) -> Tensor:
+        return _roundtrip(*arguments)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.cubic:
+            image, qtable = ctx.saved_tensors
+            grad = _CubicBackward.apply(grad, image, qtable, ctx.ycbcr)
+        return grad, None, None, None, None
+
+
+class _CubicBackward(torch.autograd.Function):
+    """As `_Roundtrip`."""
+
+    vmap = staticmethod(_cubic_backward_vmap)
+
+    @staticmethod
+    def forward(*arguments: Any) -> Tensor:
+        return _cubic_backward(*arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        pass
+
+    backward = staticmethod(_no_second_derivative)
+
+
+# Tables as tensors
+
+
+@lru_cache(maxsize=256)
+def _cached_tables(tables: tuple[QTable, ...], device: torch.device) -> Tensor:
+    return steps_of([tables], device)
+
+
+def steps_of(tables: Sequence[Sequence[QTable]], device: torch.device) -> Tensor:
+    """Tables by image and component as the operator wants them, without waiting for the device."""
+    steps = np.stack([[table.steps for table in row] for row in tables]).astype(np.uint8)
+    return torch.from_numpy(steps).to(device, non_blocking=True)
+
+
+def at_quality(steps: Tensor, quality: Tensor) -> Tensor:
+    """`QTable.at_quality` on tensors: steps (1, C or 1, 8, 8), a quality for each image (B,); on their device."""
+    q = quality.to(torch.int32).clamp(1, 100)[:, None, None, None]
+    scale = torch.where(q < 50, 5000 // q, 200 - 2 * q)
+    return ((steps.to(torch.int32) * scale + 50) // 100).clamp(1, 255).to(torch.uint8)
+
+
+def _tensor_tables(qtable: Tensor, images: int, components: int, device: torch.device) -> Tensor:
+    """A tensor of tables as (B or 1, C or 1, 8, 8)."""
+    if qtable.dtype.is_floating_point or qtable.dtype.is_complex or qtable.dtype == torch.bool:
+        raise TypeError(f"qtable must be a tensor of integers in 1..255, got {qtable.dtype}")
+    shape = tuple(qtable.shape)
+    if shape[-2:] != (8, 8) or len(shape) > 4:
+        raise ValueError(f"qtable must have shape (8, 8), (C, 8, 8), (B, 8, 8) or (B, C, 8, 8), got {shape}")
+    leading = shape[:-2]
+    if len(leading) == 1 and leading[0] == images == components > 1:
+        raise ValueError(
+            f"qtable of shape {shape} could be one table for each of {images} images or of {components} components: "
+            f"give it shape ({images}, 1, 8, 8) or (1, {components}, 8, 8)"
+        )
+    if len(leading) == 1 and leading[0] != components:
+        leading = (leading[0], 1)
+    leading = (1,) * (2 - len(leading)) + leading
+    if leading[0] not in (1, images) or leading[1] not in (1, components):
+        raise ValueError(
+            f"qtable must have shape (8, 8), (C, 8, 8), (B, 8, 8) or (B, C, 8, 8) where B is {images} and C is "
+            f"{components}, got {shape}"
+        )
+    if qtable.dtype != torch.uint8:
+        if qtable.device.type == "cpu" and not torch.compiler.is_compiling() and qtable.numel():
+            low, high = qtable.min().item(), qtable.max().item()
+            if low < 1 or high > 255:
+                raise ValueError(f"qtable entries must be integers in 1..255, got {low if low < 1 else high}")
+        qtable = qtable.clamp(1, 255).to(torch.uint8)
+    return qtable.reshape(*leading, 8, 8).contiguous().to(device, non_blocking=True)
+
+
+def tables_tensor(qtable: QTables | Tensor, images: int, components: int, device: torch.device) -> Tensor:
+    """Any kind of table argument as the operator wants it."""
+    if isinstance(qtable, Tensor):
+        return _tensor_tables(qtable, images, components, device)
+    if isinstance(qtable, np.ndarray) and qtable.ndim > 2:
+        several = np.asarray([QTable(table).steps for table in qtable.reshape(-1, *qtable.shape[-2:])], np.uint8)
+        return _tensor_tables(torch.from_numpy(several.reshape(qtable.shape)), images, components, device)
+    return _cached_tables(tuple(as_tables(qtable, components)), device)
+
+
+def check_choice(name: str, value: Any, choices: Any) -> None:
+    if value not in choices.__args__:
+        accepted = ", ".join(map(repr, choices.__args__))
+        raise ValueError(f"{name} must be one of {accepted}, got {value!r}")
+
+
+def roundtrip(
+    image: Tensor,
+    qtable: QTables | Tensor = NN_TABLE,
+    *,
+    colorspace: Colorspace = "rgb",
+    gradient: Gradient = "straight-through",
+    precision: Precision = "float",
+) -> Tensor:
+    """Compress and decompress a tensor where it is, with a gradient.
+
+    On a CUDA device the work is put on the current stream, and nothing waits for it. Works under `torch.compile`
+    (``fullgraph=True``), `torch.export`, `torch.func` and autocast (which leaves the dtype alone).
+
+    Parameters
+    ----------
+    image : Tensor
+        Shape (..., C, H, W), any strides; height and width from 1. Either uint8, 0..255: the samples of
+        `nnjpeg.roundtrip`, the same bits on every device. Or float32, float16, bfloat16 (computed in float32) or
+        float64 (in plain torch operations, slow; for checks) in [0, 1]; see `precision`.
+    qtable : QTable, array_like, sequence of these, or integer tensor
+        1..255, of shape (8, 8), (C, 8, 8), (B, 8, 8) or (B, C, 8, 8), where B counts the images of all leading
+        dimensions. Where B equals C, a stack of three dimensions could mean both, and is refused. A sequence of
+        QTables is one for each component. Steps in a tensor on an accelerator are not read back, so they are not
+        checked: 0 counts as 1, and integers wider than 8 bits are clamped to 1..255.
+    colorspace : {"rgb", "ycbcr"}
+        As for `nnjpeg.roundtrip`.
+    gradient : {"straight-through", "cubic", "none"}
+        Of a float image. "straight-through": the transform counts as the identity (BPDA; Athalye et al., 2018; the
+        attacker of the paper's section 4.3). "cubic": the rounding of coefficients counts as
+        u -> round(u) + (u - round(u))^3 (Shin and Song, 2017), and the gradient is the exact derivative of that,
+        through the DCT, the clamps and the padding. "none": the result has none.
+    precision : {"float", "uint8"}
+        For a float image. "float": the transform in single precision, its result not rounded, but clamped to [0, 1];
+        with "cubic", coefficients are rounded by the cubic in the result too. "uint8": samples are rounded to n / 255
+        (ties up), take the way of uint8 and come back as n / 255: the transform that is deployed, bit for bit, with
+        the gradient that was asked for; this is what an attack should use. How far the two are apart: with the
+        default table, 4% of the samples of a photograph differ after rounding (3.6 to 4.4% on those that tests use),
+        some by 20 levels, since a coefficient next to half a step falls the other way.
+
+    Returns
+    -------
+    Tensor
+        Of the shape, dtype, device and memory format of `image`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above.
+
+    Notes
+    -----
+    Samples outside [0, 1] count as the nearer end, infinities too. NaN makes its block (of all components that are
+    coded together) NaN with ``precision="float"``, and counts as 0 with ``"uint8"``.
+    """
+    ycbcr = check(image, colorspace, gradient, precision)
+    tables = tables_tensor(qtable, math.prod(image.shape[:-3]), image.shape[-3], image.device)
+    return apply(image, tables, ycbcr, gradient, precision)
+
+
+DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16, torch.float64)
+
+
+def check(image: Tensor, colorspace: Colorspace, gradient: Gradient, precision: Precision) -> bool:
+    """The arguments of `roundtrip` but the tables; whether components are coded as YCbCr."""
+    if not isinstance(image, Tensor):
+        raise TypeError(f"image must be a tensor, got {type(image).__name__}")
+    if image.dtype not in DTYPES:
+        accepted = ", ".join(map(str, DTYPES))
+        raise TypeError(f"image must be a tensor of dtype {accepted}, got {image.dtype}")
+    if image.ndim < 3:
+        raise ValueError(f"image must be a tensor of shape (..., C, H, W), got {tuple(image.shape)}")
+    if 0 in image.shape[-3:]:
+        raise ValueError(f"image must have height, width and components of at least 1, got shape {tuple(image.shape)}")
+    check_choice("gradient", gradient, Gradient)
+    check_choice("precision", precision, Precision)
+    return is_ycbcr(colorspace, image.shape[-3])
+
+
+def is_at_hand(image: Tensor) -> bool:
+    """Whether the C core may be called for `image` at once: bytes on the CPU, whose way nobody traces."""
+    return (
+        image.dtype == torch.uint8
+        and image.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and not torch._C._len_torch_dispatch_stack()
+        and not _in_functorch()
+    )
+
+
+def _in_functorch() -> bool:
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def apply(image: Tensor, tables: Tensor, ycbcr: bool, gradient: Gradient, precision: Precision) -> Tensor:
+    """`roundtrip` once its arguments are checked and the tables are (B or 1, C or 1, 8, 8) on the image's device."""
+    if gradient == "none":
+        image = image.detach()
+    batch = image if image.ndim == 4 else image.reshape(math.prod(image.shape[:-3]), *image.shape[-3:])
+    exact, cubic = precision == "uint8", gradient == "cubic"
+    if image.dtype == torch.float64:
+        result = _double(batch, tables, ycbcr, exact, cubic)
+    elif _in_functorch():
+        result = _Roundtrip.apply(batch, tables, ycbcr, exact, cubic)
+    else:
+        result = _roundtrip(batch, tables, ycbcr, exact, cubic)
+    return result if image.ndim == 4 else result.reshape(image.shape)
+
+
+def _double(image: Tensor, tables: Tensor, ycbcr: bool, exact: bool, cubic: bool) -> Tensor:
+    """Double precision, by torch's own operations and gradients."""
+    surrogate = _plain.roundtrip_float(image, tables, ycbcr, cubic=True) if cubic else image
+    if not exact and cubic:
+        return surrogate
+    value = image.detach()
+    value = _roundtrip_elsewhere(value, tables, ycbcr, exact, cubic)
+    return value + (surrogate - surrogate.detach())

@@ -1,0 +1,68 @@
+"""The CUDA kernels on the host: csrc/cuda/kernel.cu compiled by g++ with tests/c/emulation for CUDA's headers."""
+
+import ctypes
+import subprocess
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).parent.parent
+TYPES = {torch.uint8: 0, torch.float32: 1, torch.float16: 2, torch.bfloat16: 3}  # nnjpeg_cuda_type
+UINT8, FLOAT, FLOAT_CUBIC = range(3)  # nnjpeg_precision
+
+
+class Shape(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_ssize_t) for name in ("images", "components", "height", "width")]
+
+
+class Strides(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_ssize_t) for name in ("image", "component", "row", "column")]
+
+
+class View(ctypes.Structure):
+    _fields_ = [("data", ctypes.c_void_p), ("strides", Strides)]
+
+
+class Tables(ctypes.Structure):
+    _fields_ = [("steps", ctypes.c_void_p), ("image_stride", ctypes.c_ssize_t), ("component_stride", ctypes.c_ssize_t)]
+
+
+class Call(ctypes.Structure):
+    """nnjpeg_cuda_call."""
+
+    _fields_ = [
+        ("shape", Shape),
+        ("type", ctypes.c_int),
+        ("src", View),
+        ("grad", View),
+        ("dst", View),
+        ("tables", Tables),
+        ("colorspace", ctypes.c_int),
+        ("precision", ctypes.c_int),
+    ]
+
+
+def compile_kernel(folder):
+    library = folder / "emulated.so"
+    flags = ["-std=c++17", "-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
+    sanitize = ["-fsanitize=undefined", "-fno-sanitize-recover=all"]
+    includes = ["-I", str(ROOT / "tests/c/emulation"), "-I", str(ROOT / "csrc"), "-I", str(ROOT / "csrc/cuda")]
+    source = ["-x", "c++", str(ROOT / "csrc/cuda/kernel.cu")]
+    subprocess.run(["g++", *flags, *sanitize, "-fPIC", "-shared", *includes, *source, "-o", str(library)], check=True)
+    return ctypes.CDLL(str(library))
+
+
+def _view(tensor):
+    return View() if tensor is None else View(tensor.data_ptr(), Strides(*tensor.stride()))
+
+
+def run(library, image, qtable, ycbcr, precision, grad=None):
+    """What csrc/cuda/torch_binding.cpp does, on tensors of the CPU."""
+    result = torch.empty_like(image)
+    images, components = qtable.shape[:2]
+    tables = Tables(qtable.data_ptr(), 64 * components if images > 1 else 0, 64 if components > 1 else 0)
+    call = Call(
+        Shape(*image.shape), TYPES[image.dtype], _view(image), _view(grad), _view(result), tables, ycbcr, precision
+    )
+    assert library.nnjpeg_cuda_run(ctypes.byref(call), None) == 0
+    return result
