@@ -48,8 +48,9 @@ NJ_INLINE lanes_f32 keep_f32(lanes_f32 x, lanes_f32 y, float low, float high)
 NJ_INLINE lanes_f32 load_f32(const float *p) { return _mm256_loadu_ps(p); }
 NJ_INLINE lanes_f32 load_table_f32(const float *p) { return _mm256_loadu_ps(p); }
 NJ_INLINE void store_f32(float *p, lanes_f32 x) { _mm256_storeu_ps(p, x); }
-NJ_INLINE void stream_f32(float *p, lanes_f32 x) { _mm256_stream_ps(p, x); }
-NJ_INLINE void end_stream(void) { _mm_sfence(); }
+/* Half lines past the cache cost more than they save. */
+NJ_INLINE void stream_f32(float *p, lanes_f32 x) { store_f32(p, x); }
+NJ_INLINE void end_stream(void) {}
 NJ_INLINE void transpose_f32(lanes_f32 x[8][NJ_F32_VECTORS])
 {
     lanes_f32 a[8], b[8];

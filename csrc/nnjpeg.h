@@ -117,6 +117,10 @@ nnjpeg_status nnjpeg_idct_f32(const nnjpeg_shape *shape, const float *src, const
 /* The quantizer alone, on count coefficients as the forward DCT leaves them (8 times orthonormal, |c| <= 31747). */
 nnjpeg_status nnjpeg_quantize(const int16_t *coefficients, int16_t *quantized, ptrdiff_t count, uint16_t step);
 
+/* Before a large result is written to memory that may never have been touched: asks the system, where it is Linux, for
+ * huge pages, of which far fewer have to be fetched. A hint; contents stay. */
+void nnjpeg_expect_writes(void *data, ptrdiff_t size);
+
 /* How many threads OpenMP offers; 0 if the library was built without it. */
 int nnjpeg_openmp_threads(void);
 

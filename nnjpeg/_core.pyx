@@ -58,6 +58,7 @@ cdef extern from "nnjpeg.h" nogil:
     nnjpeg_status nnjpeg_idct_f32(const nnjpeg_shape *, const float *, const nnjpeg_strides *, float *,
                                   const nnjpeg_strides *)
     nnjpeg_status nnjpeg_quantize(const int16_t *, int16_t *, Py_ssize_t, uint16_t)
+    void nnjpeg_expect_writes(void *, Py_ssize_t)
     int nnjpeg_openmp_threads()
     const char *nnjpeg_isa()
     const char *nnjpeg_compiled_isa(int, int *)
@@ -266,6 +267,10 @@ def arrow_pixels(object capsule, Py_ssize_t height, Py_ssize_t width):
     array = cnp.PyArray_SimpleNewFromData(3, shape, cnp.NPY_UINT8, samples.buffers[1])
     cnp.set_array_base(array, capsule)
     return array
+
+
+def expect_writes(size_t address, Py_ssize_t size):
+    nnjpeg_expect_writes(<void *>address, size)
 
 
 def openmp_threads():

@@ -63,8 +63,15 @@ def _quantizers(qtable: Tensor) -> _core.Quantizers:
         raise ValueError(f"qtable entries must be integers in 1..255, got {steps.min()}") from None
 
 
-def _roundtrip_cpu(image: Tensor, qtable: Tensor, ycbcr: bool, exact: bool, cubic: bool) -> Tensor:
+def _result_like(image: Tensor) -> Tensor:
     result = torch.empty_like(image)
+    if result.nbytes >= 1 << 22:  # from where on NumPy does the same for its arrays
+        _core.expect_writes(result.data_ptr(), result.nbytes)
+    return result
+
+
+def _roundtrip_cpu(image: Tensor, qtable: Tensor, ycbcr: bool, exact: bool, cubic: bool) -> Tensor:
+    result = _result_like(image)
     if image.numel() == 0:
         return result
     axes, quantizers, threads = LAYOUTS["NCHW"], _quantizers(qtable), thread_limit(None)
@@ -80,7 +87,7 @@ def _roundtrip_cpu(image: Tensor, qtable: Tensor, ycbcr: bool, exact: bool, cubi
 
 
 def _cubic_backward_cpu(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool) -> Tensor:
-    result = torch.empty_like(image)
+    result = _result_like(image)
     if image.numel() == 0:
         return result
     single = result if image.dtype == torch.float32 else torch.empty_like(image, dtype=torch.float32)

@@ -265,7 +265,8 @@ class NNJpeg(v2.Transform):
         """Transform one input."""
         if (isinstance(inpt, np.ndarray) or is_pure_tensor(inpt)) and inpt is not params["untyped"]:
             return inpt
-        quality, qtable = params["quality"], self._at_quality
+        quality = params["quality"]
+        qtable: QTables | Tensor = self._at_quality
         if quality is not None:
             quality = quality[: _count(inpt)]
         if isinstance(inpt, Tensor):
