@@ -1,10 +1,12 @@
 /* The stages one at a time, for those who want to see or store coefficients; and the plain DCT for analysis.
  *
- * Block by block over scalar lanes: these calls are not the hot path, and the inverse takes coefficients of any size. */
+ * The quantized halves go block by block over scalar lanes: they are not the hot path, and the inverse takes coefficients
+ * of any size. The DCT goes by runs, on the strip's vectors. */
 #include "lanes_scalar.h"
 
 #include "block.h"
 #include "image.h"
+#include "strip.h"
 
 typedef struct block_position {
     ptrdiff_t image, component, row, column;
@@ -158,97 +160,92 @@ nnjpeg_status nnjpeg_quantize(const int16_t *coefficients, int16_t *quantized, p
     return NNJPEG_OK;
 }
 
-/* Eight blocks at a time, one a lane, so that the compiler can vectorize: [sample][lane]. */
-enum { LANES = 8 };
-typedef float float_group[NNJPEG_BLOCK_SIZE][LANES];
+/* The plain DCT goes by runs of two blocks side by side. */
+typedef float run_samples[NNJPEG_BLOCK][NJ_F32_RUN_WIDTH];
 
-static void float_passes(float_group g, void (*pass)(float x[8][LANES]))
+static ptrdiff_t samples_at(const nnjpeg_strides *s, const block_position *p)
 {
-    int n, k, lane;
-    for (n = 0; n < 8; n++)
-        pass(&g[8 * n]);
-    for (n = 0; n < 8; n++) {
-        float x[8][LANES];
-        for (k = 0; k < 8; k++)
-            for (lane = 0; lane < LANES; lane++)
-                x[k][lane] = g[8 * k + n][lane];
-        pass(x);
-        for (k = 0; k < 8; k++)
-            for (lane = 0; lane < LANES; lane++)
-                g[8 * k + n][lane] = x[k][lane];
+    return offset(s, p, NNJPEG_BLOCK);
+}
+
+/* One run's samples, its last column and row repeated where it ends. */
+NJ_INLINE void stage_run(const void *src, int bytes, const nnjpeg_shape *shape, const nnjpeg_strides *s,
+                         const block_position *p, run_samples to)
+{
+    const ptrdiff_t from = samples_at(s, p), height = inside(p->row, shape->height);
+    const ptrdiff_t width = at_most(shape->width - p->column * NNJPEG_BLOCK, NJ_F32_RUN_WIDTH);
+    ptrdiff_t y, x;
+    for (y = 0; y < NNJPEG_BLOCK; y++) {
+        const ptrdiff_t row = from + at_most(y, height - 1) * s->row;
+        if (bytes) {
+            const uint8_t *samples = (const uint8_t *)src + row;
+            uint8_t gathered[NJ_F32_RUN_WIDTH] = { 0 };
+            if (s->column != 1 || width < NJ_F32_RUN_WIDTH) {
+                for (x = 0; x < width; x++)
+                    gathered[x] = samples[x * s->column];
+                samples = gathered;
+            }
+            for (x = 0; x < NJ_F32_RUN_WIDTH; x++) /* all of them: vectors want a fixed number */
+                to[y][x] = samples[x];
+        } else {
+            for (x = 0; x < width; x++)
+                to[y][x] = ((const float *)src)[row + x * s->column];
+        }
+        for (x = width; x < NJ_F32_RUN_WIDTH; x++)
+            to[y][x] = to[y][width - 1];
     }
 }
 
-static void dct_pass(float x[8][LANES])
+/* The coefficients of the run's blocks; `spare` where there is no second. */
+static void blocks_of(const nnjpeg_shape *shape, const nnjpeg_strides *s, const block_position *p, float *data, float *spare,
+                      float *blocks[NJ_F32_RUN_BLOCKS])
 {
-    int lane, k;
-    for (lane = 0; lane < LANES; lane++) {
-        float v[8];
-        for (k = 0; k < 8; k++)
-            v[k] = x[k][lane];
-        nj_dct_f32(v);
-        for (k = 0; k < 8; k++)
-            x[k][lane] = v[k];
-    }
+    int b;
+    for (b = 0; b < NJ_F32_RUN_BLOCKS; b++)
+        blocks[b] = p->column + b < nj_blocks(shape->width) ? data + offset(s, p, 1) + b * s->column : spare;
 }
 
-static void idct_pass(float x[8][LANES])
+static int next_run(const nnjpeg_shape *shape, block_position *p)
 {
-    int lane, k;
-    for (lane = 0; lane < LANES; lane++) {
-        float v[8];
-        for (k = 0; k < 8; k++)
-            v[k] = x[k][lane];
-        nj_idct_f32(v);
-        for (k = 0; k < 8; k++)
-            x[k][lane] = v[k];
-    }
+    p->column += NJ_F32_RUN_BLOCKS - 1;
+    return next_block(shape, p, 1);
 }
 
-typedef enum sample_type { SAMPLES_U8, SAMPLES_F32 } sample_type;
-
-NJ_INLINE nnjpeg_status dct(const nnjpeg_shape *shape, const void *src, sample_type type,
-                            const nnjpeg_strides *src_strides, float *dst, const nnjpeg_strides *dst_strides)
+NJ_INLINE nnjpeg_status dct(const nnjpeg_shape *shape, const void *src, int bytes, const nnjpeg_strides *src_strides,
+                            float *dst, const nnjpeg_strides *dst_strides)
 {
     block_position p = { 0, 0, 0, 0 };
     nnjpeg_status status = nj_check(shape, src, src_strides, dst, dst_strides, NNJPEG_RGB, NNJPEG_RGB);
-    int more = 1;
-    float_group g = { { 0 } };
+    const nj_strip *strip = nj_strip_for_cpu();
     if (status != NNJPEG_OK || shape->images == 0)
         return status;
-    while (more) {
-        float *to[LANES];
-        int lane, i, j, k, filled = 0;
-        for (; filled < LANES && more; filled++, more = next_block(shape, &p, 1)) {
-            const ptrdiff_t from = offset(src_strides, &p, NNJPEG_BLOCK);
-            const ptrdiff_t last_row = inside(p.row, shape->height) - 1,
-                            last_column = inside(p.column, shape->width) - 1;
-            to[filled] = dst + offset(dst_strides, &p, 1);
-            for (i = 0; i < 8; i++)
-                for (j = 0; j < 8; j++) {
-                    ptrdiff_t at = from + at_most(i, last_row) * src_strides->row +
-                                   at_most(j, last_column) * src_strides->column;
-                    g[8 * i + j][filled] = type == SAMPLES_U8 ? ((const uint8_t *)src)[at] : ((const float *)src)[at];
-                }
+    if (!strip)
+        return NNJPEG_BAD_ISA;
+    do {
+        float spare[NNJPEG_BLOCK_SIZE], *blocks[NJ_F32_RUN_BLOCKS];
+        run_samples staged;
+        blocks_of(shape, dst_strides, &p, dst, spare, blocks);
+        if (!bytes && src_strides->column == 1 && inside(p.row, shape->height) == NNJPEG_BLOCK &&
+            shape->width - p.column * NNJPEG_BLOCK >= NJ_F32_RUN_WIDTH) {
+            strip->dct((const float *)src + samples_at(src_strides, &p), src_strides->row, blocks);
+        } else {
+            stage_run(src, bytes, shape, src_strides, &p, staged);
+            strip->dct(staged[0], NJ_F32_RUN_WIDTH, blocks);
         }
-        float_passes(g, dct_pass);
-        for (lane = 0; lane < filled; lane++)
-            for (k = 0; k < NNJPEG_BLOCK_SIZE; k++)
-                to[lane][k] = g[k][lane];
-    }
+    } while (next_run(shape, &p));
     return NNJPEG_OK;
 }
 
 nnjpeg_status nnjpeg_dct_u8(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides,
                             float *dst, const nnjpeg_strides *dst_strides)
 {
-    return dct(shape, src, SAMPLES_U8, src_strides, dst, dst_strides);
+    return dct(shape, src, 1, src_strides, dst, dst_strides);
 }
 
 nnjpeg_status nnjpeg_dct_f32(const nnjpeg_shape *shape, const float *src, const nnjpeg_strides *src_strides, float *dst,
                              const nnjpeg_strides *dst_strides)
 {
-    return dct(shape, src, SAMPLES_F32, src_strides, dst, dst_strides);
+    return dct(shape, src, 0, src_strides, dst, dst_strides);
 }
 
 nnjpeg_status nnjpeg_idct_f32(const nnjpeg_shape *shape, const float *src, const nnjpeg_strides *src_strides,
@@ -256,27 +253,25 @@ nnjpeg_status nnjpeg_idct_f32(const nnjpeg_shape *shape, const float *src, const
 {
     block_position p = { 0, 0, 0, 0 };
     nnjpeg_status status = nj_check(shape, src, src_strides, dst, dst_strides, NNJPEG_RGB, NNJPEG_RGB);
-    int more = 1;
-    float_group g = { { 0 } };
+    const nj_strip *strip = nj_strip_for_cpu();
     if (status != NNJPEG_OK || shape->images == 0)
         return status;
-    while (more) {
-        block_position at[LANES];
-        int lane, i, j, k, filled = 0;
-        for (; filled < LANES && more; filled++, more = next_block(shape, &p, 1)) {
-            const float *from = src + offset(src_strides, &p, 1);
-            at[filled] = p;
-            for (k = 0; k < NNJPEG_BLOCK_SIZE; k++)
-                g[k][filled] = from[k];
-        }
-        float_passes(g, idct_pass);
-        for (lane = 0; lane < filled; lane++) {
-            float *to = dst + offset(dst_strides, &at[lane], NNJPEG_BLOCK);
-            const ptrdiff_t rows = inside(at[lane].row, shape->height), columns = inside(at[lane].column, shape->width);
-            for (i = 0; i < rows; i++)
-                for (j = 0; j < columns; j++)
-                    to[i * dst_strides->row + j * dst_strides->column] = g[8 * i + j][lane];
-        }
-    }
+    if (!strip)
+        return NNJPEG_BAD_ISA;
+    do {
+        static const float zeros[NNJPEG_BLOCK_SIZE];
+        const float *blocks[NJ_F32_RUN_BLOCKS];
+        run_samples samples;
+        const ptrdiff_t height = inside(p.row, shape->height), left = shape->width - p.column * NNJPEG_BLOCK;
+        float *to = dst + samples_at(dst_strides, &p);
+        ptrdiff_t b, y, x;
+        for (b = 0; b < NJ_F32_RUN_BLOCKS; b++)
+            blocks[b] = p.column + b < nj_blocks(shape->width) ? src + offset(src_strides, &p, 1) + b * src_strides->column
+                                                               : zeros;
+        strip->idct(blocks, samples[0], NJ_F32_RUN_WIDTH);
+        for (y = 0; y < height; y++)
+            for (x = 0; x < at_most(left, NJ_F32_RUN_WIDTH); x++)
+                to[y * dst_strides->row + x * dst_strides->column] = samples[y][x];
+    } while (next_run(shape, &p));
     return NNJPEG_OK;
 }

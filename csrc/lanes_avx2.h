@@ -48,6 +48,15 @@ NJ_INLINE lanes_f32 keep_f32(lanes_f32 x, lanes_f32 y, float low, float high)
 NJ_INLINE lanes_f32 load_f32(const float *p) { return _mm256_loadu_ps(p); }
 NJ_INLINE lanes_f32 load_table_f32(const float *p) { return _mm256_loadu_ps(p); }
 NJ_INLINE void store_f32(float *p, lanes_f32 x) { _mm256_storeu_ps(p, x); }
+/* Row k of blocks that lie apart, 64 numbers each. */
+NJ_INLINE void load_rows_f32(const float *const *blocks, int k, lanes_f32 x[NJ_F32_VECTORS])
+{
+    x[0] = _mm256_loadu_ps(blocks[0] + 8 * k);
+}
+NJ_INLINE void store_rows_f32(float *const *blocks, int k, const lanes_f32 x[NJ_F32_VECTORS])
+{
+    _mm256_storeu_ps(blocks[0] + 8 * k, x[0]);
+}
 /* Half lines past the cache cost more than they save. */
 NJ_INLINE void stream_f32(float *p, lanes_f32 x) { store_f32(p, x); }
 NJ_INLINE void end_stream(void) {}

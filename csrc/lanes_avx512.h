@@ -70,6 +70,17 @@ NJ_INLINE lanes_f32 load_table_f32(const float *p)
     return _mm512_castpd_ps(_mm512_broadcast_f64x4(_mm256_castps_pd(_mm256_loadu_ps(p))));
 }
 NJ_INLINE void store_f32(float *p, lanes_f32 x) { _mm512_storeu_ps(p, x); }
+/* Row k of blocks that lie apart, 64 numbers each. */
+NJ_INLINE void load_rows_f32(const float *const *blocks, int k, lanes_f32 x[NJ_F32_VECTORS])
+{
+    __m256d low = _mm256_castps_pd(_mm256_loadu_ps(blocks[0] + 8 * k)), high = _mm256_castps_pd(_mm256_loadu_ps(blocks[1] + 8 * k));
+    x[0] = _mm512_castpd_ps(_mm512_insertf64x4(_mm512_castpd256_pd512(low), high, 1));
+}
+NJ_INLINE void store_rows_f32(float *const *blocks, int k, const lanes_f32 x[NJ_F32_VECTORS])
+{
+    _mm256_storeu_ps(blocks[0] + 8 * k, _mm512_castps512_ps256(x[0]));
+    _mm256_storeu_pd((double *)(blocks[1] + 8 * k), _mm512_extractf64x4_pd(_mm512_castps_pd(x[0]), 1));
+}
 NJ_INLINE void stream_f32(float *p, lanes_f32 x) { _mm512_stream_ps(p, x); }
 NJ_INLINE void end_stream(void) { _mm_sfence(); }
 /* Each of the two blocks. */

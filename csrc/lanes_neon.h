@@ -108,6 +108,19 @@ NJ_INLINE lanes_f32 keep_f32(lanes_f32 x, lanes_f32 y, float low, float high)
 NJ_INLINE lanes_f32 load_f32(const float *p) { return vld1q_f32(p); }
 NJ_INLINE lanes_f32 load_table_f32(const float *p) { return vld1q_f32(p); }
 NJ_INLINE void store_f32(float *p, lanes_f32 x) { vst1q_f32(p, x); }
+/* Row k of blocks that lie apart, 64 numbers each. */
+NJ_INLINE void load_rows_f32(const float *const *blocks, int k, lanes_f32 x[NJ_F32_VECTORS])
+{
+    int v;
+    for (v = 0; v < NJ_F32_VECTORS; v++)
+        x[v] = load_f32(blocks[0] + 8 * k + v * (8 / NJ_F32_VECTORS));
+}
+NJ_INLINE void store_rows_f32(float *const *blocks, int k, const lanes_f32 x[NJ_F32_VECTORS])
+{
+    int v;
+    for (v = 0; v < NJ_F32_VECTORS; v++)
+        store_f32(blocks[0] + 8 * k + v * (8 / NJ_F32_VECTORS), x[v]);
+}
 NJ_INLINE void stream_f32(float *p, lanes_f32 x) { store_f32(p, x); }
 NJ_INLINE void end_stream(void) {}
 NJ_INLINE void transpose4(const lanes_f32 from[4], lanes_f32 to[4])

@@ -53,6 +53,9 @@ typedef struct nj_strip {
     void (*roundtrip[NJ_LAYOUTS])(const nj_run *runs, const nnjpeg_quantizer *const *quantizers,
                                   nnjpeg_colorspace colorspace);
     void (*f32[NJ_F32_JOBS])(const nj_span *span, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace);
+    /* The plain DCT of one run, 8 rows of 16 samples `row` apart, to and from two blocks of coefficients. */
+    void (*dct)(const float *src, ptrdiff_t row, float *const blocks[NJ_F32_RUN_BLOCKS]);
+    void (*idct)(const float *const blocks[NJ_F32_RUN_BLOCKS], float *dst, ptrdiff_t row);
     /* Between floats in 0..1 and bytes, which stand for n / 255. */
     void (*to_bytes)(const float *src, uint8_t *dst, ptrdiff_t count);
     void (*to_floats)(const uint8_t *src, float *dst, ptrdiff_t count);

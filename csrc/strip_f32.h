@@ -224,6 +224,34 @@ static void backward_f32(const nj_span *span, const nnjpeg_quantizer *const *qua
     end_stream();
 }
 
+static void dct_run(const float *src, ptrdiff_t row, float *const blocks[NJ_F32_RUN_BLOCKS])
+{
+    int b, k;
+    for (b = 0; b < NJ_F32_RUN_BLOCKS; b += NJ_F32_BLOCKS) {
+        nj_group x;
+        prefetch_rows(src + b * NNJPEG_BLOCK, row);
+        load_group(src + b * NNJPEG_BLOCK, row, x);
+        forward_f32(x);
+        transpose_f32(x);
+        for (k = 0; k < 8; k++)
+            store_rows_f32(&blocks[b], k, x[k]);
+    }
+}
+
+static void idct_run(const float *const blocks[NJ_F32_RUN_BLOCKS], float *dst, ptrdiff_t row)
+{
+    int b, k, v;
+    for (b = 0; b < NJ_F32_RUN_BLOCKS; b += NJ_F32_BLOCKS) {
+        nj_group x;
+        for (k = 0; k < 8; k++)
+            load_rows_f32(&blocks[b], k, x[k]);
+        transpose_f32(x);
+        inverse_f32(x);
+        NJ_EACH(k, v)
+            store_f32(dst + b * NNJPEG_BLOCK + k * row + v * NJ_F32_VECTOR_WIDTH, x[k][v]);
+    }
+}
+
 static void to_bytes(const float *src, uint8_t *dst, ptrdiff_t count)
 {
     ptrdiff_t i;
@@ -238,6 +266,6 @@ static void to_floats(const uint8_t *src, float *dst, ptrdiff_t count)
         dst[i] = (float)src[i] / 255.0f;
 }
 
-#define NJ_STRIP_F32 { nearest_f32, cubic_f32, backward_f32 }, to_bytes, to_floats
+#define NJ_STRIP_F32 { nearest_f32, cubic_f32, backward_f32 }, dct_run, idct_run, to_bytes, to_floats
 
 #endif
