@@ -142,24 +142,24 @@ def load() -> bool:
     return _loaded
 
 
+def _load_prebuilt() -> Path | None:
+    if not PREBUILT.is_file():
+        return None
+    _check_torch()
+    torch.ops.load_library(PREBUILT)
+    return PREBUILT
+
+
 def _load() -> bool:
     global _state
     reasons = []
-    try:
-        _check_torch()
-        if PREBUILT.is_file():
-            torch.ops.load_library(PREBUILT)
-            _state = "prebuilt"
-            return True
-    except (OSError, RuntimeError) as error:
-        reasons.append(f"the prebuilt library does not load ({error})" if PREBUILT.is_file() else str(error))
-    try:
-        build()
-    except (ImportError, OSError, RuntimeError) as error:
-        reasons.append(str(error).splitlines()[0])
-    else:
-        _state = "built with nvcc"
-        return True
+    for source, get in (("prebuilt", _load_prebuilt), ("built with nvcc", build)):
+        try:
+            if get() is not None:
+                _state = source
+                return True
+        except (ImportError, OSError, RuntimeError) as error:
+            reasons.append(str(error).splitlines()[0])
     reason = "; ".join(dict.fromkeys(reasons))
     _state = f"none, plain torch operations: {reason}"
     warnings.warn(

@@ -378,7 +378,7 @@ def is_at_hand(image: Tensor) -> bool:
 
 
 def _in_functorch() -> bool:
-    return torch._C._functorch.peek_interpreter_stack() is not None
+    return not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def apply(image: Tensor, tables: Tensor, ycbcr: bool, gradient: Gradient, precision: Precision) -> Tensor:

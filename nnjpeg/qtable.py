@@ -191,8 +191,15 @@ class QTable:
 
     # Files
 
-    def save(self, path: str | PathLike[str]) -> None:
+    def save(self, path: str | PathLike[str], *, provenance: dict[str, Any] | None = None) -> None:
         """Write the table, atomically, as JSON (name ends in .json) or as the text that cjpeg -qtables reads (.txt).
+
+        Parameters
+        ----------
+        path : path
+            Where to.
+        provenance : dict, optional
+            Where the table comes from, to stand beside it in JSON; it is for readers, and not loaded.
 
         Raises
         ------
@@ -201,7 +208,8 @@ class QTable:
         """
         path = Path(path)
         if path.suffix == ".json":
-            text = json.dumps({_JSON_KEY: [self.to_list()]}) + "\n"
+            also = {} if provenance is None else {"provenance": provenance}
+            text = json.dumps({_JSON_KEY: [self.to_list()], **also}) + "\n"
         elif path.suffix == ".txt":
             rows = "\n".join(" ".join(f"{step:3d}" for step in row) for row in self.to_list())
             text = f"# Quantization table, natural order; for cjpeg -qtables\n{rows}\n"

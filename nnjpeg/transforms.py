@@ -248,12 +248,12 @@ class NNJpeg(v2.Transform):
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Draw the qualities of one call, and find which input without a type of its own is the image."""
         typed = any(isinstance(i, (PIL.Image.Image, tv_tensors.Image, tv_tensors.Video)) for i in flat_inputs)
-        untyped = next((i for i in flat_inputs if isinstance(i, np.ndarray) or is_pure_tensor(i)), None)
-        params: dict[str, Any] = {"untyped": None if typed else untyped, "quality": None}
+        untyped = [i for i in flat_inputs if isinstance(i, np.ndarray) or is_pure_tensor(i)]
+        params: dict[str, Any] = {"untyped": None if typed or not untyped else untyped[0], "quality": None}
         if isinstance(self.quality, tuple):
             low, high = self.quality
             images = [i for i in flat_inputs if not is_pure_tensor(i) or i is params["untyped"]]
-            device = next((i.device for i in images if isinstance(i, Tensor)), torch.device("cpu"))
+            device = [*(i.device for i in images if isinstance(i, Tensor)), torch.device("cpu")][0]
             count = max([_count(i) for i in images], default=0)
             draws = torch.randint(low, high + 1, (count,), device=device)
             # As a list where they may be had without waiting.

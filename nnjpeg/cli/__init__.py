@@ -17,21 +17,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     from nnjpeg.cli import compress, demo
 
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(prog="nnjpeg", description="JPEG with tables of your own.")
     parser.add_argument("--version", action="version", version=f"nnjpeg {nnjpeg.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in (compress, demo):
         command.add_parser(commands)
-    options = parser.parse_args(arguments)
+    for name, text in _METHOD.items():
+        commands.add_parser(name, help=text, add_help=False)
     try:
+        if arguments and arguments[0] in _METHOD:
+            return _run_method(arguments[0], arguments[1:])
+        options = parser.parse_args(arguments)
         return int(options.run(options))
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in ("matplotlib", "skimage", "tqdm"):
+        module = (error.name or "").partition(".")[0]
+        extra = next((extra for extra, modules in _EXTRAS.items() if module in modules), None)
+        if extra is None:
             raise
-        print(f"nnjpeg: {error.name} is not installed: pip install 'nnjpeg[cli]'", file=sys.stderr)
+        print(f"nnjpeg: {error.name} is not installed: pip install 'nnjpeg[{extra}]'", file=sys.stderr)
         return 1
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         print(f"nnjpeg: {error}", file=sys.stderr)
         return 1
+
+
+# The commands of the method take their parameters from the signature of one function each, and from YAML.
+_METHOD = {
+    "analyze": "deviations of the DCT coefficients of images and perturbations, and the order of the bands",
+    "design": "Algorithm 1: the table with the best defence at little loss, with every cell and the front",
+}
+_EXTRAS = {
+    "cli": ("matplotlib", "skimage", "tqdm"),
+    "robust": ("jsonargparse", "pandas", "safetensors", "timm", "yaml"),
+}
+
+
+def _run_method(name: str, arguments: list[str]) -> int:
+    from importlib import import_module
+
+    from jsonargparse import auto_cli
+
+    spelled = [_with_underscores(argument) for argument in arguments]
+    function = getattr(import_module(f"nnjpeg.cli.{name}"), name)
+    return int(auto_cli(function, args=spelled, as_positional=False, prog=f"nnjpeg {name}"))
+
+
+def _with_underscores(argument: str) -> str:
+    """An option's name as its parameter's: users may write dashes."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument[2:].partition("=")
+    return "--" + name.replace("-", "_") + equals + value

@@ -1,0 +1,74 @@
+"""What analyze and design have in common: a model, and images that fit it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from nnjpeg.robust import data as datasets
+from nnjpeg.robust import distributed, models
+from nnjpeg.robust.fitting import photos_model
+from nnjpeg.robust.runs import Run
+
+__all__ = ["device_of", "open_run", "subject"]
+
+
+def open_run(command: str, out: Path | None, parameters: dict[str, Any]) -> Run:
+    """The run folder; by default a new one, named by the command and the time."""
+    if out is None:
+        if distributed.world_size() > 1:
+            raise ValueError("out: several processes need a folder that they agree on; give --out")
+        out = Path("runs") / f"{command}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    return Run(out, command, parameters)
+
+
+def device_of(name: str) -> torch.device:
+    """The device that `name` means; "auto" is a GPU where there is one."""
+    if name == "auto":
+        name = f"cuda:{distributed.rank() % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device: {name!r} is not to be had ({str(error).splitlines()[0]})") from None
+
+
+def subject(
+    run: Run,
+    count: int | None,
+    *,
+    data: str,
+    arch: str | None,
+    weights: Path | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    size: int | None,
+    model_options: dict[str, Any],
+    seed: int,
+    device: torch.device,
+) -> tuple[nn.Module, datasets.Images]:
+    """The model on its device, and `count` images."""
+    if count is not None and count < 1:
+        raise ValueError(f"images must be at least 1, got {count}")
+    if data == "photos":
+        if arch not in (None, "preact"):
+            raise ValueError(f"arch: photos come with a model of their own, preact; got {arch!r}")
+        if weights is not None:
+            model = models.load("preact", weights, classes=len(datasets.PHOTOS))
+        else:
+            if distributed.is_main():
+                photos_model(run / "model.pt", seed=seed)
+            distributed.barrier()
+            model = photos_model(run / "model.pt", seed=seed)
+        return model.to(device), datasets.photos("test", count or 1000, seed=seed)
+    if arch is None:
+        raise ValueError("arch: give the name of a model of timm or torchvision with --arch")
+    model = models.load(arch, weights, mean=mean, std=std, size=size, **model_options)
+    model = model.to(device)
+    with torch.inference_mode():
+        outputs = model(torch.zeros(1, 3, model.size, model.size, device=device)).shape[1]
+    return model, datasets.folder(data, count, model.preprocess(), outputs=outputs, seed=seed)

@@ -1,0 +1,348 @@
+"""Table design: section 3.2 of the paper, Algorithm 1, and what it does not show.
+
+A cell is a table: the bands of a partition's first part are original-favoured (OF), with step QS_OF, all others
+adversarial-favoured (AF), with step QS_AF. Each cell is judged on the same images: benign ones, and adversarial ones
+that were made without the defence.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from nnjpeg.qtable import QTable
+from nnjpeg.robust import distributed
+from nnjpeg.robust.attacks import ATTACKS, to_bytes
+from nnjpeg.robust.data import Images
+from nnjpeg.robust.runs import Journal
+from nnjpeg.transforms import nn_jpeg
+
+__all__ = [
+    "QS_AF",
+    "Cell",
+    "Verdict",
+    "attack_set",
+    "choose",
+    "evaluate_cells",
+    "frame",
+    "grid",
+    "pareto_front",
+    "references",
+    "table_of",
+    "wilson",
+]
+
+QS_AF = (*range(1, 50, 5), 50, *range(51, 122, 5))
+"""Algorithm 1's grid, 1 to 121 in steps of 5, and the 50 that the paper adopts, which is not in it."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One table to try.
+
+    Parameters
+    ----------
+    partition : {"diagonal", "measured", "flat", "jpeg", "none"}
+        "diagonal": the first `n` anti-diagonals are OF; "measured": the first `n` bands by rising delta'; "flat": all
+        bands have `qs_af`; "jpeg": Pillow's JPEG of quality `n`, 4:2:0; "none": no transform.
+    n : int
+        See above.
+    qs_of, qs_af : int
+        Steps, 1..255.
+    colorspace : {"rgb", "ycbcr"}
+        What the table is applied in.
+    """
+
+    partition: Literal["diagonal", "measured", "flat", "jpeg", "none"]
+    n: int = 0
+    qs_of: int = 0
+    qs_af: int = 0
+    colorspace: Literal["rgb", "ycbcr"] = "rgb"
+
+
+def grid(
+    diagonals: Sequence[int] = tuple(range(1, 15)),
+    steps: Sequence[int] = QS_AF,
+    qs_of: int = 16,
+    measured: Sequence[int] = (),
+) -> list[Cell]:
+    """Every table of Algorithm 1: k in 1..14 and each QS_AF; `measured` adds partitions by the measured order."""
+    cells = [Cell("diagonal", k, qs_of, step) for k in diagonals for step in steps]
+    return cells + [Cell("measured", n, qs_of, step) for n in measured for step in steps]
+
+
+def qs_of_eps(eps: float) -> int:
+    """QS_OF for a perturbation of `eps` (in units of 1): 16 x 255 eps, rounded, within 1..255."""
+    return min(max(round(16 * 255 * eps), 1), 255)
+
+
+def table_of(cell: Cell, order: Sequence[tuple[int, int]] | None = None) -> QTable | None:
+    """The cell's table; None where it has none of ours. `order`: for a measured partition, `frequency.band_order`."""
+    if cell.partition == "diagonal":
+        return QTable.nn(cell.n, cell.qs_of, cell.qs_af)
+    if cell.partition == "flat":
+        return QTable(np.full((8, 8), cell.qs_af))
+    if cell.partition == "measured":
+        if order is None:
+            raise ValueError("order must be given for a measured partition")
+        steps = np.full((8, 8), cell.qs_af)
+        for band in order[: cell.n]:
+            steps[band] = cell.qs_of
+        return QTable(steps)
+    return None
+
+
+def _transform(cell: Cell, order: Sequence[tuple[int, int]] | None) -> Callable[[Tensor], Tensor]:
+    if cell.partition == "none":
+        return lambda pixels: pixels
+    if cell.partition == "jpeg":
+        return lambda pixels: torch.stack([_pillow_jpeg(image, cell.n) for image in pixels])
+    table = table_of(cell, order)
+    assert table is not None
+    return lambda pixels: nn_jpeg(pixels, table, colorspace=cell.colorspace)
+
+
+def _pillow_jpeg(image: Tensor, quality: int) -> Tensor:
+    file = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=quality)
+    return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)
+
+
+@torch.inference_mode()
+def _right(
+    model: nn.Module, images: Images, transform: Callable[[Tensor], Tensor], device: torch.device, batch: int
+) -> npt.NDArray[np.bool_]:
+    """Which images the model labels right behind a transform of bytes."""
+    right = [
+        (model(transform(x).to(device) / 255).argmax(1).cpu() == y).numpy()
+        for x, y in zip(images.pixels.split(batch), images.labels.split(batch), strict=True)
+    ]
+    return np.concatenate(right)
+
+
+def attack_set(
+    model: nn.Module,
+    images: Images,
+    count: int,
+    *,
+    attack: str = "fgsm",
+    eps: float = 2 / 255,
+    seed: int = 0,
+    batch: int = 32,
+    **options: Any,
+) -> tuple[Images, Images]:
+    """Adversarial images for the search: of `count` images that the model labels right, attacked without a defence.
+
+    They are rounded to bytes, since the transform takes bytes.
+
+    Parameters
+    ----------
+    model : Module
+        From images in [0, 1] to logits.
+    images : Images
+        Where to choose from: the first ones that are right.
+    count : int
+        How many.
+    attack : {"fgsm", "ifgsm", "pgd"}
+        One of `attacks.ATTACKS`.
+    eps : float
+        In units of 1.
+    seed : int
+        Of PGD's random starts.
+    batch : int
+        Images at a time.
+    **options
+        Handed on to the attack.
+
+    Returns
+    -------
+    adversarial, originals : Images
+
+    Raises
+    ------
+    ValueError
+        If `attack` is not known, or the model labels fewer than `count` right.
+    """
+    if attack not in ATTACKS:
+        raise ValueError(f"attack must be one of {', '.join(ATTACKS)}, got {attack!r}")
+    device = next(model.parameters()).device
+    chosen = torch.from_numpy(np.flatnonzero(_right(model, images, lambda x: x, device, batch))[:count])
+    if len(chosen) < count:
+        raise ValueError(
+            f"adversarial: {count} are asked, but the model labels {len(chosen)} of {len(images)} images right"
+        )
+    originals = images.take(chosen)
+    if attack == "pgd":
+        options["generator"] = torch.Generator().manual_seed(seed)
+    parts = []
+    pairs = list(zip(originals.pixels.split(batch), originals.labels.split(batch), strict=True))
+    for x, y in tqdm(pairs, desc=attack, unit="batch", disable=None if distributed.is_main() else True):
+        adversarial = ATTACKS[attack](model, (x / 255).to(device), y.to(device), eps, **options)
+        parts.append(to_bytes(adversarial.cpu()))
+    return Images(torch.cat(parts), originals.labels, originals.classes), originals
+
+
+def evaluate_cells(
+    cells: Sequence[Cell],
+    model: nn.Module,
+    benign: Images,
+    adversarial: Images,
+    journal: Journal | None = None,
+    *,
+    order: Sequence[tuple[int, int]] | None = None,
+    batch: int = 64,
+    description: str = "cells",
+) -> list[dict[str, Any]]:
+    """Count, for every cell, the benign and the adversarial images that are labelled right behind its table.
+
+    Cells that the journal holds are not done again; under torchrun each process does its share, and all must have the
+    same folder.
+
+    Returns
+    -------
+    list of dict
+        In the order of `cells`: the cell, ``benign_right``, ``benign``, ``defended`` and ``adversarial``.
+    """
+    device = next(model.parameters()).device
+    known = {_key(result["cell"]): result for result in journal or ()}
+    todo = [cell for cell in dict.fromkeys(cells) if _key(asdict(cell)) not in known]
+    mine = todo[distributed.rank() :: distributed.world_size()]
+    quiet = None if distributed.is_main() else True
+    for cell in tqdm(mine, desc=description, unit="cell", disable=quiet):
+        transform = _transform(cell, order)
+        result: dict[str, Any] = {
+            "cell": asdict(cell),
+            "benign_right": int(_right(model, benign, transform, device, batch).sum()),
+            "benign": len(benign),
+            "defended": int(_right(model, adversarial, transform, device, batch).sum()),
+            "adversarial": len(adversarial),
+        }
+        known[_key(result["cell"])] = result
+        if journal is not None:
+            journal.append(result)
+    distributed.barrier()
+    if distributed.world_size() > 1:
+        known = {_key(result["cell"]): result for result in journal or ()}
+    return [known[_key(asdict(cell))] for cell in cells]
+
+
+def _key(cell: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(cell[name] for name in ("partition", "n", "qs_of", "qs_af", "colorspace"))
+
+
+def references(qs_of: int) -> list[Cell]:
+    """What every search is shown beside: no defence, and plain JPEG at 75, 50 and 25."""
+    return [Cell("none"), *(Cell("jpeg", quality) for quality in (75, 50, 25))]
+
+
+def flat_sweep(steps: Sequence[int] = QS_AF) -> list[Cell]:
+    """Figure 4: one step for all bands, in RGB and in YCbCr."""
+    return [Cell("flat", 0, 0, step, space) for space in ("rgb", "ycbcr") for step in steps]
+
+
+def wilson(right: int, total: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a proportion (Wilson, 1927)."""
+    z, p = 1.959964, right / total
+    center, spread = p + z * z / (2 * total), z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
+    scale = 1 + z * z / total
+    return (center - spread) / scale, (center + spread) / scale
+
+
+def frame(results: Sequence[dict[str, Any]]) -> Any:
+    """Results as a pandas frame: a row a cell, shares in 0..1 with their 95% intervals."""
+    import pandas
+
+    rows = []
+    for result in results:
+        row = dict(result["cell"])
+        for name, right, total in (("accuracy", "benign_right", "benign"), ("defence", "defended", "adversarial")):
+            low, high = wilson(result[right], result[total])
+            row |= {name: result[right] / result[total], f"{name}_low": low, f"{name}_high": high}
+        rows.append(row | {"benign": result["benign"], "adversarial": result["adversarial"]})
+    return pandas.DataFrame(rows)
+
+
+def pareto_front(cells: Any) -> Any:
+    """The rows of `frame` that no other row beats in one of accuracy and defence without losing in the other."""
+    ordered = cells.sort_values(["accuracy", "defence"], ascending=False, kind="stable")
+    best = ordered["defence"].cummax().shift(fill_value=-1.0)
+    return ordered[ordered["defence"] > best]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a search came to.
+
+    Parameters
+    ----------
+    cell : dict or None
+        The row of the table that was chosen; None if no cell loses as little as was asked.
+    useful : bool
+        Whether it defends at least as well as was asked.
+    text : str
+        In words.
+    """
+
+    cell: dict[str, Any] | None
+    useful: bool
+    text: str
+
+
+def choose(cells: Any, none: dict[str, Any], *, max_loss: float = 0.01, min_defence: float = 0.5) -> Verdict:
+    """Algorithm 1's choice: the best defence among cells that lose at most `max_loss` of benign accuracy.
+
+    Between equal defences the higher benign accuracy counts, then the earlier row.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        Of `frame`.
+    none : dict
+        The row without a defence.
+    max_loss : float
+        Of benign accuracy, in units of 1 (0.01 is one point).
+    min_defence : float
+        The share of adversarial images to be labelled right for a table to be called useful; ours, not the paper's.
+
+    Returns
+    -------
+    Verdict
+    """
+    undefended = f"without a defence, {none['defence']:.1%} of the adversarial images are labelled right"
+    fit = cells[cells["accuracy"] >= none["accuracy"] - max_loss - 1e-9]
+    if fit.empty:
+        least = cells.sort_values("accuracy", ascending=False, kind="stable").iloc[0]
+        text = (
+            f"No cell loses at most {100 * max_loss:g} points of benign accuracy: the least loss is "
+            f"{100 * (none['accuracy'] - least['accuracy']):.1f} points, of {_name(least)}, which defends "
+            f"{least['defence']:.1%}; {undefended}. No table is chosen; allow more with max_loss."
+        )
+        return Verdict(None, False, text)
+    best = fit.sort_values(["defence", "accuracy"], ascending=False, kind="stable").iloc[0].to_dict()
+    useful = best["defence"] >= min_defence and best["defence_low"] > none["defence"]
+    text = (
+        f"{_name(best)} defends {best['defence']:.1%} (95% interval {best['defence_low']:.1%} to "
+        f"{best['defence_high']:.1%}) at a loss of {100 * (none['accuracy'] - best['accuracy']):.1f} points of benign "
+        f"accuracy; {undefended}."
+    )
+    if not useful:
+        text += (
+            f" This table is of little use: it stays below {min_defence:.0%}, or within the error of no defence. "
+            "The front shows what more loss would buy."
+        )
+    return Verdict(best, bool(useful), text)
+
+
+def _name(row: Any) -> str:
+    bands = {"diagonal": "anti-diagonals", "measured": "measured bands"}.get(row["partition"], row["partition"])
+    return f"The table of {row['n']} {bands} at {row['qs_of']}, the rest at {row['qs_af']} ({row['colorspace']})"

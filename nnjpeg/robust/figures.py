@@ -1,0 +1,118 @@
+"""The figures of sections 3.1 and 3.2, drawn for print: no titles that a caption would say."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from nnjpeg import atomic
+from nnjpeg.robust.frequency import COMPONENTS
+
+__all__ = ["bands", "deviation_maps", "front", "heat_map", "sweep"]
+
+
+def _save(figure: Figure, path: Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
+    atomic.write(path, buffer.getvalue())
+
+
+def deviation_maps(values: npt.NDArray[np.float64], label: str, path: Path, *, log: bool = True) -> None:
+    """Figure 2: (6, 8, 8) values as a map for each component, on one scale."""
+    figure = Figure(figsize=(9, 6))
+    axes = figure.subplots(2, 3, sharex=True, sharey=True)
+    finite = values[np.isfinite(values) & (values > 0)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.1, 1.0)
+    norm = (matplotlib.colors.LogNorm if log else matplotlib.colors.Normalize)(low, high)
+    for ax, name, value in zip(axes.flat, COMPONENTS, values, strict=True):
+        image = ax.imshow(np.clip(np.nan_to_num(value, posinf=high), low, high), norm=norm, cmap="viridis")
+        ax.set_title(name)
+        ax.set_xticks(range(8))
+        ax.set_yticks(range(8))
+    figure.supxlabel("horizontal frequency")
+    figure.supylabel("vertical frequency")
+    figure.colorbar(image, ax=axes, label=label, shrink=0.9)
+    _save(figure, path)
+
+
+def bands(images: npt.NDArray[np.float64], perturbations: npt.NDArray[np.float64], path: Path) -> None:
+    """Figure 3: deviations and their ratio along the zigzag, for each component."""
+    from nnjpeg.qtable import ZIGZAG
+
+    figure = Figure(figsize=(9, 7))
+    axes = figure.subplots(3, 1, sharex=True)
+    order = np.argsort(ZIGZAG.ravel())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = perturbations / images
+    panels = ((images, "images"), (perturbations, "perturbations"), (ratio, "delta'"))
+    for ax, (values, label) in zip(axes, panels, strict=True):
+        for name, value in zip(COMPONENTS, values, strict=True):
+            ax.plot(value.ravel()[order], label=name, linewidth=1.2)
+        ax.set_yscale("log")
+        ax.set_ylabel(label)
+    axes[0].legend(ncols=6, fontsize="small")
+    axes[-1].set_xlabel("band, along the zigzag")
+    _save(figure, path)
+
+
+def heat_map(cells: Any, path: Path) -> None:
+    """Algorithm 1: benign accuracy and defence of every cell."""
+    partitions = list(dict.fromkeys(cells["partition"]))
+    figure = Figure(figsize=(11, 4 * len(partitions)))
+    axes = np.atleast_2d(figure.subplots(len(partitions), 2, squeeze=False))
+    for row, partition in zip(axes, partitions, strict=True):
+        part = cells[cells["partition"] == partition]
+        for ax, value in zip(row, ("accuracy", "defence"), strict=True):
+            table = part.pivot_table(index="n", columns="qs_af", values=value)
+            image = ax.imshow(table, vmin=0, vmax=1, aspect="auto", cmap="viridis")
+            ax.set_xticks(range(len(table.columns)), table.columns, rotation=90, fontsize="small")
+            ax.set_yticks(range(len(table.index)), table.index, fontsize="small")
+            ax.set_xlabel("QS_AF")
+            ax.set_ylabel("anti-diagonals" if partition == "diagonal" else "measured bands")
+            figure.colorbar(image, ax=ax, label="benign accuracy" if value == "accuracy" else value)
+    figure.tight_layout()
+    _save(figure, path)
+
+
+def front(cells: Any, best: Any, twins: Any, others: Any, chosen: dict[str, Any] | None, path: Path) -> None:
+    """All cells by benign accuracy and defence, with the front, its tables in YCbCr, JPEG and no defence."""
+    figure = Figure(figsize=(7, 5))
+    ax = figure.subplots()
+    ax.scatter(cells["accuracy"], cells["defence"], s=8, color="0.75", label="cells")
+    ax.plot(best["accuracy"], best["defence"], "o-", color="C0", markersize=4, label="front, RGB")
+    if len(twins):
+        ax.scatter(twins["accuracy"], twins["defence"], marker="s", s=18, color="C1", label="the same tables, YCbCr")
+    for row in others.to_dict("records"):
+        name = "no defence" if row["partition"] == "none" else f"JPEG {row['n']}"
+        ax.scatter(row["accuracy"], row["defence"], marker="^", color="C3")
+        ax.annotate(
+            name, (row["accuracy"], row["defence"]), xytext=(4, 4), textcoords="offset points", fontsize="small"
+        )
+    if chosen is not None:
+        ax.scatter(chosen["accuracy"], chosen["defence"], marker="*", s=140, color="C2", label="chosen", zorder=3)
+    ax.set_xlabel("benign accuracy")
+    ax.set_ylabel("adversarial images labelled right")
+    ax.legend(fontsize="small")
+    _save(figure, path)
+
+
+def sweep(cells: Any, none: dict[str, Any], path: Path) -> None:
+    """Figure 4: one step for all bands."""
+    figure = Figure(figsize=(7, 4.5))
+    ax = figure.subplots()
+    for color, space in (("C0", "rgb"), ("C1", "ycbcr")):
+        part = cells[cells["colorspace"] == space].sort_values("qs_af")
+        for style, value, label in (("-", "accuracy", "benign"), ("--", "defence", "adversarial")):
+            ax.plot(part["qs_af"], part[value], style, color=color, label=f"{label}, {space}")
+            ax.fill_between(part["qs_af"], part[f"{value}_low"], part[f"{value}_high"], color=color, alpha=0.1)
+    ax.axhline(none["accuracy"], color="0.5", linewidth=0.8)
+    ax.set_xlabel("QS, one step for all bands")
+    ax.set_ylabel("labelled right")
+    ax.legend(fontsize="small")
+    _save(figure, path)

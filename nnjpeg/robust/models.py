@@ -1,0 +1,202 @@
+"""Classifiers: any of timm or torchvision with its own preprocessing, and a small one for `photos`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from importlib import import_module
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.transforms import v2
+
+__all__ = ["Classifier", "PreActResNet", "load"]
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Classifier(nn.Module):
+    """A network from images in [0, 1], (B, 3, H, W), to logits: it normalises first, and answers for what comes out.
+
+    Parameters
+    ----------
+    network : Module
+        From normalised images to logits (B, classes).
+    mean, std : sequence of 3 floats
+        Of R, G, B in [0, 1].
+    size : int
+        The side of the square images that it wants.
+    resize : int
+        What the shorter side of a photograph is resized to, before a square of `size` is cut from its centre.
+
+    Raises
+    ------
+    TypeError
+        When called, if the network does not return one tensor of logits.
+    ValueError
+        If `mean` or `std` are not three numbers, deviations above 0; when called, if a logit is NaN.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        std: Sequence[float] = (1.0, 1.0, 1.0),
+        size: int = 224,
+        resize: int = 256,
+    ) -> None:
+        super().__init__()
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise ValueError(f"mean and std must be three numbers, std above 0, got {list(mean)} and {list(std)}")
+        self.network = network
+        self.size, self.resize = size, resize
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32)[:, None, None], persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images in [0, 1] to logits."""
+        logits = self.network((images - self.mean) / self.std)
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
+            what = f"a tensor of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+            raise TypeError(f"the model must return one tensor of logits (B, classes), got {what}")
+        broken = logits.isnan().any(1)
+        if broken.any():
+            raise ValueError(f"the model returned NaN for {int(broken.sum())} of {len(images)} images")
+        return logits
+
+    def preprocess(self) -> v2.Transform:
+        """From a PIL image to what the network wants, as bytes (3, size, size)."""
+        interpolation = v2.InterpolationMode.BICUBIC
+        return v2.Compose([v2.Resize(self.resize, interpolation), v2.CenterCrop(self.size), v2.PILToTensor()])
+
+
+def load(
+    arch: str,
+    weights: str | PathLike[str] | None = None,
+    *,
+    classes: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    size: int | None = None,
+    resize: int | None = None,
+    **options: Any,
+) -> Classifier:
+    """A model by its name in timm or torchvision, ready to judge images in [0, 1].
+
+    Parameters
+    ----------
+    arch : str
+        A name that `timm.create_model` or `torchvision.models.get_model` knows; or "preact", `PreActResNet`.
+    weights : path, optional
+        A file of weights, safetensors or torch's; by default those of the hub ("preact" has none: it stays untrained).
+    classes : int, optional
+        Number of logits; by default the architecture's own.
+    mean, std : sequence of 3 floats, optional
+        By default the model's own, else ImageNet's.
+    size, resize : int, optional
+        See `Classifier`. By default the model's own, else 224 and 256.
+    **options
+        Handed on to the constructor.
+
+    Returns
+    -------
+    Classifier
+        In evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        If nobody knows `arch`, or `weights` do not fit it.
+    """
+    network, defaults = _create(arch, weights is None, classes, options)
+    if weights is not None:
+        _load_weights(network, Path(weights), arch)
+    size = size or defaults["size"]
+    classifier = Classifier(
+        network, mean or defaults["mean"], std or defaults["std"], size, resize or round(size * defaults["scale"])
+    )
+    return classifier.eval()
+
+
+def _create(
+    arch: str, pretrained: bool, classes: int | None, options: dict[str, Any]
+) -> tuple[nn.Module, dict[str, Any]]:
+    if arch == "preact":
+        defaults = {"mean": (0.5,) * 3, "std": (0.25,) * 3, "size": 64, "scale": 1.0}
+        return PreActResNet(classes or 10, **options), defaults
+    timm: Any = None
+    with contextlib.suppress(ImportError):
+        timm = import_module("timm")
+    if timm is not None and timm.is_model(arch.partition(".")[0]):
+        extra = {} if classes is None else {"num_classes": classes}
+        network = timm.create_model(arch, pretrained=pretrained, **extra, **options)
+        cfg = timm.data.resolve_data_config({}, model=network)
+        known = {"mean": cfg["mean"], "std": cfg["std"], "size": cfg["input_size"][-1], "scale": 1 / cfg["crop_pct"]}
+        return network, known
+    import torchvision
+
+    if arch not in torchvision.models.list_models(module=torchvision.models):
+        also = "" if timm is not None else " (timm is not installed)"
+        raise ValueError(f"arch must be 'preact' or a model of timm{also} or torchvision, got {arch!r}")
+    extra = {} if classes is None else {"num_classes": classes}
+    network = torchvision.models.get_model(arch, weights="DEFAULT" if pretrained else None, **extra, **options)
+    return network, {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "size": 224, "scale": 256 / 224}
+
+
+def _load_weights(network: nn.Module, path: Path, arch: str) -> None:
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = state.get("state_dict", state)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path}: not a file of weights ({error})") from None
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: does not fit {arch}: {str(error).splitlines()[1].strip()}") from None
+
+
+class _Block(nn.Module):
+    """Two 3x3 convolutions, each after batch norm and ReLU, beside the identity (He et al., 2016, ECCV)."""
+
+    def __init__(self, channels: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(out)
+        self.conv1 = nn.Conv2d(channels, out, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        change = stride > 1 or channels != out
+        self.shortcut = nn.Conv2d(channels, out, 1, stride, bias=False) if change else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = torch.relu(self.norm1(x))
+        inner = self.conv2(torch.relu(self.norm2(self.conv1(first))))
+        return inner + self.shortcut(first if isinstance(self.shortcut, nn.Conv2d) else x)
+
+
+class PreActResNet(nn.Module):
+    """A small pre-activation ResNet for 64x64 images: a stem that halves, three stages of one block each."""
+
+    def __init__(self, classes: int, width: int = 24) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, width, 5, 2, 2, bias=False)
+        widths = [width, 2 * width, 4 * width]
+        self.stages = nn.Sequential(*(_Block(a, b, 2) for a, b in zip([width, *widths[:-1]], widths, strict=True)))
+        self.norm = nn.BatchNorm2d(widths[-1])
+        self.head = nn.Linear(widths[-1], classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised images to logits."""
+        x = torch.relu(self.norm(self.stages(self.stem(x))))
+        return self.head(x.mean((2, 3)))

@@ -1,0 +1,135 @@
+"""A run folder: what was asked, of which versions, and all that came out; the same command again goes on in it."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import math
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nnjpeg
+from nnjpeg import atomic
+from nnjpeg.robust import distributed
+
+__all__ = ["Journal", "Run"]
+
+_PACKAGES = ("numpy", "pillow", "torch", "torchvision", "timm", "scikit-image", "pandas")
+
+
+class Run:
+    """A folder with ``config.json``: parameters, seed, versions, git commit, date and command.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it is not there. If it holds a run with the same command and parameters, that is continued.
+    command : str
+        The command's name.
+    parameters : dict
+        Its parameters, as JSON can hold them.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds a run of something else; names the first difference.
+    """
+
+    def __init__(self, folder: str | Path, command: str, parameters: dict[str, Any]) -> None:
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "config.json"
+        asked = json.loads(json.dumps({"run": command, "parameters": parameters}, default=str))
+        if path.exists():
+            before = json.loads(path.read_text())
+            if before.get("run") != command:
+                raise ValueError(f"out: {self.folder} holds a run of {before.get('run')}, not of {command}")
+            for name in sorted({*asked["parameters"], *before["parameters"]}):
+                old, new = before["parameters"].get(name), asked["parameters"].get(name)
+                if old != new:
+                    raise ValueError(f"out: {self.folder} holds a run with {name} = {old!r}, this one has {new!r}")
+        distributed.barrier()
+        if not path.exists() and distributed.is_main():
+            self.write_json("config.json", {**asked, **_facts()})
+        distributed.barrier()
+
+    def __truediv__(self, name: str) -> Path:
+        return self.folder / name
+
+    def write_json(self, name: str, data: Any) -> Path:
+        """Write a JSON file, atomically; numbers that JSON does not have become null."""
+        path = self.folder / name
+        atomic.write(path, (json.dumps(_finite(data), indent=1) + "\n").encode())
+        return path
+
+    def write_csv(self, name: str, frame: Any) -> Path:
+        """Write a pandas frame, atomically."""
+        path = self.folder / name
+        atomic.write(path, frame.to_csv(index=False).encode())
+        return path
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def _facts() -> dict[str, Any]:
+    versions = {"nnjpeg": nnjpeg.__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "versions": versions,
+        "git_commit": _git_commit(),
+        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _git_commit() -> str | None:
+    """Of the source tree that the package lies in, if it lies in one."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() or None if result.returncode == 0 else None
+
+
+class Journal:
+    """Results that are kept as they come, one JSON line each: a process that was stopped finds them again.
+
+    Each process of torchrun appends to a file of its own; all read all. A line cut short by the end of a process is
+    not counted.
+    """
+
+    def __init__(self, run: Run, name: str) -> None:
+        self.run, self.name = run, name
+        self.path = run / f"{name}.{distributed.rank()}.jsonl"
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for path in sorted(self.run.folder.glob(f"{self.name}.*.jsonl")):
+            for line in path.read_text().splitlines():
+                try:
+                    yield json.loads(line)
+                except json.JSONDecodeError:
+                    continue
+
+    def append(self, result: dict[str, Any]) -> None:
+        """Keep a result: after this returns, it is in the file."""
+        whole = not self.path.exists() or self.path.read_bytes()[-1:] in (b"\n", b"")
+        with open(self.path, "a") as file:
+            file.write(("" if whole else "\n") + json.dumps(result) + "\n")
+            file.flush()
