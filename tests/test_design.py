@@ -26,10 +26,10 @@ from nnjpeg.robust.fitting import accuracy, photos_model
 from nnjpeg.robust.frequency import FrequencyStatistics, band_order
 from nnjpeg.robust.runs import Journal, Run
 
-# A planted case. The class of an image is the sign of its coefficients on the last anti-diagonal before K, 12 each. The
-# perturbation is 20 in every coefficient from K on, where the classifier listens even more. A step of 16 keeps both; one
-# above 40 forgets both. So the answer is K diagonals at 16 and the rest above 40: fewer lose the signal, more keep the
-# attack.
+# A planted case. The class of an image is the sign of its coefficients on the last anti-diagonal before K, 12 each. To
+# them comes a perturbation of 20 in every coefficient from K on, where the classifier listens even more. A step of 16
+# keeps both; one above 40 forgets both. So the answer is K diagonals at 16 and the rest above 40: fewer lose the signal,
+# more keep the attack.
 
 K = 3
 LOW = [(i, j) for i in range(8) for j in range(8) if i + j == K - 1]

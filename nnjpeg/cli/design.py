@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +29,7 @@ def design(
     benign: int = 1000,
     adversarial: int = 200,
     attack: str = "fgsm",
-    eps: float = 2.0,
+    eps: float = 4.0,
     diagonals: list[int] = list(range(1, 15)),  # noqa: B006
     steps: list[int] = list(search.QS_AF),  # noqa: B006
     qs_of: int | Literal["eps"] = 16,
@@ -120,14 +121,14 @@ def _attacked(
     if not path.exists():
         pair = search.attack_set(model, images, count, attack=attack, eps=eps, seed=seed, batch=batch)
         if distributed.is_main():
-            import io
-
             buffer = io.BytesIO()
             torch.save([(one.pixels, one.labels) for one in pair], buffer)
             atomic.write(path, buffer.getvalue())
     distributed.barrier()
-    attacked, originals = torch.load(path, weights_only=True)
-    return Images(*attacked, classes=images.classes), Images(*originals, classes=images.classes)
+    attacked, originals = (
+        Images(pixels, labels, images.classes) for pixels, labels in torch.load(path, weights_only=True)
+    )
+    return attacked, originals
 
 
 def _write(
