@@ -227,7 +227,17 @@ NJ_INLINE nnjpeg_status dct(const nnjpeg_shape *shape, const void *src, int byte
         blocks_of(shape, dst_strides, &p, dst, spare, blocks);
         if (!bytes && src_strides->column == 1 && inside(p.row, shape->height) == NNJPEG_BLOCK &&
             shape->width - p.column * NNJPEG_BLOCK >= NJ_F32_RUN_WIDTH) {
-            strip->dct((const float *)src + samples_at(src_strides, &p), src_strides->row, blocks);
+            /* All whole runs of the row. */
+            const float *from = (const float *)src + samples_at(src_strides, &p);
+            const ptrdiff_t runs = (shape->width - p.column * NNJPEG_BLOCK) / NJ_F32_RUN_WIDTH;
+            ptrdiff_t run;
+            int b;
+            for (run = 0; run < runs; run++) {
+                strip->dct(from + run * NJ_F32_RUN_WIDTH, src_strides->row, blocks);
+                for (b = 0; b < NJ_F32_RUN_BLOCKS; b++)
+                    blocks[b] += NJ_F32_RUN_BLOCKS * dst_strides->column;
+            }
+            p.column += (runs - 1) * NJ_F32_RUN_BLOCKS;
         } else {
             stage_run(src, bytes, shape, src_strides, &p, staged);
             strip->dct(staged[0], NJ_F32_RUN_WIDTH, blocks);

@@ -11,8 +11,11 @@ import time
 import numpy as np
 import pandas
 import pytest
+import safetensors.torch
 import skimage.data
+import timm
 import torch
+import torchvision
 from PIL import Image
 from torch import nn
 
@@ -28,8 +31,8 @@ from nnjpeg.robust.runs import Journal, Run
 
 # A planted case. The class of an image is the sign of its coefficients on the last anti-diagonal before K, 12 each. To
 # them comes a perturbation of 20 in every coefficient from K on, where the classifier listens even more. A step of 16
-# keeps both; one above 40 forgets both. So the answer is K diagonals at 16 and the rest above 40: fewer lose the signal,
-# more keep the attack.
+# keeps both; one above 40 forgets both. So the answer is K diagonals at 16 and the rest above 40: fewer lose the
+# signal, more keep the attack.
 
 K = 3
 LOW = [(i, j) for i in range(8) for j in range(8) if i + j == K - 1]
@@ -403,6 +406,18 @@ def test_models_by_name(tmp_path):
     with pytest.raises(ValueError, match="mean and std must be three numbers"):
         models.Classifier(nn.Identity(), mean=(0.5,))
     path = tmp_path / "weights.pt"
+    torch.save({"state_dict": torchvision.models.squeezenet1_1(num_classes=5).state_dict()}, path)
+    squeezenet = models.load("squeezenet1_1", path, classes=5)
+    assert squeezenet.mean.flatten().tolist() == pytest.approx(models.IMAGENET_MEAN)
+    assert (squeezenet.size, squeezenet.resize) == (224, 256)
+    safetensors.torch.save_file(
+        timm.create_model("mobilenetv2_050", num_classes=5).state_dict(), tmp_path / "a.safetensors"
+    )
+    mobilenet = models.load(
+        "mobilenetv2_050", tmp_path / "a.safetensors", classes=5, std=(0.5,) * 3, size=64, pad_type="same"
+    )
+    assert mobilenet(torch.rand(2, 3, 64, 64)).shape == (2, 5)
+    assert mobilenet.preprocess()(Image.new("RGB", (90, 100))).shape == (3, 64, 64)
     torch.save({"a": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match="does not fit preact: "):
         models.load("preact", path, classes=7)

@@ -70,7 +70,7 @@ def heat_map(cells: Any, path: Path) -> None:
         part = cells[cells["partition"] == partition]
         for ax, value in zip(row, ("accuracy", "defence"), strict=True):
             table = part.pivot_table(index="n", columns="qs_af", values=value)
-            image = ax.imshow(table, vmin=0, vmax=1, aspect="auto", cmap="viridis")
+            image = ax.imshow(table, aspect="auto", cmap="viridis")
             ax.set_xticks(range(len(table.columns)), table.columns, rotation=90, fontsize="small")
             ax.set_yticks(range(len(table.index)), table.index, fontsize="small")
             ax.set_xlabel("QS_AF")

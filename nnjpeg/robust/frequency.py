@@ -71,7 +71,7 @@ class FrequencyStatistics:
         TypeError, ValueError
             If an argument is not as above, or not finite.
         """
-        samples = _samples("images", images)
+        samples = _samples("images", images, as_float=minus is not None or self.subsample)
         if minus is not None:
             originals = _samples("minus", minus)
             if originals.shape != samples.shape:
@@ -171,8 +171,8 @@ class FrequencyStatistics:
         return result
 
 
-def _samples(name: str, images: Tensor | npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """As float32 (B, 3, H, W) in 0..255."""
+def _samples(name: str, images: Tensor | npt.NDArray[Any], as_float: bool = True) -> npt.NDArray[Any]:
+    """As (B, 3, H, W) in 0..255: float32, or bytes if they are that and may stay it."""
     if isinstance(images, Tensor):
         array = images.detach().cpu().numpy()
     elif isinstance(images, np.ndarray):
@@ -184,7 +184,7 @@ def _samples(name: str, images: Tensor | npt.NDArray[Any]) -> npt.NDArray[np.flo
     if array.ndim != 4 or array.shape[1] != 3:
         raise ValueError(f"{name} must have shape (B, 3, H, W), or (B, H, W, 3) for an array, got {images.shape}")
     if array.dtype == np.uint8:
-        return array.astype(np.float32)
+        return array.astype(np.float32) if as_float else array
     if array.dtype.kind != "f":
         raise TypeError(f"{name} must be uint8, or float in [0, 1], got {array.dtype}")
     if not np.isfinite(array).all():
@@ -192,7 +192,7 @@ def _samples(name: str, images: Tensor | npt.NDArray[Any]) -> npt.NDArray[np.flo
     return array.astype(np.float32) * np.float32(255)
 
 
-def _coefficients(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _coefficients(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """(B, C, H, W) to (C, blocks, 64)."""
     spectrum = codec.dct(np.ascontiguousarray(samples), layout="NCHW")
     return np.moveaxis(spectrum, 1, 0).reshape(samples.shape[1], -1, 64)
