@@ -24,7 +24,7 @@ def analyze(
     model_options: dict[str, Any] = {},  # noqa: B006 (jsonargparse reads the default, nobody writes it)
     images: int = 1000,
     attack: str = "fgsm",
-    eps: float = 4.0,
+    eps: float = 8.0,
     batch: int = 32,
     seed: int = 0,
     device: str = "auto",

@@ -29,7 +29,7 @@ def design(
     benign: int = 1000,
     adversarial: int = 200,
     attack: str = "fgsm",
-    eps: float = 4.0,
+    eps: float = 8.0,
     diagonals: list[int] = list(range(1, 15)),  # noqa: B006
     steps: list[int] = list(search.QS_AF),  # noqa: B006
     qs_of: int | Literal["eps"] = 16,

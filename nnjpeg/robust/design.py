@@ -332,8 +332,8 @@ def choose(cells: Any, none: dict[str, Any], *, max_loss: float = 0.01, min_defe
     useful = best["defence"] >= min_defence and best["defence_low"] > none["defence"]
     text = (
         f"{_name(best)} defends {best['defence']:.1%} (95% interval {best['defence_low']:.1%} to "
-        f"{best['defence_high']:.1%}) at a loss of {100 * (none['accuracy'] - best['accuracy']):.1f} points of benign "
-        f"accuracy; {undefended}."
+        f"{best['defence_high']:.1%}); benign accuracy changes by {100 * (best['accuracy'] - none['accuracy']):+.1f} "
+        f"points, to {best['accuracy']:.1%}; {undefended}."
     )
     if not useful:
         text += (
