@@ -11,7 +11,11 @@
 
 enum { NJ_RUNS = 4 };
 
+#define NJ_F32_BLOCKS 1
+#define NJ_F32_VECTORS 1
+
 typedef __m256i reg;
+typedef __m256 lanes_f32;
 #define MM(name) _mm256_##name
 #define BITS(name) _mm256_##name##_si256
 NJ_INLINE reg broadcast128(__m128i x) { return _mm256_broadcastsi128_si256(x); }
@@ -26,57 +30,24 @@ NJ_INLINE lanes16 narrow(lanes32 x, int n)
 }
 
 /* Single precision: a register is one row of a block. */
-enum { NJ_F32_BLOCKS = 1, NJ_F32_VECTORS = 1 };
-typedef __m256 lanes_f32;
-
-NJ_INLINE lanes_f32 set_f32(float c) { return _mm256_set1_ps(c); }
-NJ_INLINE lanes_f32 add_f32(lanes_f32 a, lanes_f32 b) { return _mm256_add_ps(a, b); }
-NJ_INLINE lanes_f32 sub_f32(lanes_f32 a, lanes_f32 b) { return _mm256_sub_ps(a, b); }
-NJ_INLINE lanes_f32 mul_f32(lanes_f32 a, lanes_f32 b) { return _mm256_mul_ps(a, b); }
-NJ_INLINE lanes_f32 madd_f32(lanes_f32 a, lanes_f32 b, lanes_f32 c) { return _mm256_fmadd_ps(a, b, c); }
 NJ_INLINE lanes_f32 round_f32(lanes_f32 x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-/* Of a NaN and a number, these instructions return their second operand. */
-NJ_INLINE lanes_f32 clamp_f32(lanes_f32 x, float low, float high)
-{
-    return _mm256_min_ps(set_f32(high), _mm256_max_ps(set_f32(low), x));
-}
 NJ_INLINE lanes_f32 keep_f32(lanes_f32 x, lanes_f32 y, float low, float high)
 {
     return _mm256_and_ps(x, _mm256_and_ps(_mm256_cmp_ps(y, set_f32(low), _CMP_GE_OQ),
                                           _mm256_cmp_ps(y, set_f32(high), _CMP_LE_OQ)));
 }
-NJ_INLINE lanes_f32 load_f32(const float *p) { return _mm256_loadu_ps(p); }
-NJ_INLINE lanes_f32 load_table_f32(const float *p) { return _mm256_loadu_ps(p); }
-NJ_INLINE void store_f32(float *p, lanes_f32 x) { _mm256_storeu_ps(p, x); }
-/* Row k of blocks that lie apart, 64 numbers each. */
-NJ_INLINE void load_rows_f32(const float *const *blocks, int k, lanes_f32 x[NJ_F32_VECTORS])
-{
-    x[0] = _mm256_loadu_ps(blocks[0] + 8 * k);
-}
-NJ_INLINE void store_rows_f32(float *const *blocks, int k, const lanes_f32 x[NJ_F32_VECTORS])
-{
-    _mm256_storeu_ps(blocks[0] + 8 * k, x[0]);
-}
+NJ_INLINE lanes_f32 load_table_f32(const float *p) { return load_f32(p); }
 /* Half lines past the cache cost more than they save. */
 NJ_INLINE void stream_f32(float *p, lanes_f32 x) { store_f32(p, x); }
 NJ_INLINE void end_stream(void) {}
 NJ_INLINE void transpose_f32(lanes_f32 x[8][NJ_F32_VECTORS])
 {
-    lanes_f32 a[8], b[8];
+    lanes_f32 quarters[8];
     int k;
+    transpose_quarters(x, quarters);
     for (k = 0; k < 4; k++) {
-        a[2 * k] = _mm256_unpacklo_ps(x[2 * k][0], x[2 * k + 1][0]);
-        a[2 * k + 1] = _mm256_unpackhi_ps(x[2 * k][0], x[2 * k + 1][0]);
-    }
-    for (k = 0; k < 8; k += 4) {
-        b[k] = _mm256_shuffle_ps(a[k], a[k + 2], 0x44);
-        b[k + 1] = _mm256_shuffle_ps(a[k], a[k + 2], 0xee);
-        b[k + 2] = _mm256_shuffle_ps(a[k + 1], a[k + 3], 0x44);
-        b[k + 3] = _mm256_shuffle_ps(a[k + 1], a[k + 3], 0xee);
-    }
-    for (k = 0; k < 4; k++) {
-        x[k][0] = _mm256_permute2f128_ps(b[k], b[k + 4], 0x20);
-        x[k + 4][0] = _mm256_permute2f128_ps(b[k], b[k + 4], 0x31);
+        x[k][0] = _mm256_permute2f128_ps(quarters[k], quarters[k + 4], 0x20);
+        x[k + 4][0] = _mm256_permute2f128_ps(quarters[k], quarters[k + 4], 0x31);
     }
 }
 

@@ -12,7 +12,11 @@
 
 enum { NJ_RUNS = 8 };
 
+#define NJ_F32_BLOCKS 2
+#define NJ_F32_VECTORS 1
+
 typedef __m512i reg;
+typedef __m512 lanes_f32;
 #define MM(name) _mm512_##name
 #define BITS(name) _mm512_##name##_si512
 NJ_INLINE reg broadcast128(__m128i x) { return _mm512_broadcast_i32x4(x); }
@@ -45,41 +49,25 @@ NJ_INLINE lanes16 narrow(lanes32 x, int n)
 }
 
 /* Single precision: a register is one row of two blocks. */
-enum { NJ_F32_BLOCKS = 2, NJ_F32_VECTORS = 1 };
-typedef __m512 lanes_f32;
-
-NJ_INLINE lanes_f32 set_f32(float c) { return _mm512_set1_ps(c); }
-NJ_INLINE lanes_f32 add_f32(lanes_f32 a, lanes_f32 b) { return _mm512_add_ps(a, b); }
-NJ_INLINE lanes_f32 sub_f32(lanes_f32 a, lanes_f32 b) { return _mm512_sub_ps(a, b); }
-NJ_INLINE lanes_f32 mul_f32(lanes_f32 a, lanes_f32 b) { return _mm512_mul_ps(a, b); }
-NJ_INLINE lanes_f32 madd_f32(lanes_f32 a, lanes_f32 b, lanes_f32 c) { return _mm512_fmadd_ps(a, b, c); }
 NJ_INLINE lanes_f32 round_f32(lanes_f32 x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT); }
-/* Of a NaN and a number, these instructions return their second operand. */
-NJ_INLINE lanes_f32 clamp_f32(lanes_f32 x, float low, float high)
-{
-    return _mm512_min_ps(set_f32(high), _mm512_max_ps(set_f32(low), x));
-}
 NJ_INLINE lanes_f32 keep_f32(lanes_f32 x, lanes_f32 y, float low, float high)
 {
     __mmask16 inside = _mm512_cmp_ps_mask(y, set_f32(low), _CMP_GE_OQ);
     return _mm512_maskz_mov_ps(_mm512_mask_cmp_ps_mask(inside, y, set_f32(high), _CMP_LE_OQ), x);
 }
-NJ_INLINE lanes_f32 load_f32(const float *p) { return _mm512_loadu_ps(p); }
+NJ_INLINE lanes_f32 load_two_f32(const float *low, const float *high)
+{
+    const __m256d a = _mm256_castps_pd(_mm256_loadu_ps(low)), b = _mm256_castps_pd(_mm256_loadu_ps(high));
+    return _mm512_castpd_ps(_mm512_insertf64x4(_mm512_castpd256_pd512(a), b, 1));
+}
+NJ_INLINE void store_two_f32(float *low, float *high, lanes_f32 x)
+{
+    _mm256_storeu_ps(low, _mm512_castps512_ps256(x));
+    _mm256_storeu_ps(high, _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1)));
+}
 NJ_INLINE lanes_f32 load_table_f32(const float *p)
 {
     return _mm512_castpd_ps(_mm512_broadcast_f64x4(_mm256_castps_pd(_mm256_loadu_ps(p))));
-}
-NJ_INLINE void store_f32(float *p, lanes_f32 x) { _mm512_storeu_ps(p, x); }
-/* Row k of blocks that lie apart, 64 numbers each. */
-NJ_INLINE void load_rows_f32(const float *const *blocks, int k, lanes_f32 x[NJ_F32_VECTORS])
-{
-    __m256d low = _mm256_castps_pd(_mm256_loadu_ps(blocks[0] + 8 * k)), high = _mm256_castps_pd(_mm256_loadu_ps(blocks[1] + 8 * k));
-    x[0] = _mm512_castpd_ps(_mm512_insertf64x4(_mm512_castpd256_pd512(low), high, 1));
-}
-NJ_INLINE void store_rows_f32(float *const *blocks, int k, const lanes_f32 x[NJ_F32_VECTORS])
-{
-    _mm256_storeu_ps(blocks[0] + 8 * k, _mm512_castps512_ps256(x[0]));
-    _mm256_storeu_pd((double *)(blocks[1] + 8 * k), _mm512_extractf64x4_pd(_mm512_castps_pd(x[0]), 1));
 }
 NJ_INLINE void stream_f32(float *p, lanes_f32 x) { _mm512_stream_ps(p, x); }
 NJ_INLINE void end_stream(void) { _mm_sfence(); }
@@ -87,20 +75,11 @@ NJ_INLINE void end_stream(void) { _mm_sfence(); }
 NJ_INLINE void transpose_f32(lanes_f32 x[8][NJ_F32_VECTORS])
 {
     const __m512i even = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13), odd = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
-    lanes_f32 a[8], b[8];
+    lanes_f32 quarters[8];
     int k;
+    transpose_quarters(x, quarters);
     for (k = 0; k < 4; k++) {
-        a[2 * k] = _mm512_unpacklo_ps(x[2 * k][0], x[2 * k + 1][0]);
-        a[2 * k + 1] = _mm512_unpackhi_ps(x[2 * k][0], x[2 * k + 1][0]);
-    }
-    for (k = 0; k < 8; k += 4) {
-        b[k] = _mm512_shuffle_ps(a[k], a[k + 2], 0x44);
-        b[k + 1] = _mm512_shuffle_ps(a[k], a[k + 2], 0xee);
-        b[k + 2] = _mm512_shuffle_ps(a[k + 1], a[k + 3], 0x44);
-        b[k + 3] = _mm512_shuffle_ps(a[k + 1], a[k + 3], 0xee);
-    }
-    for (k = 0; k < 4; k++) {
-        __m512d low = _mm512_castps_pd(b[k]), high = _mm512_castps_pd(b[k + 4]);
+        __m512d low = _mm512_castps_pd(quarters[k]), high = _mm512_castps_pd(quarters[k + 4]);
         x[k][0] = _mm512_castpd_ps(_mm512_permutex2var_pd(low, even, high));
         x[k + 4][0] = _mm512_castpd_ps(_mm512_permutex2var_pd(low, odd, high));
     }

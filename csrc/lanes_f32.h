@@ -4,7 +4,8 @@
 
 #include "inline.h"
 
-enum { NJ_F32_BLOCKS = 1, NJ_F32_VECTORS = 8 };
+#define NJ_F32_BLOCKS 1
+#define NJ_F32_VECTORS 8
 typedef float lanes_f32;
 
 NJ_INLINE lanes_f32 set_f32(float c) { return c; }
@@ -39,19 +40,6 @@ NJ_INLINE int int_from_f32(lanes_f32 x) { return (int)round_f32(x); }
 NJ_INLINE lanes_f32 load_f32(const float *p) { return *p; }
 NJ_INLINE lanes_f32 load_table_f32(const float *p) { return *p; }
 NJ_INLINE void store_f32(float *p, lanes_f32 x) { *p = x; }
-/* Row k of blocks that lie apart, 64 numbers each. */
-NJ_INLINE void load_rows_f32(const float *const *blocks, int k, lanes_f32 x[NJ_F32_VECTORS])
-{
-    int v;
-    for (v = 0; v < NJ_F32_VECTORS; v++)
-        x[v] = load_f32(blocks[0] + 8 * k + v * (8 / NJ_F32_VECTORS));
-}
-NJ_INLINE void store_rows_f32(float *const *blocks, int k, const lanes_f32 x[NJ_F32_VECTORS])
-{
-    int v;
-    for (v = 0; v < NJ_F32_VECTORS; v++)
-        store_f32(blocks[0] + 8 * k + v * (8 / NJ_F32_VECTORS), x[v]);
-}
 NJ_INLINE void stream_f32(float *p, lanes_f32 x) { store_f32(p, x); }
 NJ_INLINE void end_stream(void) {}
 NJ_INLINE void transpose_f32(lanes_f32 x[8][NJ_F32_VECTORS])

@@ -86,7 +86,8 @@ NJ_INLINE lanes16 narrow(lanes32 x, int n)
 }
 
 /* Single precision: a row of a block is two registers. */
-enum { NJ_F32_BLOCKS = 1, NJ_F32_VECTORS = 2 };
+#define NJ_F32_BLOCKS 1
+#define NJ_F32_VECTORS 2
 typedef float32x4_t lanes_f32;
 
 NJ_INLINE lanes_f32 set_f32(float c) { return vdupq_n_f32(c); }
@@ -108,19 +109,6 @@ NJ_INLINE lanes_f32 keep_f32(lanes_f32 x, lanes_f32 y, float low, float high)
 NJ_INLINE lanes_f32 load_f32(const float *p) { return vld1q_f32(p); }
 NJ_INLINE lanes_f32 load_table_f32(const float *p) { return vld1q_f32(p); }
 NJ_INLINE void store_f32(float *p, lanes_f32 x) { vst1q_f32(p, x); }
-/* Row k of blocks that lie apart, 64 numbers each. */
-NJ_INLINE void load_rows_f32(const float *const *blocks, int k, lanes_f32 x[NJ_F32_VECTORS])
-{
-    int v;
-    for (v = 0; v < NJ_F32_VECTORS; v++)
-        x[v] = load_f32(blocks[0] + 8 * k + v * (8 / NJ_F32_VECTORS));
-}
-NJ_INLINE void store_rows_f32(float *const *blocks, int k, const lanes_f32 x[NJ_F32_VECTORS])
-{
-    int v;
-    for (v = 0; v < NJ_F32_VECTORS; v++)
-        store_f32(blocks[0] + 8 * k + v * (8 / NJ_F32_VECTORS), x[v]);
-}
 NJ_INLINE void stream_f32(float *p, lanes_f32 x) { store_f32(p, x); }
 NJ_INLINE void end_stream(void) {}
 NJ_INLINE void transpose4(const lanes_f32 from[4], lanes_f32 to[4])

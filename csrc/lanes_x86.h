@@ -1,5 +1,5 @@
 /* What AVX2 and AVX-512 share of lanes and of the way from bytes to lanes: the same instructions on registers of 256 and
- * of 512 bits. Included by lanes_avx2.h and lanes_avx512.h, which define the register `reg`, MM(name) for the intrinsic
+ * of 512 bits. Included by lanes_avx2.h and lanes_avx512.h, which define the registers `reg` and `lanes_f32`, MM(name) for the intrinsic
  * of a name and BITS(name) for one that ends in the width.
  *
  * `row4` is one row of a group, in four registers of whole runs. Every step works within 128 bits, so that the lanes
@@ -162,6 +162,35 @@ NJ_INLINE row4 join(const lanes16 x[8])
     row.run[2] = MM(unpacklo_epi32)(a1, b1);
     row.run[3] = MM(unpackhi_epi32)(a1, b1);
     return row;
+}
+
+/* What they share of single precision, and of its transposition: `quarters` has, in each 128 bits, columns of four rows. */
+NJ_INLINE lanes_f32 set_f32(float c) { return MM(set1_ps)(c); }
+NJ_INLINE lanes_f32 add_f32(lanes_f32 a, lanes_f32 b) { return MM(add_ps)(a, b); }
+NJ_INLINE lanes_f32 sub_f32(lanes_f32 a, lanes_f32 b) { return MM(sub_ps)(a, b); }
+NJ_INLINE lanes_f32 mul_f32(lanes_f32 a, lanes_f32 b) { return MM(mul_ps)(a, b); }
+NJ_INLINE lanes_f32 madd_f32(lanes_f32 a, lanes_f32 b, lanes_f32 c) { return MM(fmadd_ps)(a, b, c); }
+/* Of a NaN and a number, these instructions return their second operand. */
+NJ_INLINE lanes_f32 clamp_f32(lanes_f32 x, float low, float high)
+{
+    return MM(min_ps)(set_f32(high), MM(max_ps)(set_f32(low), x));
+}
+NJ_INLINE lanes_f32 load_f32(const float *p) { return MM(loadu_ps)(p); }
+NJ_INLINE void store_f32(float *p, lanes_f32 x) { MM(storeu_ps)(p, x); }
+NJ_INLINE void transpose_quarters(lanes_f32 x[8][NJ_F32_VECTORS], lanes_f32 quarters[8])
+{
+    lanes_f32 pairs[8];
+    int k;
+    for (k = 0; k < 4; k++) {
+        pairs[2 * k] = MM(unpacklo_ps)(x[2 * k][0], x[2 * k + 1][0]);
+        pairs[2 * k + 1] = MM(unpackhi_ps)(x[2 * k][0], x[2 * k + 1][0]);
+    }
+    for (k = 0; k < 8; k += 4) {
+        quarters[k] = MM(shuffle_ps)(pairs[k], pairs[k + 2], 0x44);
+        quarters[k + 1] = MM(shuffle_ps)(pairs[k], pairs[k + 2], 0xee);
+        quarters[k + 2] = MM(shuffle_ps)(pairs[k + 1], pairs[k + 3], 0x44);
+        quarters[k + 3] = MM(shuffle_ps)(pairs[k + 1], pairs[k + 3], 0xee);
+    }
 }
 
 #endif

@@ -224,6 +224,29 @@ static void backward_f32(const nj_span *span, const nnjpeg_quantizer *const *qua
     end_stream();
 }
 
+/* Row k of a group whose blocks lie apart, 64 numbers each. */
+NJ_INLINE void load_row_apart(const float *const *blocks, int k, lanes_f32 row[NJ_F32_VECTORS])
+{
+#if NJ_F32_BLOCKS == 2
+    row[0] = load_two_f32(blocks[0] + 8 * k, blocks[1] + 8 * k);
+#else
+    int v;
+    for (v = 0; v < NJ_F32_VECTORS; v++)
+        row[v] = load_f32(blocks[0] + 8 * k + v * NJ_F32_VECTOR_WIDTH);
+#endif
+}
+
+NJ_INLINE void store_row_apart(float *const *blocks, int k, const lanes_f32 row[NJ_F32_VECTORS])
+{
+#if NJ_F32_BLOCKS == 2
+    store_two_f32(blocks[0] + 8 * k, blocks[1] + 8 * k, row[0]);
+#else
+    int v;
+    for (v = 0; v < NJ_F32_VECTORS; v++)
+        store_f32(blocks[0] + 8 * k + v * NJ_F32_VECTOR_WIDTH, row[v]);
+#endif
+}
+
 static void dct_run(const float *src, ptrdiff_t row, float *const blocks[NJ_F32_RUN_BLOCKS])
 {
     int b, k;
@@ -234,7 +257,7 @@ static void dct_run(const float *src, ptrdiff_t row, float *const blocks[NJ_F32_
         forward_f32(x);
         transpose_f32(x);
         for (k = 0; k < 8; k++)
-            store_rows_f32(&blocks[b], k, x[k]);
+            store_row_apart(&blocks[b], k, x[k]);
     }
 }
 
@@ -244,7 +267,7 @@ static void idct_run(const float *const blocks[NJ_F32_RUN_BLOCKS], float *dst, p
     for (b = 0; b < NJ_F32_RUN_BLOCKS; b += NJ_F32_BLOCKS) {
         nj_group x;
         for (k = 0; k < 8; k++)
-            load_rows_f32(&blocks[b], k, x[k]);
+            load_row_apart(&blocks[b], k, x[k]);
         transpose_f32(x);
         inverse_f32(x);
         NJ_EACH(k, v)
