@@ -272,7 +272,7 @@ def test_parameters_from_yaml(weights, tmp_path):
 
 
 def test_analyze_on_the_command_line(weights, tmp_path, capsys):
-    assert main(["analyze", "--weights", weights, "--images", "10", "--out", str(tmp_path / "run")]) == 0
+    assert main(["analyze", "--weights", weights, "--images", "3", "--out", str(tmp_path / "run")]) == 0
     assert "4:2:0: R" in capsys.readouterr().out
     frame = pandas.read_csv(tmp_path / "run" / "deviations.csv")
     assert len(frame) == 6 * 64
@@ -353,6 +353,7 @@ def test_folder_takes_what_it_can_and_names_the_rest(tmp_path, capsys):
     everything = [data.folder(tmp_path, 3, as_bytes, seed=seed).skipped for seed in range(8)]
     skipped = {line.split(": ")[0].rpartition("/")[2] for lines in everything for line in lines}
     assert skipped == {"tiny.png", "broken.jpg"}
+    assert len(data.folder(tmp_path, 4, as_bytes, at_least=2)) == 3
     with pytest.raises(ValueError, match=r"4 images are asked of .* which has 3 usable ones; 2 were skipped"):
         data.folder(tmp_path, 4, as_bytes)
 

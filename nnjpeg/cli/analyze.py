@@ -55,10 +55,9 @@ def analyze(
     distributed.start()
     run = open_run("analyze", out, parameters)
     on = device_of(device)
-    # Of the images at hand, the first that are right: one and a half times as many will hold enough.
-    pool = None if data != "photos" else max(2 * images, 100)
+    # The model must label them right before the attack: of four times as many, any useful model does.
     model, available = subject(
-        run, pool, data=data, arch=arch, weights=weights, mean=mean, std=std, size=size,
+        run, 4 * images, at_least=images, data=data, arch=arch, weights=weights, mean=mean, std=std, size=size,
         model_options=model_options, seed=seed, device=on,
     )  # fmt: skip
     adversarial, originals = attack_set(model, available, images, attack=attack, eps=eps / 255, seed=seed, batch=batch)

@@ -98,7 +98,7 @@ def design(
         )
         return search.frame(results)
 
-    others = evaluate(search.references(step), "references")
+    others = evaluate(search.references(), "references")
     none = others.iloc[0].to_dict()
     cells = evaluate(search.grid(diagonals, steps, step, measured), "cells")
     verdict = search.choose(cells, none, max_loss=max_loss / 100, min_defence=min_defence / 100)

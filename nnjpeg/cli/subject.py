@@ -39,8 +39,9 @@ def device_of(name: str) -> torch.device:
 
 def subject(
     run: Run,
-    count: int | None,
+    count: int,
     *,
+    at_least: int | None = None,
     data: str,
     arch: str | None,
     weights: Path | None,
@@ -51,8 +52,8 @@ def subject(
     seed: int,
     device: torch.device,
 ) -> tuple[nn.Module, datasets.Images]:
-    """The model on its device, and `count` images."""
-    if count is not None and count < 1:
+    """The model on its device, and `count` images, or at least so many as will do."""
+    if count < 1:
         raise ValueError(f"images must be at least 1, got {count}")
     if data == "photos":
         if arch not in (None, "preact"):
@@ -64,11 +65,12 @@ def subject(
                 photos_model(run / "model.pt", seed=seed)
             distributed.barrier()
             model = photos_model(run / "model.pt", seed=seed)
-        return model.to(device), datasets.photos("test", count or 1000, seed=seed)
+        return model.to(device), datasets.photos("test", count, seed=seed)
     if arch is None:
         raise ValueError("arch: give the name of a model of timm or torchvision with --arch")
     model = models.load(arch, weights, mean=mean, std=std, size=size, **model_options)
     model = model.to(device)
     with torch.inference_mode():
         outputs = model(torch.zeros(1, 3, model.size, model.size, device=device)).shape[1]
-    return model, datasets.folder(data, count, model.preprocess(), outputs=outputs, seed=seed)
+    images = datasets.folder(data, count, model.preprocess(), at_least=at_least, outputs=outputs, seed=seed)
+    return model, images

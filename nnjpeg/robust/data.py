@@ -109,6 +109,7 @@ def folder(
     count: int | None,
     preprocess: Callable[[Image.Image], Tensor],
     *,
+    at_least: int | None = None,
     outputs: int | None = None,
     seed: int = 0,
 ) -> Images:
@@ -126,6 +127,8 @@ def folder(
         How many images; by default all.
     preprocess : callable
         From a PIL image in mode RGB to a uint8 tensor (3, H, W), the same for all.
+    at_least : int, optional
+        Fewer than `count` will do, but not fewer than this; by default they will not.
     outputs : int, optional
         Outputs of the model, to which labels must fit.
     seed : int
@@ -136,7 +139,7 @@ def folder(
     FileNotFoundError
         If there is no such folder.
     ValueError
-        If it holds no images, one class alone, fewer usable images than `count`, or more classes than `outputs`.
+        If it holds no images, one class alone, too few usable images, or more classes than `outputs`.
     """
     root = Path(root)
     if not root.is_dir():
@@ -172,9 +175,10 @@ def folder(
         labels.append(mapping[label])
         progress.update()
     progress.close()
-    if len(pixels) < wanted or not pixels:
+    needed = wanted if at_least is None else at_least
+    if len(pixels) < needed or not pixels:
         also = f"; {len(skipped)} were skipped" if skipped else ""
-        raise ValueError(f"data: {wanted} images are asked of {root}, which has {len(pixels)} usable ones{also}")
+        raise ValueError(f"data: {needed} images are asked of {root}, which has {len(pixels)} usable ones{also}")
     return Images(torch.stack(pixels), torch.tensor(labels), tuple(found.classes), tuple(skipped))
 
 

@@ -240,7 +240,7 @@ def _key(cell: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(cell[name] for name in ("partition", "n", "qs_of", "qs_af", "colorspace"))
 
 
-def references(qs_of: int) -> list[Cell]:
+def references() -> list[Cell]:
     """What every search is shown beside: no defence, and plain JPEG at 75, 50 and 25."""
     return [Cell("none"), *(Cell("jpeg", quality) for quality in (75, 50, 25))]
 

@@ -23,13 +23,13 @@ def _save(figure: Figure, path: Path) -> None:
     atomic.write(path, buffer.getvalue())
 
 
-def deviation_maps(values: npt.NDArray[np.float64], label: str, path: Path, *, log: bool = True) -> None:
+def deviation_maps(values: npt.NDArray[np.float64], label: str, path: Path) -> None:
     """Figure 2: (6, 8, 8) values as a map for each component, on one scale."""
     figure = Figure(figsize=(9, 6))
     axes = figure.subplots(2, 3, sharex=True, sharey=True)
     finite = values[np.isfinite(values) & (values > 0)]
     low, high = (finite.min(), finite.max()) if finite.size else (0.1, 1.0)
-    norm = (matplotlib.colors.LogNorm if log else matplotlib.colors.Normalize)(low, high)
+    norm = matplotlib.colors.LogNorm(low, high)
     for ax, name, value in zip(axes.flat, COMPONENTS, values, strict=True):
         image = ax.imshow(np.clip(np.nan_to_num(value, posinf=high), low, high), norm=norm, cmap="viridis")
         ax.set_title(name)
