@@ -57,8 +57,9 @@ def analyze(
     on = device_of(device)
     # The model must label them right before the attack: of four times as many, any useful model does.
     model, available = subject(
-        run, max(4 * images, 100), at_least=images, data=data, arch=arch, weights=weights, mean=mean, std=std, size=size,
-        model_options=model_options, seed=seed, device=on,
+        run, max(4 * images, 100), at_least=images,
+        data=data, arch=arch, weights=weights, mean=mean, std=std, size=size, model_options=model_options,
+        seed=seed, device=on,
     )  # fmt: skip
     adversarial, originals = attack_set(model, available, images, attack=attack, eps=eps / 255, seed=seed, batch=batch)
     statistics = {}
