@@ -33,6 +33,9 @@ _TO_YCBCR = np.array(
 )
 
 
+_CHUNK = 4  # images
+
+
 class FrequencyStatistics:
     """Count, sum and sum of squares of the DCT coefficients of a stream of images, or of differences of images.
 
@@ -71,23 +74,26 @@ class FrequencyStatistics:
         TypeError, ValueError
             If an argument is not as above, or not finite.
         """
-        samples = _samples("images", images, as_float=minus is not None or self.subsample)
-        if minus is not None:
-            originals = _samples("minus", minus)
-            if originals.shape != samples.shape:
-                raise ValueError(f"minus must have the shape of images, {samples.shape}, got {originals.shape}")
-            samples = samples - originals
+        samples = _samples("images", images)
+        originals = None if minus is None else _samples("minus", minus)
+        if originals is not None and originals.shape != samples.shape:
+            raise ValueError(f"minus must have the shape of images, {samples.shape}, got {originals.shape}")
         unit = 16 if self.subsample else 8
-        height, width = (side - side % unit for side in samples.shape[2:])
-        if not height or not width:
+        if min(samples.shape[2:]) < unit:
             raise ValueError(f"images must be at least {unit} pixels high and wide, got {samples.shape[2:]}")
-        if not len(samples):
-            return
-        samples = samples[:, :, :height, :width]
+        # A few at a time: their coefficients then stay in the cache, which doubles the speed.
+        for start in range(0, len(samples), _CHUNK):
+            part = _in_bytes(samples[start : start + _CHUNK])
+            if originals is not None:
+                part = part - _in_bytes(originals[start : start + _CHUNK])
+            self._update(part[:, :, : part.shape[2] // unit * unit, : part.shape[3] // unit * unit])
+
+    def _update(self, samples: npt.NDArray[np.float32]) -> None:
         rgb = _coefficients(samples)
         chroma = rgb
         if self.subsample:
-            pooled = samples.reshape(*samples.shape[:2], height // 2, 2, width // 2, 2).mean((3, 5), dtype=np.float32)
+            n, c, height, width = samples.shape
+            pooled = samples.reshape(n, c, height // 2, 2, width // 2, 2).mean((3, 5), dtype=np.float32)
             chroma = _coefficients(pooled)
         self._add(slice(0, 3), rgb)
         # The DCT is linear: that of Y is the mixture of those of R, G and B.
@@ -171,28 +177,32 @@ class FrequencyStatistics:
         return result
 
 
-def _samples(name: str, images: Tensor | npt.NDArray[Any], as_float: bool = True) -> npt.NDArray[Any]:
-    """As (B, 3, H, W) in 0..255: float32, or bytes if they are that and may stay it."""
+def _samples(name: str, images: Tensor | npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """As an array (B, 3, H, W) of bytes, or of floats in [0, 1]."""
     if isinstance(images, Tensor):
         array = images.detach().cpu().numpy()
     elif isinstance(images, np.ndarray):
-        array = (
-            images.transpose(0, 3, 1, 2) if images.ndim == 4 and images.shape[-1] == 3 != images.shape[1] else images
-        )
+        array = images
+        if images.ndim == 4 and images.shape[-1] == 3 != images.shape[1]:
+            array = images.transpose(0, 3, 1, 2)
     else:
         raise TypeError(f"{name} must be a tensor or an ndarray, got {type(images).__name__}")
     if array.ndim != 4 or array.shape[1] != 3:
         raise ValueError(f"{name} must have shape (B, 3, H, W), or (B, H, W, 3) for an array, got {images.shape}")
-    if array.dtype == np.uint8:
-        return array.astype(np.float32) if as_float else array
-    if array.dtype.kind != "f":
+    if array.dtype != np.uint8 and array.dtype.kind != "f":
         raise TypeError(f"{name} must be uint8, or float in [0, 1], got {array.dtype}")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
-    return array.astype(np.float32) * np.float32(255)
+    return array
 
 
-def _coefficients(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+def _in_bytes(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """As float32 in 0..255."""
+    scaled = samples.astype(np.float32)
+    return scaled if samples.dtype == np.uint8 else scaled * np.float32(255)
+
+
+def _coefficients(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """(B, C, H, W) to (C, blocks, 64)."""
     spectrum = codec.dct(np.ascontiguousarray(samples), layout="NCHW")
     return np.moveaxis(spectrum, 1, 0).reshape(samples.shape[1], -1, 64)
