@@ -7,6 +7,7 @@ the next process. Without either, CUDA tensors take the way of `nnjpeg._plain`, 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -60,8 +61,10 @@ def _libraries(cuda_home: Path, folder: Path) -> list[str]:
     if not found:
         raise RuntimeError(f"libcudart was not found, neither in {cuda_home} nor among torch's requirements")
     link = folder / "libcudart.so"
-    link.unlink(missing_ok=True)
-    link.symlink_to(found[-1])
+    if not link.exists():
+        link.unlink(missing_ok=True)  # one that leads nowhere any more
+        with contextlib.suppress(FileExistsError):  # another process was faster
+            link.symlink_to(found[-1])
     return [f"-L{folder}"]
 
 
@@ -159,7 +162,7 @@ def _load() -> bool:
                 _state = source
                 return True
         except (ImportError, OSError, RuntimeError) as error:
-            reasons.append(str(error).splitlines()[0])
+            reasons.append((str(error).splitlines() or [repr(error)])[0])
     reason = "; ".join(dict.fromkeys(reasons))
     _state = f"none, plain torch operations: {reason}"
     warnings.warn(

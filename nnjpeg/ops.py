@@ -110,6 +110,10 @@ def _bytes(image: Tensor) -> Tensor:
 def _roundtrip_elsewhere(image: Tensor, qtable: Tensor, ycbcr: bool, exact: bool, cubic: bool) -> Tensor:
     if image.is_cuda and cuda.load():
         return _roundtrip(image, qtable, ycbcr, exact, cubic)
+    return _roundtrip_plain(image, qtable, ycbcr, exact, cubic)
+
+
+def _roundtrip_plain(image: Tensor, qtable: Tensor, ycbcr: bool, exact: bool, cubic: bool) -> Tensor:
     if image.dtype == torch.uint8:
         return _plain.roundtrip_uint8(image, qtable, ycbcr)
     if exact:
@@ -401,6 +405,5 @@ def _double(image: Tensor, tables: Tensor, ycbcr: bool, exact: bool, cubic: bool
     surrogate = _plain.roundtrip_float(image, tables, ycbcr, cubic=True) if cubic else image
     if not exact and cubic:
         return surrogate
-    value = image.detach()
-    value = _roundtrip_elsewhere(value, tables, ycbcr, exact, cubic)
+    value = _roundtrip_plain(image.detach(), tables, ycbcr, exact, cubic)
     return value + (surrogate - surrogate.detach())

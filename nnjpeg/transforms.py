@@ -49,7 +49,8 @@ def nn_jpeg(
         `nnjpeg.ops.roundtrip`. PIL images and arrays take no tensor and no table for each image.
     quality : int, sequence of int, or integer tensor, optional
         1..100: scales the tables by `QTable.at_quality`. A sequence or a tensor of one dimension holds one for each
-        image of the batch (for each clip of a video). By default the tables are used as they are.
+        image of the batch (for each clip of a video). By default the tables are used as they are. A tensor on an
+        accelerator is not read back: what is out of range there counts as the nearer end.
     colorspace : {"rgb", "ycbcr"}
         As for `nnjpeg.roundtrip`.
     gradient, precision
@@ -124,6 +125,9 @@ def _tables(
                 "quality must be an integer, a sequence of these or an integer tensor of at most one dimension, got a "
                 f"{quality.dtype} tensor of shape {tuple(quality.shape)}"
             )
+        if quality.device.type == "cpu" and not torch.compiler.is_compiling():
+            for extreme in (quality.min().item(), quality.max().item()) if quality.numel() else ():
+                integer("quality", extreme, 1, 100)
         qualities = quality.reshape(-1).to(image.device, non_blocking=True)
     else:
         listed = quality if isinstance(quality, Sequence) else [quality]

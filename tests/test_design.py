@@ -259,6 +259,7 @@ def test_killed_half_way_and_two_ranks(weights, tmp_path):
     assert not (tmp_path / "killed" / "cells.csv").exists()
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "nnjpeg"]
     result = run([*launch, *arguments(weights, "killed")], tmp_path)
+    assert (tmp_path / "killed" / "cells.csv").exists(), result.stdout + result.stderr
     for name in ("cells.csv", "figure4.csv", "verdict.json"):
         assert (tmp_path / "killed" / name).read_text() == (tmp_path / "whole" / name).read_text(), result.stderr
 

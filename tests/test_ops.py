@@ -425,6 +425,7 @@ def test_an_attack_of_foolbox_goes_through_it_unmodified():
         (lambda: nn_jpeg(noise(3, 3, 8, 8), some_tables(3).numpy()), ValueError, r"could be one table for each"),
         (lambda: nn_jpeg(noise(2, 3, 8, 8), quality=torch.tensor([1, 2, 3])), ValueError, "each of 2 images, got 3"),
         (lambda: nn_jpeg(noise(2, 3, 8, 8), quality=torch.tensor([1.5, 2])), TypeError, "got a torch.float32 tensor"),
+        (lambda: nn_jpeg(noise(2, 3, 8, 8), quality=torch.tensor([0, 50])), ValueError, r"1\.\.100, got 0"),
         (lambda: nn_jpeg(uniform(2, 3, 8, 8), quality=[1, 101]), ValueError, r"1\.\.100, got 101"),
         (lambda: nn_jpeg(np.zeros((8, 8), np.uint8), NN), TypeError, "may be tensors only where image is one"),
         (lambda: NNJpeg(gradient="soft"), ValueError, "gradient must be one of"),

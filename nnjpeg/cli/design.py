@@ -110,6 +110,7 @@ def design(
     flat = evaluate(search.flat_sweep(steps), "one step for all") if figure4 else None
     if distributed.is_main():
         _write(run, cells, best, twins, others, flat, verdict, none, order, parameters, images.skipped)
+    distributed.barrier()  # torchrun ends all processes when one of them fails: not before the results are written
     return 0 if verdict.cell is not None else 1
 
 
