@@ -1,4 +1,4 @@
-/* Shared by image.c and coefficients.c: the checks of a call, blocks and quantizers. */
+/* Shared by image.c, image_f32.c and coefficients.c: the checks of a call, blocks and quantizers. */
 #ifndef NNJPEG_IMAGE_H
 #define NNJPEG_IMAGE_H
 
