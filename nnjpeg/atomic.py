@@ -31,6 +31,10 @@ def write(path: str | PathLike[str], data: bytes, *, overwrite: bool = True) -> 
             os.replace(temporary, path)
         else:
             _rename_to_new(temporary, path)
+    except OSError as error:
+        if error.filename is None:  # a full disk, which does not say whose
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)

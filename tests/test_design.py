@@ -25,9 +25,10 @@ from nnjpeg.cli import main
 from nnjpeg.robust import attacks, data, models
 from nnjpeg.robust import design as search
 from nnjpeg.robust.data import Images
-from nnjpeg.robust.fitting import accuracy, photos_model
+from nnjpeg.robust.fitting import photos_model
 from nnjpeg.robust.frequency import FrequencyStatistics, band_order
 from nnjpeg.robust.runs import Journal, Run
+from nnjpeg.robust.scores import accuracy, wilson
 
 # A planted case. The class of an image is the sign of its coefficients on the last anti-diagonal before K, 12 each. To
 # them comes a perturbation of 20 in every coefficient from K on, where the classifier listens even more. A step of 16
@@ -85,8 +86,8 @@ def case():
 
 def test_the_planted_case_is_what_it_says(case):
     model, benign, adversarial = case
-    assert accuracy(model, benign.pixels, benign.labels) == 1
-    assert accuracy(model, adversarial.pixels, adversarial.labels) == 0
+    assert accuracy(model, benign) == 1
+    assert accuracy(model, adversarial) == 0
 
 
 def test_the_order_of_bands_finds_the_planted_ones(case):
@@ -123,15 +124,15 @@ def test_the_grid_is_algorithm_1s():
 
 
 def test_intervals_are_wilsons():
-    low, high = search.wilson(8, 10)
+    low, high = wilson(8, 10)
     assert (round(low, 4), round(high, 4)) == (0.4902, 0.9433)
-    assert search.wilson(0, 10)[0] == pytest.approx(0, abs=1e-12)
-    assert search.wilson(10, 10)[1] == pytest.approx(1)
+    assert wilson(0, 10)[0] == pytest.approx(0, abs=1e-12)
+    assert wilson(10, 10)[1] == pytest.approx(1)
 
 
 def row(accuracy, defence, **more):
     defaults = {"partition": "diagonal", "n": 1, "qs_of": 16, "qs_af": 50, "colorspace": "rgb"}
-    low, high = search.wilson(round(100 * defence), 100)
+    low, high = wilson(round(100 * defence), 100)
     return {**defaults, "accuracy": accuracy, "defence": defence, "defence_low": low, "defence_high": high, **more}
 
 
@@ -304,14 +305,14 @@ def test_photos_are_a_value():
 
 
 def test_the_small_model_learns_the_photos(tmp_path):
-    model = photos_model(tmp_path / "model.pt")
+    model = photos_model(tmp_path / "model.safetensors")
     test = data.photos("test", 700)
-    share = accuracy(model, test.pixels, test.labels)
+    share = accuracy(model, test)
     assert share >= 0.9
-    assert accuracy(photos_model(tmp_path / "model.pt"), test.pixels, test.labels) == share
-    adversarial, originals = search.attack_set(model, test, 50, attack="fgsm", eps=16 / 255)
-    assert accuracy(model, originals.pixels, originals.labels) == 1
-    assert accuracy(model, adversarial.pixels, adversarial.labels) < 0.3
+    assert accuracy(photos_model(tmp_path / "model.safetensors"), test) == share
+    adversarial, originals = search.attack_set(model, test, 50, attack="ifgsm", eps=16 / 255)
+    assert accuracy(model, originals) == 1
+    assert accuracy(model, adversarial) < 0.3
     assert (adversarial.pixels.int() - originals.pixels.int()).abs().max() <= 16
 
 

@@ -1,4 +1,4 @@
-"""What analyze and design have in common: a model, and images that fit it."""
+"""What analyze and design have in common: a run, a model, and images that fit it."""
 
 from __future__ import annotations
 
@@ -61,16 +61,11 @@ def subject(
         if weights is not None:
             model = models.load("preact", weights, classes=len(datasets.PHOTOS))
         else:
-            if distributed.is_main():
-                photos_model(run / "model.pt", seed=seed)
-            distributed.barrier()
-            model = photos_model(run / "model.pt", seed=seed)
+            model = photos_model(run / "model.safetensors", seed=seed)
         return model.to(device), datasets.photos("test", count, seed=seed)
     if arch is None:
         raise ValueError("arch: give the name of a model of timm or torchvision with --arch")
     model = models.load(arch, weights, mean=mean, std=std, size=size, **model_options)
     model = model.to(device)
-    with torch.inference_mode():
-        outputs = model(torch.zeros(1, 3, model.size, model.size, device=device)).shape[1]
-    images = datasets.folder(data, count, model.preprocess(), at_least=at_least, outputs=outputs, seed=seed)
+    images = datasets.folder(data, count, model.preprocess(), at_least=at_least, outputs=model.outputs(), seed=seed)
     return model, images

@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
 from tqdm import tqdm
 
-__all__ = ["PHOTOS", "Images", "class_map", "folder", "photos"]
+__all__ = ["PHOTOS", "Images", "class_map", "crops", "folder", "photos"]
 
 PHOTOS = (
     "astronaut", "chelsea", "coffee", "hubble_deep_field", "immunohistochemistry", "retina", "rocket",
@@ -141,17 +142,7 @@ def folder(
     ValueError
         If it holds no images, one class alone, too few usable images, or more classes than `outputs`.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise FileNotFoundError(f"data: there is no folder {root}")
-    try:
-        found = ImageFolder(str(root), allow_empty=True)
-    except FileNotFoundError:
-        raise ValueError(f"data: {root} holds no folders of images, one for each class") from None
-    if not found.samples:
-        raise ValueError(f"data: {root} holds no images (in a folder for each class)")
-    if len(found.classes) < 2:
-        raise ValueError(f"data: {root} holds one class alone ({found.classes[0]}); at least two are wanted")
+    found = _image_folder(root)
     mapping = class_map(found.classes, outputs)
     wanted = len(found.samples) if count is None else count
     pixels: list[Tensor] = []
@@ -180,6 +171,50 @@ def folder(
         also = f"; {len(skipped)} were skipped" if skipped else ""
         raise ValueError(f"data: {needed} images are asked of {root}, which has {len(pixels)} usable ones{also}")
     return Images(torch.stack(pixels), torch.tensor(labels), tuple(found.classes), tuple(skipped))
+
+
+def crops(root: str | Path, size: int, *, outputs: int | None = None) -> ImageFolder:
+    """Images of a folder for training, read as they are asked for: random crops, mirrored at random.
+
+    Parameters
+    ----------
+    root : path
+        With a folder for each class; see `class_map`.
+    size : int
+        The side of the crops; of 8% to 100% of the image, as is usual for ImageNet.
+    outputs : int, optional
+        Number of the model's outputs, which the classes must fit.
+
+    Returns
+    -------
+    ImageFolder
+        Of uint8 (3, size, size) and labels.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `folder`.
+    """
+    found = _image_folder(root)
+    mapping = class_map(found.classes, outputs)
+    found.transform = v2.Compose([v2.RandomResizedCrop(size), v2.RandomHorizontalFlip(), v2.PILToTensor()])
+    found.target_transform = mapping.__getitem__
+    return found
+
+
+def _image_folder(root: str | Path) -> ImageFolder:
+    root = Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(f"data: there is no folder {root}")
+    try:
+        found = ImageFolder(str(root), allow_empty=True)
+    except FileNotFoundError:
+        raise ValueError(f"data: {root} holds no folders of images, one for each class") from None
+    if not found.samples:
+        raise ValueError(f"data: {root} holds no images (in a folder for each class)")
+    if len(found.classes) < 2:
+        raise ValueError(f"data: {root} holds one class alone ({found.classes[0]}); at least two are wanted")
+    return found
 
 
 def class_map(classes: Sequence[str], outputs: int | None) -> list[int]:

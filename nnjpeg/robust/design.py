@@ -8,23 +8,20 @@ that were made without the defence.
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from nnjpeg.qtable import QTable
-from nnjpeg.robust import distributed
-from nnjpeg.robust.attacks import ATTACKS, to_bytes
+from nnjpeg.robust.attacks import attack_images
 from nnjpeg.robust.data import Images
-from nnjpeg.robust.runs import Journal
+from nnjpeg.robust.runs import Journal, shared
+from nnjpeg.robust.scores import right, well_labelled, wilson
 from nnjpeg.transforms import nn_jpeg
 
 __all__ = [
@@ -39,7 +36,6 @@ __all__ = [
     "pareto_front",
     "references",
     "table_of",
-    "wilson",
 ]
 
 QS_AF = (*range(1, 50, 5), 50, *range(51, 122, 5))
@@ -118,18 +114,6 @@ def _pillow_jpeg(image: Tensor, quality: int) -> Tensor:
     return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)
 
 
-@torch.inference_mode()
-def _right(
-    model: nn.Module, images: Images, transform: Callable[[Tensor], Tensor], device: torch.device, batch: int
-) -> npt.NDArray[np.bool_]:
-    """Which images the model labels right behind a transform of bytes."""
-    right = [
-        (model(transform(x).to(device) / 255).argmax(1).cpu() == y).numpy()
-        for x, y in zip(images.pixels.split(batch), images.labels.split(batch), strict=True)
-    ]
-    return np.concatenate(right)
-
-
 def attack_set(
     model: nn.Module,
     images: Images,
@@ -173,23 +157,8 @@ def attack_set(
     ValueError
         If `attack` is not known, or the model labels fewer than `count` right.
     """
-    if attack not in ATTACKS:
-        raise ValueError(f"attack must be one of {', '.join(ATTACKS)}, got {attack!r}")
-    device = next(model.parameters()).device
-    chosen = torch.from_numpy(np.flatnonzero(_right(model, images, lambda x: x, device, batch))[:count])
-    if len(chosen) < count:
-        raise ValueError(
-            f"adversarial: {count} are asked, but the model labels {len(chosen)} of {len(images)} images right"
-        )
-    originals = images.take(chosen)
-    if attack == "pgd":
-        options["generator"] = torch.Generator().manual_seed(seed)
-    parts = []
-    pairs = list(zip(originals.pixels.split(batch), originals.labels.split(batch), strict=True))
-    for x, y in tqdm(pairs, desc=attack, unit="batch", disable=None if distributed.is_main() else True):
-        adversarial = ATTACKS[attack](model, (x / 255).to(device), y.to(device), eps, **options)
-        parts.append(to_bytes(adversarial.cpu()))
-    return Images(torch.cat(parts), originals.labels, originals.classes), originals
+    originals = well_labelled(model, images, count, batch)
+    return attack_images(model, originals, attack, eps, seed=seed, batch=batch, **options), originals
 
 
 def evaluate_cells(
@@ -213,31 +182,17 @@ def evaluate_cells(
     list of dict
         In the order of `cells`: the cell, ``benign_right``, ``benign``, ``defended`` and ``adversarial``.
     """
-    device = next(model.parameters()).device
-    known = {_key(result["cell"]): result for result in journal or ()}
-    todo = [cell for cell in dict.fromkeys(cells) if _key(asdict(cell)) not in known]
-    mine = todo[distributed.rank() :: distributed.world_size()]
-    quiet = None if distributed.is_main() else True
-    for cell in tqdm(mine, desc=description, unit="cell", disable=quiet):
-        transform = _transform(cell, order)
-        result: dict[str, Any] = {
-            "cell": asdict(cell),
-            "benign_right": int(_right(model, benign, transform, device, batch).sum()),
+
+    def count(key: dict[str, Any]) -> dict[str, Any]:
+        transform = _transform(Cell(**key["cell"]), order)
+        return {
+            "benign_right": int(right(model, benign, transform=transform, batch=batch).sum()),
             "benign": len(benign),
-            "defended": int(_right(model, adversarial, transform, device, batch).sum()),
+            "defended": int(right(model, adversarial, transform=transform, batch=batch).sum()),
             "adversarial": len(adversarial),
         }
-        known[_key(result["cell"])] = result
-        if journal is not None:
-            journal.append(result)
-    distributed.barrier()
-    if distributed.world_size() > 1:
-        known = {_key(result["cell"]): result for result in journal or ()}
-    return [known[_key(asdict(cell))] for cell in cells]
 
-
-def _key(cell: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(cell[name] for name in ("partition", "n", "qs_of", "qs_af", "colorspace"))
+    return shared([{"cell": asdict(cell)} for cell in cells], count, journal, description=description, unit="cell")
 
 
 def references() -> list[Cell]:
@@ -250,14 +205,6 @@ def flat_sweep(steps: Sequence[int] = QS_AF) -> list[Cell]:
     return [Cell("flat", 0, 0, step, space) for space in ("rgb", "ycbcr") for step in steps]
 
 
-def wilson(right: int, total: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a proportion (Wilson, 1927)."""
-    z, p = 1.959964, right / total
-    center, spread = p + z * z / (2 * total), z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
-    scale = 1 + z * z / total
-    return (center - spread) / scale, (center + spread) / scale
-
-
 def frame(results: Sequence[dict[str, Any]]) -> Any:
     """Results as a pandas frame: a row a cell, shares in 0..1 with their 95% intervals."""
     import pandas
@@ -265,9 +212,9 @@ def frame(results: Sequence[dict[str, Any]]) -> Any:
     rows = []
     for result in results:
         row = dict(result["cell"])
-        for name, right, total in (("accuracy", "benign_right", "benign"), ("defence", "defended", "adversarial")):
-            low, high = wilson(result[right], result[total])
-            row |= {name: result[right] / result[total], f"{name}_low": low, f"{name}_high": high}
+        for name, count, total in (("accuracy", "benign_right", "benign"), ("defence", "defended", "adversarial")):
+            low, high = wilson(result[count], result[total])
+            row |= {name: result[count] / result[total], f"{name}_low": low, f"{name}_high": high}
         rows.append(row | {"benign": result["benign"], "adversarial": result["adversarial"]})
     return pandas.DataFrame(rows)
 

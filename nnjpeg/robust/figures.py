@@ -116,3 +116,38 @@ def sweep(cells: Any, none: dict[str, Any], path: Path) -> None:
     ax.set_ylabel("labelled right")
     ax.legend(fontsize="small")
     _save(figure, path)
+
+
+def matrices(cells: Any, path: Path) -> None:
+    """Figure 6: a matrix of models and qualities for benign images, for the gray and for the white attack."""
+    kinds = list(dict.fromkeys(cells["attack"]))
+    figure = Figure(figsize=(4.6 * len(kinds), 4.4))
+    for ax, kind in zip(np.atleast_1d(figure.subplots(1, len(kinds), sharey=True)), kinds, strict=True):
+        part = cells[cells["attack"] == kind]
+        table = 100 * part.pivot_table(index="model", columns="quality", values="accuracy", sort=False)
+        ax.imshow(table, cmap="viridis", vmin=0, vmax=100)
+        for (y, x), value in np.ndenumerate(table.to_numpy()):
+            color = "white" if value < 60 else "black"
+            ax.text(x, y, f"{value:.0f}", ha="center", va="center", color=color, fontsize="small")
+        ax.set_xticks(range(len(table.columns)), table.columns)
+        ax.set_yticks(range(len(table.index)), table.index)
+        ax.set_xlabel(f"quality; {kind}, percent right")
+    figure.tight_layout()
+    _save(figure, path)
+
+
+def bars(cells: Any, path: Path) -> None:
+    """Table 1: percent right of each defence, benign and under each attack, with 95% intervals."""
+    defences, kinds = list(dict.fromkeys(cells["defence"])), list(dict.fromkeys(cells["attack"]))
+    figure = Figure(figsize=(8, 4.5))
+    ax = figure.subplots()
+    width = 0.8 / len(kinds)
+    for number, kind in enumerate(kinds):
+        part = 100 * cells[cells["attack"] == kind].set_index("defence").loc[defences, ["accuracy", "low", "high"]]
+        errors = [part["accuracy"] - part["low"], part["high"] - part["accuracy"]]
+        places = np.arange(len(defences)) + (number - (len(kinds) - 1) / 2) * width
+        ax.bar(places, part["accuracy"], width, yerr=np.abs(errors), label=kind, error_kw={"linewidth": 0.8})
+    ax.set_xticks(range(len(defences)), defences)
+    ax.set_ylabel("percent right")
+    ax.legend(fontsize="small")
+    _save(figure, path)

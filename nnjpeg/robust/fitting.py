@@ -1,50 +1,81 @@
-"""A model for `photos`, trained in a minute."""
+"""A model for `photos`, trained in a minute, and how its training images are varied."""
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
-from torch.nn import functional
-from tqdm import tqdm
+from accelerate import Accelerator
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
 
-from nnjpeg import atomic
-from nnjpeg.robust import distributed
-from nnjpeg.robust.data import PHOTOS, photos
+from nnjpeg.robust import checkpoints, training
+from nnjpeg.robust.data import PHOTOS, Images, photos
 from nnjpeg.robust.models import Classifier, load
+from nnjpeg.robust.objectives import Draws, Plain
 
-__all__ = ["accuracy", "photos_model"]
+__all__ = ["in_memory", "photos_augment", "photos_model", "untrained"]
 
 
-@torch.inference_mode()
-def accuracy(model: nn.Module, pixels: torch.Tensor, labels: torch.Tensor, batch: int = 128) -> float:
-    """The share of uint8 images that the model, of images in [0, 1], labels right."""
-    right = sum(
-        int((model(x / 255).argmax(1) == y).sum())
-        for x, y in zip(pixels.split(batch), labels.split(batch), strict=True)
-    )
-    return right / len(labels)
+def photos_augment(images: Tensor, draws: Draws) -> Tensor:
+    """Images mirrored, and each component made darker or brighter by up to 20%, at random.
+
+    Without that, colour alone tells the photographs apart, and no perturbation of fine detail would matter.
+
+    Parameters
+    ----------
+    images : Tensor
+        uint8 (B, 3, H, W).
+    draws : Draws
+        Where the random numbers come from.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape, float in [0, 1].
+    """
+    mirrored = draws.uniform(len(images), 1, 1, 1)
+    gain = 0.8 + 0.4 * draws.uniform(len(images), 3, 1, 1)
+    images = images / 255
+    return (torch.where(mirrored < 0.5, images.flip(3), images) * gain).clamp(0, 1)
+
+
+def in_memory(images: Images, batch: int) -> DataLoader[tuple[Tensor, ...]]:
+    """A loader of images that are in memory, shuffled."""
+    return DataLoader(TensorDataset(images.pixels, images.labels), batch, shuffle=True, drop_last=True)
+
+
+def untrained(seed: int = 0, **options: Any) -> Classifier:
+    """A small pre-activation ResNet for `photos` with random weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return load("preact", classes=len(PHOTOS), **options)
 
 
 def photos_model(
-    path: Path | None = None, *, seed: int = 0, patches: int = 4200, epochs: int = 10, batch: int = 64
+    path: Path | None = None,
+    *,
+    seed: int = 0,
+    patches: int = 4200,
+    epochs: int = 10,
+    batch: int = 64,
+    engine: Accelerator | None = None,
 ) -> Classifier:
     """A small pre-activation ResNet for `photos`: at least 90% on patches of the test regions.
 
-    SGD with Nesterov momentum 0.9 and weight decay 5e-4; the learning rate rises to 0.1 and falls to 0 (one cycle);
-    patches are mirrored, and each of their components made darker or brighter by up to 20%, at random: without that,
-    colour alone tells the photographs apart, and no perturbation of fine detail would matter.
+    SGD with Nesterov momentum 0.9 and weight decay 5e-4; the learning rate rises to 0.05 and falls to 0.
 
     Parameters
     ----------
     path : Path, optional
-        A file to keep the weights in: read if it is there, written if not.
+        A checkpoint: read if it is there, written if not.
     seed : int
         Of the weights, the patches and their order.
     patches, epochs, batch : int
         How much it sees.
+    engine : Accelerator, optional
+        By default one on the CPU. Under torchrun all processes take part.
 
     Returns
     -------
@@ -52,33 +83,19 @@ def photos_model(
         In evaluation mode.
     """
     if path is not None and path.exists():
-        return load("preact", path, classes=len(PHOTOS))
-    generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = load("preact", classes=len(PHOTOS))
-    train = photos("train", patches, seed=seed)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    steps = epochs * (len(train) // batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=steps)
-    model.train()
-    with tqdm(total=steps, desc="training", unit="step", disable=None if distributed.is_main() else True) as progress:
-        for _ in range(epochs):
-            order = torch.randperm(len(train), generator=generator)
-            for index in order[: len(order) // batch * batch].split(batch):
-                images = train.pixels[index] / 255
-                mirrored = torch.rand(batch, 1, 1, 1, generator=generator)
-                gain = 0.8 + 0.4 * torch.rand(batch, 3, 1, 1, generator=generator)
-                images = torch.where(mirrored < 0.5, images.flip(3), images) * gain
-                loss = functional.cross_entropy(model(images.clamp(0, 1)), train.labels[index])
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-                progress.update()
-                progress.set_postfix(loss=f"{loss.item():.2f}")
-    if path is not None and distributed.is_main():
-        buffer = io.BytesIO()
-        torch.save(model.network.state_dict(), buffer)
-        atomic.write(path, buffer.getvalue())
-    return model.eval()
+        return checkpoints.load(path, arch="preact", outputs=len(PHOTOS))[0]
+    engine = engine or training.accelerator(seed=seed)
+    model = training.fit(
+        untrained(seed),
+        Plain(),
+        in_memory(photos("train", patches, seed=seed), batch),
+        training.Optimization(epochs, training.OneCycle(0.05), weight_decay=5e-4, nesterov=True),
+        engine,
+        seed=(seed,),
+        augment=photos_augment,
+    )
+    if path is not None:
+        if engine.is_main_process:
+            checkpoints.save_model(path, model, {"seed": seed, "epochs": epochs, "patches": patches, "batch": batch})
+        engine.wait_for_everyone()
+    return model

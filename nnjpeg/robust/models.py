@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -13,9 +14,18 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-__all__ = ["Classifier", "PreActResNet", "load"]
+__all__ = ["Classifier", "Origin", "PreActResNet", "create", "load"]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The arguments of `load` that make a network, its weights apart."""
+
+    arch: str
+    classes: int | None
+    options: dict[str, Any]
 
 
 class Classifier(nn.Module):
@@ -24,13 +34,15 @@ class Classifier(nn.Module):
     Parameters
     ----------
     network : Module
-        From normalised images to logits (B, classes).
+        From normalised images to logits (B, classes). Its weights are laid out channels-last, for speed.
     mean, std : sequence of 3 floats
         Of R, G, B in [0, 1].
     size : int
         The side of the square images that it wants.
     resize : int
         What the shorter side of a photograph is resized to, before a square of `size` is cut from its centre.
+    origin : Origin, optional
+        How to make the network again; `load` gives it.
 
     Raises
     ------
@@ -50,25 +62,41 @@ class Classifier(nn.Module):
         std: Sequence[float] = (1.0, 1.0, 1.0),
         size: int = 224,
         resize: int = 256,
+        origin: Origin | None = None,
     ) -> None:
         super().__init__()
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
             raise ValueError(f"mean and std must be three numbers, std above 0, got {list(mean)} and {list(std)}")
-        self.network = network
-        self.size, self.resize = size, resize
+        self.network = network.to(memory_format=torch.channels_last)
+        self.size, self.resize, self.origin = size, resize, origin
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images in [0, 1] to logits."""
-        logits = self.network((images - self.mean) / self.std)
-        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
+        return self.check(self.network(self.normalize(images)), images)
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """What the network sees of images in [0, 1]."""
+        return (images - self.mean) / self.std
+
+    def check(self, logits: Any, images: Tensor) -> Tensor:
+        """The network's logits, if they are logits."""
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != images.shape[0]:
             what = f"a tensor of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
             raise TypeError(f"the model must return one tensor of logits (B, classes), got {what}")
         broken = logits.isnan().any(1)
-        if broken.any():
+        if not torch.compiler.is_compiling() and broken.any():
             raise ValueError(f"the model returned NaN for {int(broken.sum())} of {len(images)} images")
         return logits
+
+    @torch.inference_mode()
+    def outputs(self) -> int:
+        """The number of logits, found by asking for those of a black image."""
+        training = self.training
+        logits = self.eval()(torch.zeros(1, 3, self.size, self.size, device=self.mean.device))
+        self.train(training)
+        return logits.shape[1]
 
     def preprocess(self) -> v2.Transform:
         """From a PIL image to what the network wants, as bytes (3, size, size)."""
@@ -114,19 +142,25 @@ def load(
     ValueError
         If nobody knows `arch`, or `weights` do not fit it.
     """
-    network, defaults = _create(arch, weights is None, classes, options)
+    network, defaults = create(arch, weights is None, classes, options)
     if weights is not None:
         _load_weights(network, Path(weights), arch)
     size = size or defaults["size"]
     classifier = Classifier(
-        network, mean or defaults["mean"], std or defaults["std"], size, resize or round(size * defaults["scale"])
+        network,
+        mean or defaults["mean"],
+        std or defaults["std"],
+        size,
+        resize or round(size * defaults["scale"]),
+        Origin(arch, classes, options),
     )
     return classifier.eval()
 
 
-def _create(
+def create(
     arch: str, pretrained: bool, classes: int | None, options: dict[str, Any]
 ) -> tuple[nn.Module, dict[str, Any]]:
+    """A network by its name, and the mean, std, size and scale of its preprocessing; see `load`."""
     if arch == "preact":
         defaults = {"mean": (0.5,) * 3, "std": (0.25,) * 3, "size": 64, "scale": 1.0}
         return PreActResNet(classes or 10, **options), defaults

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib.metadata
 import json
 import math
+import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 import nnjpeg
 from nnjpeg import atomic
 from nnjpeg.robust import distributed
 
-__all__ = ["Journal", "Run"]
+__all__ = ["Journal", "Run", "shared", "versions"]
 
-_PACKAGES = ("numpy", "pillow", "torch", "torchvision", "timm", "scikit-image", "pandas")
+_PACKAGES = ("numpy", "pillow", "torch", "torchvision", "timm", "accelerate", "safetensors", "scikit-image", "pandas")
 
 
 class Run:
@@ -82,15 +86,18 @@ def _finite(data: Any) -> Any:
     return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
-def _facts() -> dict[str, Any]:
-    versions = {"nnjpeg": nnjpeg.__version__, "python": platform.python_version()}
+def versions() -> dict[str, str]:
+    """Of nnjpeg, Python and the packages that results may depend on."""
+    found = {"nnjpeg": nnjpeg.__version__, "python": platform.python_version()}
     for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def _facts() -> dict[str, Any]:
     return {
-        "versions": versions,
+        "versions": versions(),
         "git_commit": _git_commit(),
         "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
@@ -121,15 +128,70 @@ class Journal:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for path in sorted(self.run.folder.glob(f"{self.name}.*.jsonl")):
-            for line in path.read_text().splitlines():
-                try:
-                    yield json.loads(line)
-                except json.JSONDecodeError:
-                    continue
+            yield from _lines(path)
 
     def append(self, result: dict[str, Any]) -> None:
         """Keep a result: after this returns, it is in the file."""
-        whole = not self.path.exists() or self.path.read_bytes()[-1:] in (b"\n", b"")
-        with open(self.path, "a") as file:
-            file.write(("" if whole else "\n") + json.dumps(result) + "\n")
-            file.flush()
+        with open(self.path, "a+b") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+            file.write(json.dumps(result).encode() + b"\n")
+
+    def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Leave out the lines of this process that are not wanted."""
+        if self.path.exists():
+            lines = [line for line in _lines(self.path) if wanted(line)]
+            atomic.write(self.path, "".join(json.dumps(line) + "\n" for line in lines).encode())
+
+
+def shared(
+    keys: Sequence[dict[str, Any]],
+    work: Callable[[dict[str, Any]], dict[str, Any]],
+    journal: Journal | None = None,
+    *,
+    description: str = "results",
+    unit: str = "result",
+) -> list[dict[str, Any]]:
+    """The result of every key, from the journal or by `work`; under torchrun each process does its share.
+
+    Parameters
+    ----------
+    keys : sequence of dict
+        What identifies a result, as JSON can hold it; all with the same names.
+    work : callable
+        From a key to what is to be known about it.
+    journal : Journal, optional
+        Where results are kept as they come. Several processes need one.
+    description, unit : str
+        Of the progress bar.
+
+    Returns
+    -------
+    list of dict
+        For each key, the key and its result together.
+    """
+    if not keys:
+        return []
+
+    def name(line: dict[str, Any]) -> str:
+        return json.dumps({field: line.get(field) for field in keys[0]}, sort_keys=True)
+
+    known = {name(line): line for line in journal or ()}
+    todo = [json.loads(one) for one in dict.fromkeys(map(name, keys)) if one not in known]
+    mine = todo[distributed.rank() :: distributed.world_size()]
+    for key in tqdm(mine, desc=description, unit=unit, disable=None if distributed.is_main() else True):
+        known[name(key)] = line = {**key, **work(key)}
+        if journal is not None:
+            journal.append(line)
+    distributed.barrier()
+    if distributed.world_size() > 1:
+        known = {name(line): line for line in journal or ()}
+    return [known[name(key)] for key in keys]
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    for line in path.read_text().splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            yield json.loads(line)
