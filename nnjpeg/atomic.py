@@ -32,7 +32,7 @@ def write(path: str | PathLike[str], data: bytes, *, overwrite: bool = True) -> 
         else:
             _rename_to_new(temporary, path)
     except OSError as error:
-        if error.filename is None:  # a full disk, which does not say whose
+        if error.errno is not None and error.filename is None:  # a full disk, which does not say whose
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise
     finally:
