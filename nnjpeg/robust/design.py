@@ -7,19 +7,17 @@ that were made without the defence.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from nnjpeg.qtable import QTable
 from nnjpeg.robust.attacks import attack_images
 from nnjpeg.robust.data import Images
+from nnjpeg.robust.defences import pillow_jpeg
 from nnjpeg.robust.runs import Journal, shared
 from nnjpeg.robust.scores import right, well_labelled, wilson
 from nnjpeg.transforms import nn_jpeg
@@ -102,16 +100,10 @@ def _transform(cell: Cell, order: Sequence[tuple[int, int]] | None) -> Callable[
     if cell.partition == "none":
         return lambda pixels: pixels
     if cell.partition == "jpeg":
-        return lambda pixels: torch.stack([_pillow_jpeg(image, cell.n) for image in pixels])
+        return lambda pixels: pillow_jpeg(pixels, cell.n)
     table = table_of(cell, order)
     assert table is not None
     return lambda pixels: nn_jpeg(pixels, table, colorspace=cell.colorspace)
-
-
-def _pillow_jpeg(image: Tensor, quality: int) -> Tensor:
-    file = io.BytesIO()
-    Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=quality)
-    return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)
 
 
 def attack_set(
