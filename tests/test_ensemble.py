@@ -12,7 +12,7 @@ from nnjpeg import NN_TABLE
 from nnjpeg.cli import main
 from nnjpeg.robust import attacks, checkpoints, data, fitting
 from nnjpeg.robust.ensemble import MEMBERS, Ensemble
-from nnjpeg.robust.robustness import Attack, assess, attempts, behind
+from nnjpeg.robust.evaluation import Attack, assess, attempts, behind
 from nnjpeg.transforms import NNJpeg, nn_jpeg
 
 
@@ -198,7 +198,7 @@ def test_assess_counts_what_it_says():
     images = data.Images(pixels, torch.tensor([1, 1, 0, 0]), ("bright", "dark"))
     eps = 25 / 255
     options = (("step", eps), ("steps", 2))
-    kinds = [Attack("gray", "pgd", eps, options, gray=True), Attack("white", "pgd", eps, options)]
+    kinds = [Attack("gray", "pgd", eps, options, target="M"), Attack("white", "pgd", eps, options)]
 
     class Dimmed(nn.Module):
         """The same judge behind a dimmed image: what fools it differs."""
@@ -206,8 +206,8 @@ def test_assess_counts_what_it_says():
         def forward(self, x):
             return Sure(10.0)(x - 0.06)
 
-    frame = assess({"none": Sure(10.0), "dimmed": Dimmed()}, images, images, kinds, Sure(10.0))
-    rights = {(row.defence, row.attack): row.right for row in frame.fillna("benign").itertuples()}
+    frame = assess({"none": Sure(10.0), "dimmed": Dimmed()}, images, images, kinds, {"M": Sure(10.0)})
+    rights = {(row.defence, row.attack): row.right for row in frame.itertuples()}
     assert rights["none", "benign"] == 4
     assert rights["none", "gray"] == rights["none", "white"] == 2  # 120 and 140 lie within eps of 127.5
     assert rights["dimmed", "benign"] == 3  # 140 - 15.3 is dark
@@ -220,7 +220,7 @@ def test_behind_is_the_deployed_transform(images):
     pixels = (images * 255).round().to(torch.uint8)
     torch.testing.assert_close(behind(model, 40)(images), model(nn_jpeg(pixels, quality=40) / 255))
     assert behind(model, None) is model
-    attack = attempts(10, 4 / 255, gray=True)
+    attack = attempts(10, 4 / 255, target="M")
     assert (attack.name, dict(attack.options)) == ("gray PGD-50-10", {"restarts": 10, "step": 1 / 255, "steps": 50})
 
 

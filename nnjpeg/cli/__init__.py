@@ -49,12 +49,13 @@ _METHOD = {
     "analyze": "deviations of the DCT coefficients of images and perturbations, and the order of the bands",
     "design": "Algorithm 1: the table with the best defence at little loss, with every cell and the front",
     "train": "noisy training: the chain of models and their ensemble; and what they are compared with",
+    "evaluate": "defences under attack: gray-box, black-box, white-box, with the attack that knows all of them",
     "table1": "this method beside Fast and Free adversarial training: accuracy, robustness, time",
     "figure6": "every model of a chain on images of every quality, benign and attacked",
 }
 _EXTRAS = {
     "cli": ("matplotlib", "skimage", "tqdm"),
-    "robust": ("accelerate", "jsonargparse", "pandas", "safetensors", "timm", "yaml"),
+    "robust": ("accelerate", "foolbox", "jsonargparse", "pandas", "safetensors", "timm", "yaml"),
 }
 
 

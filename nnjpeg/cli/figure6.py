@@ -10,7 +10,7 @@ from nnjpeg.cli.subject import device_of
 from nnjpeg.cli.trainee import benign_images
 from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.robust import checkpoints, distributed
-from nnjpeg.robust.robustness import Attack, assess, behind
+from nnjpeg.robust.evaluation import Attack, assess, behind
 from nnjpeg.robust.runs import Journal, Run
 from nnjpeg.robust.scores import well_labelled
 
@@ -64,9 +64,9 @@ def figure6(
         raise ValueError(f"models: {models} was trained without images to judge by (val)")
     originals = well_labelled(networks["M"], benign, attacked)
     options = (("step", eps / 4), ("steps", steps))
-    attacks = [Attack("gray", "pgd", eps, options, gray=True), Attack("white", "pgd", eps, options)]
+    attacks = [Attack("gray", "pgd", eps, options, target="M"), Attack("white", "pgd", eps, options)]
     frame = assess(
-        defences, benign, originals, attacks, networks["M"], Journal(run, "cells"), seed=trained["seed"], batch=batch
+        defences, benign, originals, attacks, networks, Journal(run, "cells"), seed=trained["seed"], batch=batch
     )
     if distributed.is_main():
         _write(run, frame, eps)
@@ -78,7 +78,6 @@ def _write(run: Run, frame: Any, eps: float) -> None:
     from nnjpeg.robust import figures
 
     frame[["model", "quality"]] = frame.pop("defence").str.split(" ", expand=True).to_numpy()
-    frame["attack"] = frame["attack"].fillna("benign")
     run.write_csv("figure6.csv", frame)
     run.write_json("figure6.json", {"eps": eps, "cells": frame.to_dict("records")})
     figures.matrices(frame, run / "figure6.png")

@@ -12,7 +12,7 @@ from nnjpeg.cli.trainee import benign_images, trainee
 from nnjpeg.robust import chain, checkpoints, distributed
 from nnjpeg.robust.chain import Stage
 from nnjpeg.robust.ensemble import Ensemble
-from nnjpeg.robust.robustness import assess, attempts
+from nnjpeg.robust.evaluation import assess, attempts
 from nnjpeg.robust.runs import Journal, Run
 from nnjpeg.robust.scores import well_labelled
 from nnjpeg.robust.training import Optimization, accelerator
@@ -115,10 +115,10 @@ def table1(
             members = ["M", *(f"{prefix}M{quality}" for quality in (90, 70, 50, 30))]
             defences[name] = Ensemble.load(run.folder, members)
         defences[name].to(engine.device)
-    attacks = [attempts(restarts[0], eps / 255, steps=steps, gray=True)]
+    attacks = [attempts(restarts[0], eps / 255, steps=steps, target="M")]
     attacks += [attempts(count, eps / 255, steps=steps) for count in restarts]
     frame = assess(
-        defences, benign, well_labelled(undefended, benign, attacked), attacks, undefended,
+        defences, benign, well_labelled(undefended, benign, attacked), attacks, {"M": undefended},
         Journal(run, "cells"), seed=seed, batch=judged,
     )  # fmt: skip
     if distributed.is_main():
@@ -130,7 +130,6 @@ def table1(
 def _write(run: Run, frame: Any, methods: dict[str, list[Stage]], eps: float) -> None:
     from nnjpeg.robust import figures
 
-    frame["attack"] = frame["attack"].fillna("benign")
     facts = {
         name: [checkpoints.read(run / f"{stage.name}.safetensors")[1] for stage in stages]
         for name, stages in methods.items()

@@ -68,6 +68,18 @@ def gradient(model: Model, images: Tensor, labels: Tensor, loss: Loss = cross_en
     return total / samples
 
 
+def _moving(model: Model, images: Tensor, labels: Tensor, loss: Loss = cross_entropy, samples: int = 1) -> Tensor:
+    """The gradient; where a model is so sure that it is exactly 0 in its precision, that of the margin.
+
+    There an attack would stand still, and the model would look robust.
+    """
+    slope = gradient(model, images, labels, loss, samples)
+    still = (slope == 0).flatten(1).all(1).nonzero()[:, 0]
+    if len(still):
+        slope[still] = gradient(model, images[still], labels[still], margin, samples)
+    return slope
+
+
 def project(adversarial: Tensor, images: Tensor, eps: float) -> Tensor:
     """The nearest point of the ball around `images`, and of [0, 1]."""
     return torch.minimum(torch.maximum(adversarial, images - eps), images + eps).clamp(0, 1)
@@ -120,7 +132,7 @@ def tifgsm(model: Model, images: Tensor, labels: Tensor, eps: float, size: int =
     """FGSM along the gradient smoothed by a Gaussian of `size` pixels, so as to transfer (Dong et al., 2019)."""
     kernel = gaussian(size, sigma).to(images)
     smooth = functional.conv2d(
-        gradient(model, images, labels), kernel.expand(3, 1, size, size), padding=size // 2, groups=3
+        _moving(model, images, labels), kernel.expand(3, 1, size, size), padding=size // 2, groups=3
     )
     return project(images + eps * smooth.sign(), images, eps)
 
@@ -227,15 +239,11 @@ def descend(
 ) -> Tensor:
     """From `start`, `steps` steps along the sign of the loss's gradient, each projected onto the ball.
 
-    Where a model is so sure that this gradient is exactly 0 in its precision, that of the margin takes its place,
-    unless `never_still` is false: there an attack would stand still, and the model would look robust.
+    Where that is exactly 0, the margin's takes its place, unless `never_still` is false.
     """
     adversarial = start
     for _ in range(steps):
-        slope = gradient(model, adversarial, labels, loss, samples)
-        still = (slope == 0).flatten(1).all(1).nonzero()[:, 0] if never_still else ()
-        if len(still):
-            slope[still] = gradient(model, adversarial[still], labels[still], margin, samples)
+        slope = (_moving if never_still else gradient)(model, adversarial, labels, loss, samples)
         adversarial = project(adversarial + step * slope.sign(), images, eps)
     return adversarial
 

@@ -151,3 +151,37 @@ def bars(cells: Any, path: Path) -> None:
     ax.set_ylabel("percent right")
     ax.legend(fontsize="small")
     _save(figure, path)
+
+
+def curves(cells: Any, path: Path) -> None:
+    """Accuracy against eps, for one step and for many."""
+    figure = Figure(figsize=(7, 4.5))
+    ax = figure.subplots()
+    for number, defence in enumerate(dict.fromkeys(cells["defence"])):
+        for style, method in (("--", "FGSM"), ("-", "PGD")):
+            part = cells[(cells["defence"] == defence) & (cells["method"] == method)]
+            eps = part["eps"].astype(float)
+            ax.plot(eps, 100 * part["accuracy"], style, color=f"C{number}", marker="o", markersize=3,
+                    label=f"{defence}, {method}")  # fmt: skip
+    ax.set_xscale("log", base=2)
+    ax.set_xlabel("eps, in units of 1/255")
+    ax.set_ylabel("percent right, white-box")
+    ax.set_ylim(-2, 102)
+    ax.legend(fontsize="small")
+    _save(figure, path)
+
+
+def trade(cells: Any, path: Path) -> None:
+    """Benign accuracy against gray-box accuracy, a line for each family of compressions."""
+    figure = Figure(figsize=(7, 4.5))
+    ax = figure.subplots()
+    share = cells.pivot_table(index=["family", "quality"], columns="attack", values="accuracy", sort=False)
+    for family, part in share.groupby(level="family", sort=False):
+        ax.plot(100 * part["benign"], 100 * part["I-FGSM"], "o-", markersize=4, label=family)
+        for (_, quality), row in part.iterrows():
+            place = (100 * row["benign"], 100 * row["I-FGSM"])
+            ax.annotate(quality, place, xytext=(3, 3), textcoords="offset points", fontsize="x-small")
+    ax.set_xlabel("benign, percent right")
+    ax.set_ylabel("gray-box I-FGSM, percent right")
+    ax.legend(fontsize="small")
+    _save(figure, path)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-__all__ = ["Classifier", "Origin", "PreActResNet", "create", "load"]
+__all__ = ["OURS", "Classifier", "Origin", "PlainNet", "PreActResNet", "create", "load"]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -120,9 +120,9 @@ def load(
     Parameters
     ----------
     arch : str
-        A name that `timm.create_model` or `torchvision.models.get_model` knows; or "preact", `PreActResNet`.
+        A name that `timm.create_model` or `torchvision.models.get_model` knows; or of `OURS`: "preact", "plain".
     weights : path, optional
-        A file of weights, safetensors or torch's; by default those of the hub ("preact" has none: it stays untrained).
+        A file of weights, safetensors or torch's; by default those of the hub (`OURS` have none: they stay untrained).
     classes : int, optional
         Number of logits; by default the architecture's own.
     mean, std : sequence of 3 floats, optional
@@ -161,9 +161,9 @@ def create(
     arch: str, pretrained: bool, classes: int | None, options: dict[str, Any]
 ) -> tuple[nn.Module, dict[str, Any]]:
     """A network by its name, and the mean, std, size and scale of its preprocessing; see `load`."""
-    if arch == "preact":
+    if arch in OURS:
         defaults = {"mean": (0.5,) * 3, "std": (0.25,) * 3, "size": 64, "scale": 1.0}
-        return PreActResNet(classes or 10, **options), defaults
+        return OURS[arch](classes or 10, **options), defaults
     timm: Any = None
     with contextlib.suppress(ImportError):
         timm = import_module("timm")
@@ -177,7 +177,7 @@ def create(
 
     if arch not in torchvision.models.list_models(module=torchvision.models):
         also = "" if timm is not None else " (timm is not installed)"
-        raise ValueError(f"arch must be 'preact' or a model of timm{also} or torchvision, got {arch!r}")
+        raise ValueError(f"arch must be one of {', '.join(OURS)} or a model of timm{also} or torchvision, got {arch!r}")
     extra = {} if classes is None else {"num_classes": classes}
     network = torchvision.models.get_model(arch, weights="DEFAULT" if pretrained else None, **extra, **options)
     return network, {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "size": 224, "scale": 256 / 224}
@@ -234,3 +234,25 @@ class PreActResNet(nn.Module):
         """Normalised images to logits."""
         x = torch.relu(self.norm(self.stages(self.stem(x))))
         return self.head(x.mean((2, 3)))
+
+
+class PlainNet(nn.Module):
+    """Another small network for 64x64 images: convolutions, batch norm and pooling alone, no short cuts."""
+
+    def __init__(self, classes: int, width: int = 24) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for out in (width, 2 * width, 3 * width, 4 * width):
+            layers += [nn.Conv2d(channels, out, 3, 1, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU(), nn.MaxPool2d(2)]
+            channels = out
+        self.layers = nn.Sequential(*layers)
+        self.head = nn.Linear(channels, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised images to logits."""
+        return self.head(self.layers(x).mean((2, 3)))
+
+
+OURS: dict[str, type[nn.Module]] = {"preact": PreActResNet, "plain": PlainNet}
+"""Architectures of our own, by the names that `load` knows."""
