@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 # The commands of the method take their parameters from the signature of one function each, and from YAML.
 _METHOD = {
+    "reproduce": "the whole paper in one folder, from the frequencies to the last table, and a report of it",
     "analyze": "deviations of the DCT coefficients of images and perturbations, and the order of the bands",
     "design": "Algorithm 1: the table with the best defence at little loss, with every cell and the front",
     "train": "noisy training: the chain of models and their ensemble; and what they are compared with",
