@@ -6,9 +6,10 @@ architecture. White-box: all of the defence, every member and every transform, o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from nnjpeg.ops import Gradient
 from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.robust import attacks as gradients
 from nnjpeg.robust import distributed, minimal
@@ -84,12 +86,18 @@ def behind(model: nn.Module, quality: int | None, table: QTable = NN_TABLE) -> n
     return nn.Sequential(NNJpeg(table, quality=quality, precision="uint8"), model)
 
 
-def with_gradient(model: nn.Module, gradient: str) -> list[NNJpeg]:
-    """Let gradients go through the quantizers of a model in one way; returns those that it has."""
+@contextlib.contextmanager
+def with_gradient(model: nn.Module, gradient: Gradient) -> Iterator[None]:
+    """For a while, let gradients go through the quantizers of a model in one way."""
     layers = [layer for layer in model.modules() if isinstance(layer, NNJpeg)]
-    for layer in layers:
-        layer.gradient = gradient  # type: ignore[assignment]
-    return layers
+    before = [layer.gradient for layer in layers]
+    try:
+        for layer in layers:
+            layer.gradient = gradient
+        yield
+    finally:
+        for layer, kept in zip(layers, before, strict=True):
+            layer.gradient = kept
 
 
 def attempts(restarts: int, eps: float, *, steps: int = 50, step: float = 1 / 255, target: str | None = None) -> Attack:
@@ -264,16 +272,12 @@ def _attacked(target: nn.Module, originals: Images, attack: Attack, seed: int, b
     if attack.method in _DRAWING:
         options["generator"] = torch.Generator().manual_seed(seed)
     device = _device(target)
-    before = [(layer, layer.gradient) for layer in with_gradient(target, attack.gradient)]
     parts = []
     pairs = list(zip(originals.pixels.split(batch), originals.labels.split(batch), strict=True))
     quiet = None if distributed.is_main() else True
-    try:
+    with with_gradient(target, attack.gradient):
         for x, y in tqdm(pairs, desc=attack.name, unit="batch", disable=quiet, leave=False):
             parts.append(METHODS[attack.method](target, (x / 255).to(device), y.to(device), **options).cpu())
-    finally:
-        for layer, gradient in before:
-            layer.gradient = gradient
     return torch.cat(parts)
 
 

@@ -24,7 +24,7 @@ h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .3rem; }
 h2 { font-size: 1.25rem; margin: 2.6rem 0 .6rem; padding-top: .8rem; border-top: 1px solid var(--line); }
 h3 { font-size: 1rem; margin: 1.6rem 0 .4rem; }
 p { max-width: 46rem; margin: .5rem 0; }
-.dim { color: var(--dim); font-size: .9rem; }
+.dim { color: var(--dim); font-size: .9rem; overflow-wrap: anywhere; }
 nav { display: flex; flex-wrap: wrap; gap: .3rem 1rem; margin: 1rem 0; font-size: .95rem; }
 a { color: var(--accent); }
 .wide { overflow-x: auto; margin: .6rem 0; border: 1px solid var(--line); border-radius: 6px; }
@@ -41,6 +41,7 @@ img { max-width: 100%; height: auto; border: 1px solid var(--line); border-radiu
 figcaption { color: var(--dim); font-size: .9rem; }
 .met { color: #1a6b33; } .part { color: #8a5a00; } .missed { color: #b3261e; }
 pre { background: var(--soft); padding: .8rem; overflow-x: auto; border-radius: 6px; font-size: .8rem; }
+@media (max-width: 40rem) { th:first-child, td:first-child { white-space: normal; max-width: 8.5rem; } }
 @media print { body { max-width: none; font-size: 10pt; padding: 0; } nav { display: none; }
   .wide { overflow: visible; border: 0; } th, td { padding: .15rem .3rem; white-space: normal; }
   table { font-size: 7.5pt; } h2, figure, tr { break-inside: avoid; } thead th { min-width: 0; }

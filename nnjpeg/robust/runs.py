@@ -100,7 +100,7 @@ def _facts() -> dict[str, Any]:
         "versions": versions(),
         "git_commit": _git_commit(),
         "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [Path(sys.argv[0]).name.replace("__main__.py", "nnjpeg"), *sys.argv[1:]],
         "machine": f"{platform.system()} {platform.machine()}",
     }
 
