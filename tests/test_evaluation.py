@@ -89,8 +89,8 @@ def test_a_large_eps_breaks_the_undefended_model(model, originals):
     assert left(model, attacks.pgd(model, x, y, 64 / 255, steps=40, step=8 / 255), y) <= 0.03
     assert left(model, attacks.ifgsm(model, x, y, 64 / 255, steps=40), y) <= 0.05
     assert left(model, square(model, x[:24], y[:24], 64 / 255, queries=400), y[:24]) <= 0.6
-    assert left(model, minimal.deepfool(model, x[:16], y[:16]), y[:16]) <= 0.03
-    assert left(model, minimal.carlini_wagner(model, x[:16], y[:16], steps=100), y[:16]) <= 0.03
+    assert left(model, minimal.deepfool(model, x[:8], y[:8]), y[:8]) == 0
+    assert left(model, minimal.carlini_wagner(model, x[:8], y[:8], steps=60), y[:8]) == 0
     assert left(model, attacks.bpda(model, x[:16], y[:16], eps=20.0, steps=150, rate=50.0), y[:16]) <= 0.1
 
 
@@ -356,15 +356,6 @@ def test_a_users_own_model_and_defence(model, benign):
     frame = names["frame"]
     assert {"gray-box", "white-box"} == set(frame["scenario"])
     assert {"none", "mine"} == set(frame["defence"])
-    assert "worst case" in set(frame["attack"])
-
-
-def test_a_users_own_evaluation(model, benign):
-    def mine(pixels):
-        return defences.bit_depth(pixels, 4)
-
-    frame = evaluate(model, {"mine": defences.Defended(model, mine)}, benign, eps=4 / 255, attacked=8)
-    assert set(frame["scenario"]) == {"gray-box", "white-box"}
     shares = frame.pivot_table(index=["scenario", "defence"], columns="attack", values="accuracy")
     for _, row in shares.iterrows():
         assert row["worst case"] <= row[[name for name in row.index if "GSM" in name or "PGD" in name]].min() + 1e-9

@@ -21,14 +21,14 @@ from nnjpeg.robust import distributed, report
 from nnjpeg.robust.runs import Run
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    # Sizes that end within a quarter of an hour on two cores.
+    # Sizes for two cores and a short while.
     "photos": {
         "common": {"eps": 8.0},
         "analyze": {"images": 500},
         "design": {"benign": 350, "adversarial": 100, "steps": [1, 11, 21, 31, 50, 71, 91, 121]},
         "train": {},
         "figure6": {"images": 350, "attacked": 50},
-        "table1": {"images": 700, "attacked": 50, "epochs": [2], "adversarial_epochs": 5.0, "restarts": [1, 3]},
+        "table1": {"images": 700, "attacked": 30, "epochs": [2], "adversarial_epochs": 3.0, "restarts": [1]},
         "evaluate": {
             "images": 350, "attacked": 50, "restarts": 1, "cw_steps": 50, "bpda_steps": 100, "queries": 200,
             "samples": 4,
@@ -73,7 +73,7 @@ def reproduce(
     stopped goes on where it was. Under torchrun stages are shared by the processes.
 
     Args:
-        preset: "photos", in a quarter of an hour on two cores; "imagenet", the paper's sizes and models.
+        preset: "photos", sizes for two cores and a short while; "imagenet", the paper's sizes and models.
         data: for imagenet, a folder with train and val in it, each with a folder for each class.
         options: what is to differ from the preset, by stage, such as '{"evaluate": {"attacked": 200}}'; "common" is
             for all stages.
