@@ -19,7 +19,7 @@ from nnjpeg import NN_TABLE, QTable
 from nnjpeg.cli import main
 from nnjpeg.robust import attacks, checkpoints, data, defences, fitting, minimal
 from nnjpeg.robust.checklist import checklist
-from nnjpeg.robust.evaluation import Attack, assess, behind, evaluate, gray_box, with_gradient, worst_case
+from nnjpeg.robust.evaluation import Attack, assess, behind, gray_box, with_gradient, worst_case
 from nnjpeg.robust.frequency import FrequencyStatistics
 from nnjpeg.robust.scores import accuracy, right, well_labelled
 from nnjpeg.robust.square import square
