@@ -437,7 +437,7 @@ def test_models_by_name(tmp_path):
         (["--data", "nowhere"], "give the name of a model"),
         (["--arch", "resnet18"], "photos come with a model of their own"),
         (["--adversarial", "5000"], "5000 are asked, but the model labels"),
-        (["--attack", "magic"], "attack must be one of fgsm, ifgsm, pgd, got 'magic'"),
+        (["--attack", "magic"], "attack must be one of fgsm, ifgsm, pgd, tifgsm, difgsm, got 'magic'"),
         (["--diagonals", "[]"], "must not be empty"),
         (["--device", "abacus"], "device: 'abacus' is not to be had"),
     ],

@@ -346,6 +346,10 @@ def test_loaders_and_states_that_will_not_do(engine, tmp_path):
         train_small(engine, Stopping(Plain(), 5), state=path, save_every=4)
     with pytest.raises(ValueError, match=r"state.safetensors: a training with objective = 'plain', this one"):
         train_small(engine, Noisy(50, 0.1), state=path)
+    with pytest.raises(
+        ValueError, match=r"state.safetensors: a training with optimization = .*0.005.* this one has .*0.5"
+    ):
+        train_small(engine, Plain(), state=path, optimization=training.Optimization(2, training.Exponential(0.5)))
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match=r"state.safetensors: a damaged checkpoint"):
         train_small(engine, Plain(), state=path)
@@ -356,7 +360,7 @@ def test_a_training_that_diverges_says_so(engine):
         train_small(engine, Plain(), optimization=training.Optimization(20, training.Exponential(1e30, 1)))
 
 
-def test_mixed_precision():
+def test_mixed_precision(tmp_path):
     """In a process of its own: Accelerate has one precision a process."""
     code = (
         "from nnjpeg.robust import fitting, training, data, objectives\n"
@@ -368,7 +372,7 @@ def test_mixed_precision():
         "training.fit(model, objectives.Noisy(50, 0.03), loader, training.Optimization(1), engine)\n"
         "print(set(map(str, seen)), {str(p.dtype) for p in model.parameters()})\n"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    result = run([sys.executable, "-c", code], tmp_path)
     assert result.stdout.strip() == "{'torch.bfloat16'} {'torch.float32'}", result.stderr
 
 
@@ -501,6 +505,7 @@ def kill_when(process, ready):
     while process.poll() is None and not ready():
         assert time.monotonic() < deadline
         time.sleep(0.001)
+    assert process.poll() is None, "it ended before it could be killed"
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
 
@@ -511,7 +516,7 @@ def test_killed_in_mid_epoch_and_resumed(trained, weights, tmp_path):
     command = [sys.executable, "-m", "nnjpeg", *arguments(weights, folder)]
     for name in ("M90", "M50"):
         state = folder / f"{name}.state.safetensors"
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             kill_when(process, state.exists)
         assert state.exists()
         assert not (folder / f"{name}.safetensors").exists()
@@ -564,7 +569,7 @@ def test_two_processes_end_as_one(weights, tmp_path, name):
 def test_two_processes_go_on_where_one_was_killed(trained, weights, tmp_path):
     folder = tmp_path / "killed"
     command = [sys.executable, "-m", "nnjpeg", *arguments(weights, folder)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         kill_when(process, (folder / "M50.state.safetensors").exists)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "nnjpeg"]
     result = run([*launch, *arguments(weights, folder)], tmp_path)

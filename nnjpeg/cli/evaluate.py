@@ -175,8 +175,10 @@ def _model(
 def _other(
     run: Run, data: str, other: str | None, weights: Path | None, options: dict[str, Any], seed: int
 ) -> Classifier | None:
-    if data == "photos" and other in (None, "plain") and weights is None:
-        return photos_model(run / "other.safetensors", arch="plain", seed=seed)
+    if data == "photos" and weights is None:
+        if other not in (None, *models.OURS):
+            raise ValueError(f"other: without other_weights, photos have {', '.join(models.OURS)}; got {other!r}")
+        return photos_model(run / "other.safetensors", arch=other or "plain", seed=seed)
     return None if other is None else models.load(other, weights, **options)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,8 @@ class Stage:
 
     def facts(self) -> dict[str, Any]:
         """All of it, as JSON can hold it."""
-        optimization = {**asdict(self.optimization), "schedule_of": type(self.optimization.schedule).__name__}
         own = {"name": self.name, "start": self.start, "batch": self.batch, "size": self.size}
-        return json.loads(json.dumps({**own, "optimization": optimization, **self.objective.facts()}))
+        return json.loads(json.dumps({**own, "optimization": self.optimization.facts(), **self.objective.facts()}))
 
 
 def noisy(

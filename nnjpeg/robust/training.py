@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -96,6 +96,10 @@ class Optimization:
     momentum: float = 0.9
     weight_decay: float = 1e-4
     nesterov: bool = False
+
+    def facts(self) -> dict[str, Any]:
+        """All of it, for the record."""
+        return {**asdict(self), "schedule_of": type(self.schedule).__name__}
 
 
 def accelerator(
@@ -184,7 +188,8 @@ def fit(
     if objective.updates > 1 and engine.gradient_accumulation_steps > 1:
         raise ValueError(f"accumulate must be 1 where a batch is replayed, got {engine.gradient_accumulation_steps}")
     total = round(optimization.epochs * batches)
-    facts = {"of": description, "batches": batches, "total": total, **objective.facts()}
+    facts = {"of": description, "batches": batches, "seed": seed, "optimization": optimization.facts()}
+    facts |= objective.facts()
     model = _synchronized(model, engine).train()
     optimizer = torch.optim.SGD(
         model.parameters(),
