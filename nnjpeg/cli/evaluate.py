@@ -9,7 +9,7 @@ import pandas
 import torch
 from torch import nn
 
-from nnjpeg.cli.subject import device_of, open_run
+from nnjpeg.cli.subject import device_of, model_of, open_run
 from nnjpeg.cli.trainee import benign_images
 from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.robust import checkpoints, distributed, models
@@ -95,7 +95,13 @@ def evaluate(
     parameters = {key: value for key, value in locals().items() if key not in ("out", "device")}
     distributed.start()
     run, on = open_run("evaluate", out, parameters), device_of(device)
-    network = _model(run, data, arch, weights, mean, std, size, model_options, models_of, seed).to(on)
+    if models_of is not None:
+        network = checkpoints.load(models_of / "M.safetensors")[0].to(on)
+    else:
+        network = model_of(
+            run / "M.safetensors", data=data, arch=arch, weights=weights, mean=mean, std=std, size=size,
+            model_options=model_options, seed=seed,
+        ).to(on)  # fmt: skip
     second = _other(run, data, other, other_weights, other_options, seed)
     if data == "photos":
         benign = benign_images(data, None, network, images, seed)
@@ -147,29 +153,6 @@ def evaluate(
         _write(run, cells, colors, equal, bounds, checklist(cells, bounds, parameters))
     distributed.barrier()
     return 0
-
-
-def _model(
-    run: Run,
-    data: str,
-    arch: str | None,
-    weights: Path | None,
-    mean: Any,
-    std: Any,
-    size: int | None,
-    model_options: dict[str, Any],
-    models_of: Path | None,
-    seed: int,
-) -> Classifier:
-    if models_of is not None:
-        return checkpoints.load(models_of / "M.safetensors")[0]
-    if data == "photos":
-        if weights is not None:
-            return models.load("preact", weights, classes=7)
-        return photos_model(run / "M.safetensors", seed=seed)
-    if arch is None:
-        raise ValueError("arch: give the name of a model of timm or torchvision with --arch")
-    return models.load(arch, weights, mean=mean, std=std, size=size, **model_options)
 
 
 def _other(

@@ -1,4 +1,4 @@
-"""What analyze and design have in common: a run, a model, and images that fit it."""
+"""What the commands have in common: a run, a model, and images that fit it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import nn
 
 from nnjpeg.robust import data as datasets
@@ -15,7 +16,7 @@ from nnjpeg.robust import distributed, models
 from nnjpeg.robust.fitting import photos_model
 from nnjpeg.robust.runs import Run
 
-__all__ = ["device_of", "open_run", "subject"]
+__all__ = ["device_of", "model_of", "open_run", "subject"]
 
 
 def open_run(command: str, out: Path | None, parameters: dict[str, Any]) -> Run:
@@ -55,17 +56,36 @@ def subject(
     """The model on its device, and `count` images, or at least so many as will do."""
     if count < 1:
         raise ValueError(f"images must be at least 1, got {count}")
+    model = model_of(
+        run / "model.safetensors", data=data, arch=arch, weights=weights, mean=mean, std=std, size=size,
+        model_options=model_options, seed=seed,
+    ).to(device)  # fmt: skip
+    if data == "photos":
+        return model, datasets.photos("test", count, seed=seed)
+    images = datasets.folder(data, count, model.preprocess(), at_least=at_least, outputs=model.outputs(), seed=seed)
+    return model, images
+
+
+def model_of(
+    path: Path,
+    *,
+    data: str,
+    arch: str | None,
+    weights: Path | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    size: int | None,
+    model_options: dict[str, Any],
+    seed: int,
+    engine: Accelerator | None = None,
+) -> models.Classifier:
+    """The model that a command's options name; that of photos is trained into `path`, unless it is there."""
     if data == "photos":
         if arch not in (None, "preact"):
             raise ValueError(f"arch: photos come with a model of their own, preact; got {arch!r}")
         if weights is not None:
-            model = models.load("preact", weights, classes=len(datasets.PHOTOS))
-        else:
-            model = photos_model(run / "model.safetensors", seed=seed)
-        return model.to(device), datasets.photos("test", count, seed=seed)
+            return models.load("preact", weights, classes=len(datasets.PHOTOS))
+        return photos_model(path, seed=seed, engine=engine)
     if arch is None:
         raise ValueError("arch: give the name of a model of timm or torchvision with --arch")
-    model = models.load(arch, weights, mean=mean, std=std, size=size, **model_options)
-    model = model.to(device)
-    images = datasets.folder(data, count, model.preprocess(), at_least=at_least, outputs=model.outputs(), seed=seed)
-    return model, images
+    return models.load(arch, weights, mean=mean, std=std, size=size, **model_options)

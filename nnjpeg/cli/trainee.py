@@ -11,9 +11,10 @@ import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader
 
-from nnjpeg.robust import checkpoints, models
+from nnjpeg.cli.subject import model_of
+from nnjpeg.robust import checkpoints
 from nnjpeg.robust import data as datasets
-from nnjpeg.robust.fitting import in_memory, photos_augment, photos_model
+from nnjpeg.robust.fitting import in_memory, photos_augment
 from nnjpeg.robust.models import Classifier
 from nnjpeg.robust.runs import Run
 from nnjpeg.robust.training import Augment
@@ -47,20 +48,19 @@ def trainee(
 ) -> Trainee:
     """Put M into the run folder, unless it is there, and say how to train what starts from it."""
     first = run / "M.safetensors"
+    if not first.exists():
+        model = model_of(
+            first, data=data, arch=arch, weights=weights, mean=mean, std=std, size=size, model_options=model_options,
+            seed=seed, engine=engine,
+        )  # fmt: skip
+        if engine.is_main_process and not first.exists():
+            checkpoints.save_model(first, model, {})
+    engine.wait_for_everyone()
     if data == "photos":
-        if arch not in (None, "preact"):
-            raise ValueError(f"arch: photos come with a model of their own, preact; got {arch!r}")
-        if weights is None:
-            photos_model(first, seed=seed, engine=engine)
-        else:
-            _keep(first, lambda: models.load("preact", weights, classes=len(datasets.PHOTOS)), engine)
         images = datasets.photos("train", patches, seed=seed)
         return Trainee(
             lambda: checkpoints.untrained(first, seed), lambda batch, _: in_memory(images, batch), photos_augment
         )
-    if arch is None:
-        raise ValueError("arch: give the name of a model of timm or torchvision with --arch")
-    _keep(first, lambda: models.load(arch, weights, mean=mean, std=std, size=size, **model_options), engine)
     kept = checkpoints.read(first)[1]["model"]
 
     def loaders(batch: int, side: int | None) -> DataLoader[Any]:
@@ -69,12 +69,6 @@ def trainee(
         return DataLoader(crops, batch, shuffle=True, drop_last=True, num_workers=workers, pin_memory=pinned)
 
     return Trainee(lambda: checkpoints.untrained(first, seed), loaders, None)
-
-
-def _keep(path: Path, make: Callable[[], Classifier], engine: Accelerator) -> None:
-    if engine.is_main_process and not path.exists():
-        checkpoints.save_model(path, make(), {})
-    engine.wait_for_everyone()
 
 
 def benign_images(data: str, val: str | None, model: Classifier, count: int, seed: int) -> datasets.Images | None:
