@@ -1,6 +1,7 @@
 """Attacks that do what they say, defences that are what they say, and the tables made of both."""
 
 import io
+import itertools
 import json
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ import foolbox
 import numpy as np
 import pandas
 import pytest
+import safetensors.torch
 import scipy.fft
 import scipy.ndimage
 import torch
@@ -19,6 +21,7 @@ from nnjpeg import NN_TABLE, QTable
 from nnjpeg.cli import main
 from nnjpeg.robust import attacks, checkpoints, data, defences, fitting, minimal
 from nnjpeg.robust.checklist import checklist
+from nnjpeg.robust.ensemble import Ensemble
 from nnjpeg.robust.evaluation import Attack, assess, behind, gray_box, with_gradient, worst_case
 from nnjpeg.robust.frequency import FrequencyStatistics
 from nnjpeg.robust.scores import accuracy, right, well_labelled
@@ -191,6 +194,27 @@ def test_expectation_averages_over_draws():
     torch.testing.assert_close(mean, torch.full_like(x, -2 * (3 - 1) / 2 / 192))
 
 
+def test_the_members_loss_is_the_mean_of_theirs(model, originals):
+    members = [nn.Sequential(nn.Flatten(), nn.Linear(12, 3)) for _ in range(3)]
+    together = Ensemble([(one, None) for one in members])
+    x, y = torch.rand(2, 3, 2, 2), torch.tensor([0, 2])
+    expected = torch.stack([attacks.cross_entropy(one(x), y) for one in members]).mean(0)
+    torch.testing.assert_close(attacks.LOSSES["members"](together.members(x), y), expected)
+    pixels, labels = originals.pixels[:12] / 255, originals.labels[:12]
+    twice = Ensemble([(model, None), (behind(model, 50), None)])
+    found = attacks.pgd(twice, pixels, labels, 16 / 255, 20, 4 / 255, restarts=2, loss="members")
+    assert left(twice, found, labels) <= left(twice, pixels, labels) - 0.3
+    with pytest.raises(TypeError, match="'members' is for an Ensemble"):
+        attacks.pgd(model, pixels, labels, 16 / 255, loss="members")
+
+
+def test_towards_the_next_class():
+    logits, labels = torch.rand(4, 3), torch.tensor([0, 1, 2, 2])
+    torch.testing.assert_close(
+        attacks.LOSSES["targeted"](logits, labels), -attacks.cross_entropy(logits, torch.tensor([1, 2, 0, 0]))
+    )
+
+
 def test_rounding_undoes_minimal_perturbations_and_scaling_brings_them_back(model, originals):
     x, y = originals.pixels[:24] / 255, originals.labels[:24]
     adversarial = minimal.deepfool(model, x, y)
@@ -268,8 +292,57 @@ def test_tvm_smooths_and_keeps_what_it_knows(originals, generator):
 
     assert variation(result) < 0.8 * variation(pixels)
     assert (result.int() - pixels.int()).abs().float().mean() < 20
+    # What was dropped is near to what was kept: no pixel stays where it was first filled in.
+    assert (result.int() - pixels.int()).abs().float().quantile(0.99) < 60
     faithful = defences.tvm(pixels, weight=1e-4, keep=1.0)
     assert (faithful.int() - pixels.int()).abs().max() <= 1
+
+
+def test_quilting_takes_near_patches_of_others(originals, generator):
+    photos = data.photos("train", 70).pixels
+    quilting = defences.Quilting(photos, 5017, nearest=3, generator=generator)
+    wanted = torch.rand(90, 75, generator=generator) * 255
+    distance = ((wanted[:, None] - quilting.patches.float()) ** 2).sum(2)
+    taken = distance.gather(1, quilting._near(wanted)[:, None])
+    ranks = (distance < taken * (1 - 1e-4)).sum(1)
+    assert ranks.bincount().min() > 10
+    assert len(ranks.bincount()) == 3
+    pixels = originals.pixels[:2, :, :61, :50]
+    result = quilting(pixels)
+    assert result.shape == pixels.shape
+    assert 2 < (result.float() - pixels.float()).abs().mean() < 30
+    # From its own patches an image is put together again; and every pixel is one of some patch's.
+    own = defences.Quilting(pixels, 100_000, nearest=1)(pixels)
+    assert (own.float() - pixels.float()).abs().mean() < 2
+    flat = torch.full((1, 3, 9, 9), 7, dtype=torch.uint8)
+    assert torch.equal(defences.Quilting(flat, 20)(originals.pixels[:1]).unique(), torch.tensor([7], dtype=torch.uint8))
+    assert defences.Quilting(photos, 50)(pixels[..., :4, :3]).shape == (2, 3, 4, 3)
+    with pytest.raises(ValueError, match="at least 5x5 pixels"):
+        defences.Quilting(photos[..., :4])
+
+
+def test_the_seam_is_the_cheapest(generator):
+    error = torch.rand(20, 5, 3, generator=generator)
+    taken = defences._seam(error)
+    starts = 3 - taken.sum(2)
+    assert (starts.diff(dim=1).abs() <= 1).all()
+    cost = error.gather(2, starts[..., None]).sum((1, 2))
+    paths = [p for p in itertools.product(range(3), repeat=5) if all(abs(a - b) <= 1 for a, b in itertools.pairwise(p))]
+    every = torch.stack([error[:, range(5), list(path)].sum(1) for path in paths])
+    torch.testing.assert_close(cost, every.amin(0))
+
+
+def test_held_draws_repeat(model, originals):
+    x = originals.pixels[:4] / 255
+    random = defences.Defended(model, defences.local_quantization)
+    held = defences.Held(random, seed=3)
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    a = held(x)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(a, held(x))
+    assert not torch.equal(a, defences.Held(random, seed=4)(x))
+    assert attacks.gradient(held, x, originals.labels[:4]).abs().sum() > 0
 
 
 def test_crop_rescale_averages_crops(model, originals):
@@ -342,6 +415,23 @@ def test_gradients_are_put_back(model, benign, originals):
     assert defended[0].gradient == "straight-through"
 
 
+def test_adversarial_images_are_kept_and_found_again(model, benign, originals, tmp_path, monkeypatch):
+    few, targets = originals.take(slice(0, 6)), {"M": model}
+    kinds = [one for one in gray_box(8 / 255, "M", cw_steps=5) if one.method in ("pgd", "deepfool")]
+    first = assess({"none": model}, benign, few, kinds, targets, kept=tmp_path)
+    files = sorted(tmp_path.iterdir())
+    assert [path.name.split("-on-")[0] for path in files] == ["deepfool", "pgd"]
+    found = safetensors.torch.load(files[1].read_bytes())
+    assert (found["float"] - few.pixels / 255).abs().max() <= 8 / 255 + 1e-6
+    assert torch.equal(found["bytes"], attacks.to_bytes(found["float"]))
+    with monkeypatch.context() as patch:
+        patch.setattr("nnjpeg.robust.evaluation._attacked", None)  # they are not made again
+        again = assess({"none": model}, benign, few, kinds, targets, kept=tmp_path)
+    pandas.testing.assert_frame_equal(first, again)
+    with pytest.raises(ValueError, match="holds other images"):
+        assess({"none": model}, benign, originals.take(slice(6, 12)), kinds, targets, kept=tmp_path)
+
+
 def test_a_users_own_model_and_defence(model, benign):
     """The README's example, run."""
     readme = Path(__file__).parent.parent / "README.md"
@@ -374,10 +464,10 @@ def test_the_checklist_says_what_was_missed():
         [{"defence": "d", "method": m, "eps": e, "accuracy": a}
          for m, e, a in (("PGD", "8", 0.4), ("FGSM", "8", 0.5), ("PGD", "32", 0.3), ("FGSM", "32", 0.2))]
     )  # fmt: skip
-    states = {
-        one["point"]: (one["state"], one["why"])
-        for one in checklist(cells, curve, {"eps": 8.0, "samples": 2, "steps": 10, "restarts": 1})
-    }
+    settled = pandas.DataFrame(rows("convergence", {"benign": 0.9, "PGD": 0.4, "twice the steps": 0.3}))
+    states = {one["point"]: (one["state"], one["why"]) for one in checklist(cells, curve, settled, {"eps": 8.0})}
+    convergence = next(value for point, value in states.items() if "convergence" in point)
+    assert convergence == ("missed", "at most, in points: twice the steps +10")
     masked = next(value for point, value in states.items() if "masked" in point)
     assert masked == ("missed", "beaten for: d")
     large = next(value for point, value in states.items() if "large eps" in point)
@@ -421,6 +511,8 @@ def test_reproduce_from_the_first_stage_to_the_report(folder, tmp_path, capsys):
         "black-box",
         "Table 3",
         "Figure 5",
+        "random defences",
+        "converged",
     ):
         assert title in page, title
     assert page.count("data:image/png;base64,") >= 7
@@ -439,7 +531,7 @@ def test_reproduce_from_the_first_stage_to_the_report(folder, tmp_path, capsys):
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
     words = [word for key, text in texts.items() for word in (f"--{key}", text)]
     assert main(["evaluate", *words, "--out", str(tmp_path / "b")]) == 0
-    for name in ("cells.csv", "figure5.csv", "equal.csv", "curve.csv", "checklist.json"):
+    for name in ("cells.csv", "figure5.csv", "equal.csv", "curve.csv", "convergence.csv", "checklist.json"):
         assert (tmp_path / "b" / name).read_text() == (tmp_path / "a" / "evaluate" / name).read_text(), name
     # Other inputs of one stage: that stage alone, and what it gave before is kept.
     options["figure6"]["images"] = 10

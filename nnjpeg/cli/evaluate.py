@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,21 @@ from nnjpeg.cli.trainee import benign_images
 from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.robust import checkpoints, distributed, models
 from nnjpeg.robust.checklist import checklist
-from nnjpeg.robust.data import Images
+from nnjpeg.robust.data import Images, photos
 from nnjpeg.robust.data import folder as folder_of_images
-from nnjpeg.robust.defences import CropRescale, Defended, named, pillow_jpeg
+from nnjpeg.robust.defences import CropRescale, Defended, Held, named, pillow_jpeg
 from nnjpeg.robust.ensemble import Ensemble
-from nnjpeg.robust.evaluation import Attack, assess, behind, gray_box, white_box, worst_case
+from nnjpeg.robust.evaluation import (
+    RANDOM_BOX,
+    Attack,
+    assess,
+    behind,
+    convergence,
+    gray_box,
+    of_members,
+    white_box,
+    worst_case,
+)  # fmt: skip
 from nnjpeg.robust.fitting import photos_model
 from nnjpeg.robust.models import Classifier
 from nnjpeg.robust.objectives import jpeg
@@ -27,7 +38,12 @@ from nnjpeg.robust.scores import well_labelled
 from nnjpeg.transforms import NNJpeg, nn_jpeg
 
 WHITE = ("none", "JPEG 75", "NN-JPEG", "NN-JPEG + noisy", "ensemble", "ensemble, no compression", "five tables")
-"""The defences that are attacked with full knowledge of them: deterministic ones. SLQ is, with its draws averaged."""
+"""The deterministic defences that are attacked with full knowledge of them."""
+
+RANDOM = ("SHIELD SLQ", "TVM", "image quilting", "crop-rescale")
+"""Those whose draws the attacker averages over; and that are attacked once more with their draws held fixed."""
+
+_DONORS = 100  # images of a folder that nothing is measured on: image quilting takes its patches from them
 
 
 def evaluate(
@@ -60,8 +76,9 @@ def evaluate(
 ) -> int:
     """Attack defences in gray-box, black-box and white-box, and print who holds, against whom, and at what cost.
 
-    Writes cells.csv (every defence under every attack, with intervals), curve.csv, equal.csv, checklist.json and
-    figures into the run folder; a stopped run goes on where it was, and torchrun splits it over processes.
+    Writes cells.csv (every defence under every attack, with intervals), figure5.csv, curve.csv, equal.csv,
+    convergence.csv, checklist.json, figures, and the transferred adversarial images in 8 bits and as floats
+    (adversarial/) into the run folder; a stopped run goes on where it was, and torchrun splits it over processes.
 
     Args:
         data: "photos", patches of scikit-image's photographs with small models of their own; or a folder of images
@@ -86,7 +103,7 @@ def evaluate(
         cw_steps: of C&W, five times over.
         bpda_steps: of BPDA as published.
         queries: of the Square attack.
-        samples: draws of a random defence for each gradient.
+        samples: draws of a random defence for each gradient; crop-rescale has 30 of its own in each.
         batch: images at a time.
         seed: of all that is drawn.
         device: "auto", "cpu", "cuda", ...
@@ -103,54 +120,46 @@ def evaluate(
             model_options=model_options, seed=seed,
         ).to(on)  # fmt: skip
     second = _other(run, data, other, other_weights, other_options, seed)
-    if data == "photos":
-        benign = benign_images(data, None, network, images, seed)
-        assert benign is not None
-    else:
-        benign = folder_of_images(
-            data, images, network.preprocess(), at_least=attacked, outputs=network.outputs(), seed=seed
-        )
+    benign, donors = _images(data, network, images, attacked, seed)
     originals = well_labelled(network, benign, attacked, batch)
     steps_of = NN_TABLE if table is None else QTable.load(table)
-    every = {name: defence.to(on) for name, defence in _defences(network, models_of, steps_of, benign).items()}
+    every = {name: one.to(on) for name, one in _defences(network, models_of, steps_of, benign, donors).items()}
     targets: dict[str, nn.Module] = {"M": network, "one transform": behind(network, 50, steps_of).to(on)}
-    journal, bound = Journal(run, "cells"), eps / 255
-    common: dict[str, Any] = {"seed": seed, "batch": batch}
-    half = max(steps // 2, 1)
-
-    frames = [
-        assess(
-            every, benign, originals, gray_box(bound, "M", steps=half, cw_steps=cw_steps), targets, journal,
-            scenario="gray-box", **common,
-        )
-    ]  # fmt: skip
     if second is not None:
         targets["other"] = second.to(on)
-        frames.append(
-            assess(
-                every, benign, originals, gray_box(bound, "other", steps=half, minimal_norm=False), targets, journal,
-                scenario="black-box", **common,
-            )
-        )  # fmt: skip
+    bound, half = eps / 255, max(steps // 2, 1)
+    common: dict[str, Any] = {
+        "targets": targets, "journal": Journal(run, "cells"), "seed": seed, "batch": batch, "kept": run / "adversarial",
+    }  # fmt: skip
+
+    def attack(scenario: str, defences: Mapping[str, nn.Module], attacks: list[Attack]) -> pandas.DataFrame:
+        return assess(defences, benign, originals, attacks, scenario=scenario, **common)
+
+    frames = [attack("gray-box", every, gray_box(bound, "M", steps=half, cw_steps=cw_steps))]
+    if second is not None:
+        frames.append(attack("black-box", every, gray_box(bound, "other", steps=half, minimal_norm=False)))
     white = {name: every[name] for name in WHITE if name in every}
-    whole = white_box(bound, "one transform", steps=steps, restarts=restarts, queries=queries, bpda_steps=bpda_steps)
-    frames.append(assess(white, benign, originals, whole, targets, journal, scenario="white-box", **common))
-    drawing = white_box(bound, "one transform", steps=steps, restarts=1, samples=samples)[3:4]
-    frames.append(
-        assess(
-            {"SHIELD SLQ": every["SHIELD SLQ"]}, benign, originals, drawing, targets, journal,
-            scenario="white-box, expectation", **common,
-        )
-    )  # fmt: skip
-    cells = worst_case(pandas.concat(frames, ignore_index=True))
-    colors = assess(
-        {name: defence.to(on) for name, defence in _figure5(network, steps_of).items()}, benign, originals,
-        gray_box(bound, "M", steps=half, minimal_norm=False)[:3], targets, journal, scenario="Figure 5", **common,
-    )  # fmt: skip
-    equal = _equal_accuracy(network, benign, originals, targets, journal, bound, half, steps_of, on, common)
-    bounds = _curve(white, benign, originals, targets, journal, curve, steps, common)
+    ensembles = {name: one for name, one in white.items() if isinstance(one, Ensemble)}
+    length = {"steps": steps, "restarts": restarts}
+    whole = white_box(bound, "one transform", queries=queries, bpda_steps=bpda_steps, **length)
+    frames += [attack("white-box", white, whole), attack("white-box", ensembles, [of_members(bound, **length)])]
+    frames += [attack(RANDOM_BOX, one, [drawn]) for one, drawn in _random(every, bound, half, samples)]
+    cells = pandas.concat(frames, ignore_index=True).drop_duplicates(["scenario", "defence", "attack"])
+    cells = worst_case(cells)
+    colors = attack("Figure 5", _figure5(network, steps_of, on), gray_box(bound, "M", steps=half)[:3])
+    swept = _swept(network, steps_of, on)
+    equal = attack("equal benign accuracy", swept, [Attack("I-FGSM", "ifgsm", bound, (("steps", half),), "M")])
+    equal[["family", "quality"]] = equal["defence"].str.rsplit(" ", n=1, expand=True).to_numpy()
+    few: dict[str, nn.Module] = {
+        name: white[name] for name in ("none", "NN-JPEG", "ensemble", "five tables") if name in white
+    }
+    bounds = attack("curve", few, _curve(curve, steps))
+    bounds = bounds[bounds["attack"] != "benign"].reset_index(drop=True)
+    bounds[["method", "eps"]] = bounds["attack"].str.split(" ", expand=True).to_numpy()
+    settled = attack("convergence", few, convergence(bound, steps=steps))
     if distributed.is_main():
-        _write(run, cells, colors, equal, bounds, checklist(cells, bounds, parameters))
+        frames_by_name = {"cells": cells, "figure5": colors, "equal": equal, "curve": bounds, "convergence": settled}
+        _write(run, frames_by_name, checklist(cells, bounds, settled, parameters))
     distributed.barrier()
     return 0
 
@@ -165,10 +174,23 @@ def _other(
     return None if other is None else models.load(other, weights, **options)
 
 
-def _defences(network: nn.Module, models_of: Path | None, table: QTable, benign: Images) -> dict[str, nn.Module]:
-    found: dict[str, nn.Module] = {
-        name: Defended(network, transform) for name, transform in named(benign.pixels, table).items()
-    }
+def _images(data: str, network: Classifier, count: int, at_least: int, seed: int) -> tuple[Images, Images]:
+    """Images to measure on, and others to take patches from."""
+    if data == "photos":
+        benign = benign_images(data, None, network, count, seed)
+        assert benign is not None
+        return benign, photos("train", 7 * _DONORS, seed=seed)
+    every = folder_of_images(
+        data, count + _DONORS, network.preprocess(), at_least=at_least, outputs=network.outputs(), seed=seed
+    )
+    return every.take(slice(0, count)), every.take(slice(count, None))
+
+
+def _defences(
+    network: nn.Module, models_of: Path | None, table: QTable, benign: Images, donors: Images
+) -> dict[str, nn.Module]:
+    transforms = named(benign.pixels, table, donors.pixels if len(donors) else None)
+    found: dict[str, nn.Module] = {name: Defended(network, transform) for name, transform in transforms.items()}
     found["NN-JPEG"] = behind(network, 50, table)
     found["crop-rescale"] = CropRescale(network)
     tables = [NNJpeg(table, quality=quality, precision="uint8") for quality in (90, 70, 50, 30)]
@@ -184,7 +206,25 @@ def _defences(network: nn.Module, models_of: Path | None, table: QTable, benign:
     return found
 
 
-def _figure5(network: nn.Module, table: QTable) -> dict[str, nn.Module]:
+def _random(
+    defences: Mapping[str, nn.Module], eps: float, steps: int, samples: int
+) -> Iterator[tuple[dict[str, nn.Module], Attack]]:
+    """Random defences, each with PGD by the mean gradient over draws, by one draw, and with the draws held fixed."""
+    pgd: tuple[tuple[str, Any], ...] = (("step", eps / 4), ("steps", steps))
+    for name in RANDOM:
+        if name in defences:
+            one = defences[name]
+            draws = 1 if isinstance(one, CropRescale) else samples
+            yield (
+                {name: one},
+                Attack(f"PGD, {draws} draws" if draws > 1 else "PGD, one draw", "pgd", eps, (*pgd, ("samples", draws))),
+            )
+            if draws > 1:
+                yield {name: one}, Attack("PGD, one draw", "pgd", eps, pgd)
+            yield {f"{name}, draws held": Held(one)}, Attack("PGD, one draw", "pgd", eps, pgd)
+
+
+def _figure5(network: nn.Module, table: QTable, device: torch.device) -> dict[str, nn.Module]:
     """The table against the colour space: which of the two does what."""
     standard = QTable.standard_luminance()
     layers = {
@@ -193,78 +233,46 @@ def _figure5(network: nn.Module, table: QTable) -> dict[str, nn.Module]:
         "NN-JPEG's table, YCbCr": NNJpeg(table, colorspace="ycbcr", precision="uint8"),
         "NN-JPEG's table, RGB": NNJpeg(table, precision="uint8"),
     }
-    return {name: nn.Sequential(layer, network) for name, layer in layers.items()}
+    return {name: nn.Sequential(layer, network).to(device) for name, layer in layers.items()}
 
 
-def _equal_accuracy(
-    network: nn.Module,
-    benign: Images,
-    originals: Images,
-    targets: dict[str, nn.Module],
-    journal: Journal,
-    eps: float,
-    steps: int,
-    table: QTable,
-    device: torch.device,
-    common: dict[str, Any],
-) -> pandas.DataFrame:
+def _swept(network: nn.Module, table: QTable, device: torch.device) -> dict[str, nn.Module]:
     """Compressions of many strengths: those whose benign accuracy is nearest to that of NN-JPEG can be compared."""
     families = {
         "JPEG, 4:2:0": lambda quality: lambda pixels: pillow_jpeg(pixels, quality),
         "NN-JPEG, RGB": lambda quality: lambda pixels: nn_jpeg(pixels, table, quality=quality),
         "NN-JPEG, YCbCr": lambda quality: lambda pixels: nn_jpeg(pixels, table, quality=quality, colorspace="ycbcr"),
     }
-    swept: dict[str, nn.Module] = {
+    return {
         f"{family} {quality}": Defended(network, make(quality)).to(device)
         for family, make in families.items()
         for quality in (90, 75, 60, 50, 40, 30, 20, 10)
     }
-    attack = Attack("I-FGSM", "ifgsm", eps, (("steps", steps),), "M")
-    frame = assess(swept, benign, originals, [attack], targets, journal, scenario="equal benign accuracy", **common)
-    frame[["family", "quality"]] = frame["defence"].str.rsplit(" ", n=1, expand=True).to_numpy()
-    return frame
 
 
-def _curve(
-    defences: dict[str, nn.Module],
-    benign: Images,
-    originals: Images,
-    targets: dict[str, nn.Module],
-    journal: Journal,
-    curve: list[float],
-    steps: int,
-    common: dict[str, Any],
-) -> pandas.DataFrame:
-    attacks = [
+def _curve(bounds: list[float], steps: int) -> list[Attack]:
+    """One step and many, at each bound."""
+    return [
         Attack(f"{name} {bound:g}", method, bound / 255, () if method == "fgsm" else pgd)
-        for bound in curve
+        for bound in bounds
         for pgd in [(("step", max(bound / 4, 0.25) / 255), ("steps", steps))]
         for name, method in (("FGSM", "fgsm"), ("PGD", "pgd"))
     ]
-    chosen: dict[str, nn.Module] = {
-        name: defences[name] for name in ("none", "NN-JPEG", "ensemble", "five tables") if name in defences
-    }
-    frame = assess(chosen, benign, originals, attacks, targets, journal, scenario="curve", **common)
-    frame = frame[frame["attack"] != "benign"].reset_index(drop=True)
-    frame[["method", "eps"]] = frame["attack"].str.split(" ", expand=True).to_numpy()
-    return frame
 
 
-def _write(run: Run, cells: Any, colors: Any, equal: Any, bounds: Any, points: list[dict[str, str]]) -> None:
+def _write(run: Run, frames: Mapping[str, pandas.DataFrame], points: list[dict[str, str]]) -> None:
     from nnjpeg.robust import figures
 
-    run.write_csv("cells.csv", cells)
-    run.write_csv("figure5.csv", colors)
-    run.write_csv("equal.csv", equal)
-    run.write_csv("curve.csv", bounds)
+    for name, frame in frames.items():
+        run.write_csv(f"{name}.csv", frame)
     run.write_json("checklist.json", points)
-    figures.curves(bounds, run / "curve.png")
-    figures.trade(equal, run / "equal.png")
-    for scenario, part in cells.groupby("scenario", sort=False):
+    figures.curves(frames["curve"], run / "curve.png")
+    figures.trade(frames["equal"], run / "equal.png")
+    for scenario, part in frames["cells"].groupby("scenario", sort=False):
         shares = part.pivot_table(index="defence", columns="attack", values="accuracy", sort=False)
         print(
             f"{scenario}, percent right of {part['images'].iloc[-1]}\n{(100 * shares).round(1).to_string(na_rep='-')}"
         )
     for point in points:
         print(f"[{point['state']}] {point['point']}: {point['why']}")
-    print(f"in {run.folder}: cells.csv, figure5.csv, equal.csv, curve.csv, checklist.json and figures")
+    print(f"in {run.folder}: {', '.join(f'{name}.csv' for name in frames)}, checklist.json, figures and adversarial/")

@@ -43,7 +43,19 @@ def towards(targets: Tensor) -> Loss:
     return lambda logits, labels: -cross_entropy(logits, targets.expand_as(labels))
 
 
-LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "margin": margin}
+def _next_class(logits: Tensor, labels: Tensor) -> Tensor:
+    return towards((labels + 1) % logits.shape[1])(logits, labels)
+
+
+def _likelihood(scores: Tensor, labels: Tensor) -> Tensor:
+    return -scores.gather(1, labels[:, None])[:, 0]
+
+
+LOSSES: dict[str, Loss] = {
+    "cross-entropy": cross_entropy, "margin": margin, "targeted": _next_class, "members": _likelihood,
+}  # fmt: skip
+"""By name. "targeted": towards the class after the label. "members": the mean cross-entropy of an ensemble's members,
+where "cross-entropy" is that of their mean softmax."""
 
 
 def gradient(model: Model, images: Tensor, labels: Tensor, loss: Loss = cross_entropy, samples: int = 1) -> Tensor:
@@ -110,16 +122,21 @@ def pgd(
     """From a random point of the ball (Madry et al., 2018); by default the steps of Fast AT's test.
 
     Of several restarts each attacks the images that are still labelled right, and what it gives is kept. `loss` is
-    one of `LOSSES` or a `Loss`; `samples` as for `gradient`.
+    one of `LOSSES` or a `Loss`, "members" for an `Ensemble` alone; `samples` as for `gradient`.
     """
     chosen = LOSSES[loss] if isinstance(loss, str) else loss
+    followed: Model = model
+    if loss == "members":
+        if not hasattr(model, "members"):
+            raise TypeError(f"loss: 'members' is for an Ensemble, not for a {type(model).__name__}")
+        followed = model.members
     adversarial = images.clone()
     todo = torch.arange(len(images), device=images.device)
     for _ in range(restarts):
         x, y = images[todo], labels[todo]
         noise = torch.rand(x.shape, generator=generator).to(x) * 2 - 1
         start = project(x + eps * noise, x, eps)
-        adversarial[todo] = descend(model, start, x, y, eps, step, steps, loss=chosen, samples=samples)
+        adversarial[todo] = descend(followed, start, x, y, eps, step, steps, loss=chosen, samples=samples)
         if restarts > 1:
             with torch.no_grad():
                 todo = todo[model(adversarial[todo]).argmax(1) == y]

@@ -102,6 +102,10 @@ class Ensemble(nn.Module):
         votes = nn.functional.one_hot(logits.argmax(2), logits.shape[2]).sum(0)
         return ((votes + mean.exp()) / (len(logits) + 1)).log()
 
+    def members(self, images: Tensor) -> Tensor:
+        """The mean of the members' log softmax, (B, classes): minus that of a label is their mean cross-entropy."""
+        return self.logits(images).log_softmax(2).mean(0)
+
     def logits(self, images: Tensor) -> Tensor:
         """Those of every member, (members, B, classes)."""
         seen = [transform(images) for transform in self.transforms]

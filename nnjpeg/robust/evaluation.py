@@ -11,13 +11,16 @@ import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from nnjpeg import atomic
 from nnjpeg.ops import Gradient
 from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.robust import attacks as gradients
@@ -30,8 +33,8 @@ from nnjpeg.robust.square import square
 from nnjpeg.transforms import NNJpeg
 
 __all__ = [
-    "METHODS", "Attack", "assess", "attempts", "behind", "evaluate", "gray_box", "white_box", "with_gradient",
-    "worst_case",
+    "METHODS", "RANDOM_BOX", "Attack", "assess", "attempts", "behind", "convergence", "evaluate", "gray_box",
+    "of_members", "white_box", "with_gradient", "worst_case",
 ]  # fmt: skip
 
 METHODS: dict[str, Callable[..., Tensor]] = {
@@ -43,7 +46,9 @@ METHODS: dict[str, Callable[..., Tensor]] = {
 }
 """From (model, images, labels, eps) to adversarial images; those that look for the least perturbation take no eps."""
 
-_MINIMAL = ("deepfool", "c&w")
+RANDOM_BOX = "white-box, random defences"
+"""The scenario of random defences, whose attackers know all but the draws."""
+
 _DRAWING = ("pgd", "difgsm", "square")
 
 
@@ -155,7 +160,30 @@ def white_box(
         Attack("PGD, whole", "pgd", eps, pgd),
         Attack("PGD, whole, cubic", "pgd", eps, pgd, gradient="cubic"),
         Attack("PGD, whole, margin", "pgd", eps, (*pgd, ("loss", "margin"))),
+        Attack("PGD, whole, targeted", "pgd", eps, (*pgd, ("loss", "targeted"))),
         Attack("Square", "square", eps, (("queries", queries),)),
+    ]
+
+
+def of_members(eps: float, *, steps: int = 40, restarts: int = 2) -> Attack:
+    """On the mean loss of an ensemble's members, where others follow the loss of their mean softmax."""
+    pgd = (("restarts", restarts), ("step", max(eps / 4, 1 / 255 / 4)), ("steps", steps), ("loss", "members"))
+    return Attack("PGD, members' loss", "pgd", eps, pgd)
+
+
+def convergence(eps: float, *, steps: int = 40) -> list[Attack]:
+    """PGD, and with twice the steps, three restarts, and steps of half and of twice the size: none should do better."""
+
+    def variant(name: str, times: int = 1, restarts: int = 1, size: float = 1 / 4) -> Attack:
+        options = (("restarts", restarts), ("step", max(eps * size, 1 / 255 / 8)), ("steps", steps * times))
+        return Attack(name, "pgd", eps, options)
+
+    return [
+        variant("PGD"),
+        variant("twice the steps", times=2),
+        variant("three restarts", restarts=3),
+        variant("half the step", size=1 / 8),
+        variant("twice the step", size=1 / 2),
     ]
 
 
@@ -170,6 +198,7 @@ def assess(
     seed: int = 0,
     batch: int = 64,
     scenario: str = "",
+    kept: Path | None = None,
 ) -> Any:
     """Which images each defence labels right: benign ones and those of each attack.
 
@@ -194,6 +223,9 @@ def assess(
         Images at a time.
     scenario : str
         A name for all these rows.
+    kept : path, optional
+        A folder for the adversarial images of attacks with a `target`, as safetensors: ``float`` (as the attack gives
+        them), ``bytes`` (rounded), ``labels``. Those already there are not made again.
 
     Returns
     -------
@@ -226,8 +258,10 @@ def assess(
         target = defence if attack.target is None else (targets or {})[attack.target]
         # The forms of one attack share their images, and so do all defences that it does not know.
         same = (attack.method, attack.eps, attack.options, attack.target, attack.gradient)
-        if attack.target is None or same not in made:
+        if attack.target is None:
             made[same] = _attacked(target, originals, attack, seed, batch)
+        elif same not in made:
+            made[same] = _kept(kept, same, lambda: _attacked(target, originals, attack, seed, batch), originals.labels)
         adversarial = made[same] if attack.form == "float" else _bytes(target, originals, made[same], attack, batch)
         if attack.target is None:
             del made[same]
@@ -247,6 +281,23 @@ def assess(
         row["accuracy"] = row["right"] / row["images"]
         row["bounded"] = row["attack"] in bounded
     return pandas.DataFrame(rows)
+
+
+def _kept(folder: Path | None, attack: tuple[Any, ...], make: Callable[[], Tensor], labels: Tensor) -> Tensor:
+    """The images of an attack from its file, which is made if it is not there."""
+    if folder is None:
+        return make()
+    described = json.dumps(attack)
+    path = folder / f"{attack[0]}-on-{attack[3]}-{zlib.crc32(described.encode()):08x}.safetensors".replace("&", "")
+    if not path.exists():
+        adversarial = make()
+        tensors = {"float": adversarial.contiguous(), "bytes": to_bytes(adversarial), "labels": labels}
+        folder.mkdir(parents=True, exist_ok=True)
+        atomic.write(path, safetensors.torch.save(tensors, {"attack": described}))
+    found = safetensors.torch.load(path.read_bytes())
+    if not torch.equal(found["labels"], labels):
+        raise ValueError(f"kept: {path} holds other images")
+    return found["float"]
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from typing import Any
 import pandas
 
 from nnjpeg import atomic
+from nnjpeg.robust.evaluation import RANDOM_BOX
 from nnjpeg.robust.runs import Run
 
 __all__ = ["write"]
@@ -59,9 +60,14 @@ _SCENARIOS = {
     "white-box": (
         "Table 3, white-box",
         "“One transform”: the paper's attack, through one NN-JPEG in front of M. “Whole”: the attacker knows every "
-        "member and every transform, and goes straight through each, or by a cubic rounding. Both are from this run.",
+        "member and every transform, and goes straight through each, or by a cubic rounding; “targeted”: towards the "
+        "class after the label. Both numbers are from this run.",
     ),
-    "white-box, expectation": ("White-box, random defences", "The gradient is a mean over draws of the defence."),
+    RANDOM_BOX: (
+        "White-box, random defences",
+        "The gradient is a mean over draws of the defence, or that of one draw; “held”: the defence draws the same "
+        "each time, and the attacker knows what.",
+    ),
 }
 
 
@@ -195,7 +201,9 @@ def _attacks(run: Run) -> list[tuple[str, str] | None]:
         if len(part):
             bound = f"<p>{text} L-infinity, eps {eps:g}/255; the worst case is over attacks that keep within it.</p>"
             found.append((title, bound + _matrix(part) + (_both(part) if scenario == "white-box" else "")))
-    colors, curve, equal = (_frame(run, f"evaluate/{name}.csv") for name in ("figure5", "curve", "equal"))
+    colors, curve, equal, settled = (
+        _frame(run, f"evaluate/{name}.csv") for name in ("figure5", "curve", "equal", "convergence")
+    )
     if colors is not None:
         found.append(("Table or colour space (Figure 5)", "<p>Gray-box.</p>" + _matrix(colors)))
     if equal is not None:
@@ -207,6 +215,9 @@ def _attacks(run: Run) -> list[tuple[str, str] | None]:
         found.append(
             ("Accuracy against eps", _picture(run, "evaluate/curve.png", "White-box; one step (FGSM) and many (PGD)"))
         )
+    if settled is not None:
+        text = "<p>White-box. An attack that has converged does no better with more of anything.</p>"
+        found.append(("Has the attack converged?", text + _matrix(settled)))
     points = json.loads((run / "evaluate" / "checklist.json").read_text())
     rows = [
         [f'<td class="text">{_escape(one["point"])}</td>', f'<td class="{one["state"]}">{one["state"]}</td>',
