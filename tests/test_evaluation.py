@@ -482,7 +482,7 @@ OPTIONS = {
     "design": {"benign": 40, "adversarial": 4, "diagonals": [2], "steps": [50], "figure4": False},
     "figure6": {"images": 14, "attacked": 3, "steps": 1},
     "table1": {
-        "patches": 64, "batch": 16, "images": 20, "attacked": 3, "epochs": [0.25], "adversarial_epochs": 0.25,
+        "patches": 64, "batch": 16, "images": 20, "attacked": 3, "epochs": [], "adversarial_epochs": 0.25,
         "restarts": [1], "steps": 1,
     },
     "evaluate": {
@@ -516,6 +516,10 @@ def test_reproduce_from_the_first_stage_to_the_report(folder, tmp_path, capsys):
     ):
         assert title in page, title
     assert page.count("data:image/png;base64,") >= 7
+    compared = pandas.read_csv(tmp_path / "a" / "table1" / "table1.csv").drop_duplicates("defence").set_index("defence")
+    assert list(compared.index) == ["none (M)", "Fast AT", "Free AT", "noisy"]
+    assert compared["epochs"]["noisy"] == 7 * 0.25
+    assert compared["seconds"]["noisy"] > 0
     assert "http://" not in page
     assert "https://" not in page
     for scenario in ("BPDA, one transform", "PGD, whole, cubic", "worst case"):

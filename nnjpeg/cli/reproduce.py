@@ -28,7 +28,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "design": {"benign": 350, "adversarial": 100, "steps": [1, 11, 21, 31, 50, 71, 91, 121]},
         "train": {},
         "figure6": {"images": 350, "attacked": 50},
-        "table1": {"images": 700, "attacked": 30, "epochs": [2], "adversarial_epochs": 3.0, "restarts": [1]},
+        "table1": {"images": 700, "attacked": 30, "epochs": [], "adversarial_epochs": 3.0, "restarts": [1]},
         "evaluate": {
             "images": 350, "attacked": 50, "restarts": 1, "cw_steps": 50, "bpda_steps": 100, "queries": 200,
             "samples": 4,
@@ -41,7 +41,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "design": {"benign": 5000, "adversarial": 1000},
         "train": {"precision": "bf16", "workers": 12},
         "figure6": {"images": 5000, "attacked": 1000},
-        "table1": {"images": 50000, "attacked": 1000, "precision": "bf16", "workers": 12},
+        "table1": {"images": 50000, "attacked": 1000, "epochs": [4], "precision": "bf16", "workers": 12},
         "evaluate": {"images": 5000, "attacked": 1000, "other": "inception_v4.tf_in1k", "steps": 50, "restarts": 5},
     },
 }  # fmt: skip
@@ -52,7 +52,7 @@ _NEEDS: dict[str, list[str]] = {
     "analyze": ["train/M.safetensors"],
     "design": ["train/M.safetensors"],
     "figure6": ["train/M*.safetensors"],
-    "table1": ["train/M.safetensors"],
+    "table1": ["train/M*.safetensors", "train/ensemble.json"],
     "evaluate": ["train/M*.safetensors", "train/ensemble.json"],
 }
 """Which files of other stages each stage reads."""
@@ -117,7 +117,7 @@ def _stages(
         "analyze": lambda: analyze(**of("analyze", **place, **judged, **first)),
         "design": lambda: design(**of("design", **place, **judged, **first)),
         "figure6": lambda: figure6(**of("figure6", models=run / "train", device=device)),
-        "table1": lambda: table1(**of("table1", **place, **trained, **first)),
+        "table1": lambda: table1(**of("table1", **place, **trained, **first, models_of=run / "train")),
         "evaluate": lambda: evaluate(**of("evaluate", **place, **judged, models_of=run / "train")),
     }
 

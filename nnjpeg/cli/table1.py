@@ -27,6 +27,7 @@ def table1(
     std: list[float] | None = None,
     size: int | None = None,
     model_options: dict[str, Any] = {},  # noqa: B006 (jsonargparse reads the default, nobody writes it)
+    models_of: Path | None = None,
     eps: float = 8.0,
     epochs: list[float] = [2, 4],  # noqa: B006
     restarts: list[int] = [1, 10],  # noqa: B006
@@ -59,8 +60,10 @@ def table1(
         std: likewise, their deviations.
         size: the side of the model's images; by default the model's own.
         model_options: more for the model's constructor.
+        models_of: the run folder of nnjpeg train: its ensemble is judged too, and its training's seconds are told.
         eps: the L-infinity bound, and the noise's deviation, in units of 1/255.
-        epochs: of this method, for each of the seven qualities: 2 and 4 are the paper's 14 and 28.
+        epochs: of this method, for each of the seven qualities: 2 and 4 are the paper's 14 and 28; none with
+            models_of will do.
         restarts: of PGD, a column each.
         steps: of PGD, 1/255 each.
         images: how many benign images.
@@ -115,6 +118,8 @@ def table1(
             members = ["M", *(f"{prefix}M{quality}" for quality in (90, 70, 50, 30))]
             defences[name] = Ensemble.load(run.folder, members)
         defences[name].to(engine.device)
+    if models_of is not None:
+        defences["noisy"] = Ensemble.load(models_of).to(engine.device)
     attacks = [attempts(restarts[0], eps / 255, steps=steps, target="M")]
     attacks += [attempts(count, eps / 255, steps=steps) for count in restarts]
     frame = assess(
@@ -122,20 +127,23 @@ def table1(
         Journal(run, "cells"), seed=seed, batch=judged,
     )  # fmt: skip
     if distributed.is_main():
-        _write(run, frame, methods, eps)
+        _write(run, frame, methods, models_of, eps)
     distributed.barrier()
     return 0
 
 
-def _write(run: Run, frame: Any, methods: dict[str, list[Stage]], eps: float) -> None:
+def _write(run: Run, frame: Any, methods: dict[str, list[Stage]], models_of: Path | None, eps: float) -> None:
     from nnjpeg.robust import figures
 
     facts = {
         name: [checkpoints.read(run / f"{stage.name}.safetensors")[1] for stage in stages]
         for name, stages in methods.items()
     }
+    if models_of is not None:
+        chained = [checkpoints.read(path)[1] for path in sorted(models_of.glob("M[0-9]*.safetensors"))]
+        facts["noisy"] = [one for one in chained if "stage" in one]
     seconds = {name: sum(one["seconds"] for one in stages) for name, stages in facts.items()}
-    lengths = {name: sum(stage.optimization.epochs for stage in stages) for name, stages in methods.items()}
+    lengths = {name: sum(one["stage"]["optimization"]["epochs"] for one in stages) for name, stages in facts.items()}
     frame["epochs"], frame["seconds"] = frame["defence"].map(lengths), frame["defence"].map(seconds)
     run.write_csv("table1.csv", frame)
     run.write_json("table1.json", {"eps": eps / 255, "rows": frame.to_dict("records")})
