@@ -1,4 +1,7 @@
-"""Print what ``nnjpeg evaluate`` wrote (cells.csv and the like) as Markdown: one table for each scenario."""
+"""Print what ``nnjpeg evaluate`` wrote as Markdown, one table for each scenario.
+
+From cells.csv and the like, or from the cells.*.jsonl of a run that has not ended.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import argparse
 from pathlib import Path
 
 import pandas
+
+from nnjpeg.robust.scores import wilson
 
 
 def markdown(frame: pandas.DataFrame) -> str:
@@ -30,7 +35,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="+", type=Path)
     for path in parser.parse_args().files:
-        frame = pandas.read_csv(path, keep_default_na=False, na_values=[""], dtype={"hits": str})
+        if path.suffix == ".jsonl":
+            frame = pandas.read_json(path, lines=True, dtype={"hits": str})
+            frame["accuracy"] = frame["right"] / frame["images"]
+            intervals = [wilson(row.right, row.images) for row in frame.itertuples()]
+            frame["low"], frame["high"] = zip(*intervals, strict=True)
+        else:
+            frame = pandas.read_csv(path, keep_default_na=False, na_values=[""], dtype={"hits": str})
         for scenario, part in frame.groupby("scenario", sort=False):
             print(f"### {scenario}\n\n{markdown(part)}\n")
 
