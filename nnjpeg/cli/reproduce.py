@@ -30,8 +30,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "figure6": {"images": 350, "attacked": 50},
         "table1": {"images": 700, "attacked": 30, "epochs": [], "adversarial_epochs": 3.0, "restarts": [1]},
         "evaluate": {
-            "images": 350, "attacked": 50, "restarts": 1, "cw_steps": 50, "bpda_steps": 100, "queries": 200,
-            "samples": 4,
+            "images": 350, "attacked": 40, "restarts": 1, "cw_steps": 30, "bpda_steps": 40, "queries": 100,
+            "samples": 2, "curve": [2.0, 8.0, 32.0],
         },
     },
     # The paper's: its attacks' lengths, its epochs, its models.
