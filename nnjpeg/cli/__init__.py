@@ -75,7 +75,7 @@ def _run_method(name: str, arguments: list[str]) -> int:
 def _keep_freed_memory() -> None:
     """Let glibc keep what it was given: torch asks for the same large blocks again in each step.
 
-    Else each is new memory, which the system clears page by page: up to a third of the time on a CPU.
+    Else each is new memory, which the system clears page by page.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:  # musl has none

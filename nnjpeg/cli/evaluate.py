@@ -29,7 +29,7 @@ from nnjpeg.robust.evaluation import (
     of_members,
     white_box,
     worst_case,
-)  # fmt: skip
+)
 from nnjpeg.robust.fitting import photos_model
 from nnjpeg.robust.models import Classifier
 from nnjpeg.robust.objectives import jpeg

@@ -132,7 +132,7 @@ def gray_box(
 
 
 def white_box(
-    eps: float, part: str, *, steps: int = 40, restarts: int = 2, samples: int = 1, queries: int = 1000,
+    eps: float, part: str, *, steps: int = 40, restarts: int = 2, queries: int = 1000,
     bpda_steps: int = 1000,
 ) -> list[Attack]:  # fmt: skip
     """Table 3's attack, through one transform as the paper has it, and those that know the whole defence.
@@ -145,14 +145,12 @@ def white_box(
         The name of the model behind one transform, the paper's target.
     steps, restarts : int
         Of PGD.
-    samples : int
-        Draws of a random defence for each gradient.
     queries : int
         Of the Square attack.
     bpda_steps : int
         Of BPDA as published.
     """
-    pgd = (("restarts", restarts), ("samples", samples), ("step", max(eps / 4, 1 / 255 / 4)), ("steps", steps))
+    pgd = _strong(eps, steps, restarts)
     return [
         Attack("BPDA, one transform", "bpda", None, (("steps", bpda_steps),), part),
         Attack("PGD, one transform", "pgd", eps, pgd, part),
@@ -167,8 +165,12 @@ def white_box(
 
 def of_members(eps: float, *, steps: int = 40, restarts: int = 2) -> Attack:
     """On the mean loss of an ensemble's members, where others follow the loss of their mean softmax."""
-    pgd = (("restarts", restarts), ("step", max(eps / 4, 1 / 255 / 4)), ("steps", steps), ("loss", "members"))
-    return Attack("PGD, members' loss", "pgd", eps, pgd)
+    return Attack("PGD, members' loss", "pgd", eps, (*_strong(eps, steps, restarts), ("loss", "members")))
+
+
+def _strong(eps: float, steps: int, restarts: int) -> tuple[tuple[str, Any], ...]:
+    """PGD's options in white-box."""
+    return (("restarts", restarts), ("step", max(eps / 4, 1 / 255 / 4)), ("steps", steps))
 
 
 def convergence(eps: float, *, steps: int = 40) -> list[Attack]:
