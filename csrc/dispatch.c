@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "atomics.h"
 #include "strip.h"
 
 /* setup.py defines NJ_WITH_<ISA> for each strip that it could compile. */
@@ -87,11 +88,13 @@ static const nj_strip *choose(const char *name)
 
 const nj_strip *nj_strip_for_cpu(void)
 {
-    if (!chosen) {
+    const nj_strip *strip = NJ_LOAD(chosen);
+    if (!strip) {
         const char *forced = getenv("NNJPEG_FORCE_ISA");
-        chosen = choose(forced && *forced ? forced : NULL);
+        strip = choose(forced && *forced ? forced : NULL);
+        NJ_STORE(chosen, strip);
     }
-    return chosen;
+    return strip;
 }
 
 nnjpeg_status nnjpeg_use_isa(const char *name)
@@ -99,7 +102,7 @@ nnjpeg_status nnjpeg_use_isa(const char *name)
     const nj_strip *strip = name ? choose(name) : NULL;
     if (!strip)
         return NNJPEG_BAD_ISA;
-    chosen = strip;
+    NJ_STORE(chosen, strip);
     return NNJPEG_OK;
 }
 

@@ -3,6 +3,7 @@
  * The threads of an OpenMP runtime do not survive fork(): GNU's waits for them for ever in the child's next parallel
  * region. So a child of a process that has used threads here works on one thread. */
 #include "threads.h"
+#include "atomics.h"
 #include "nnjpeg.h"
 
 #if defined(_OPENMP)
@@ -23,7 +24,7 @@ static volatile int used_threads, forked;
 
 static void after_fork_in_child(void)
 {
-    forked = used_threads;
+    NJ_STORE(forked, NJ_LOAD(used_threads));
 }
 
 static void install_guard(void)
@@ -35,7 +36,7 @@ static int may_use_threads(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install_guard);
-    return !forked;
+    return !NJ_LOAD(forked);
 }
 #elif defined(_OPENMP)
 static int may_use_threads(void)
@@ -61,7 +62,7 @@ void nj_parallel(nj_range_function function, const void *context, ptrdiff_t coun
     int threads = num_threads < limit ? num_threads : (int)limit;
     if (threads > 1 && may_use_threads()) {
 #if defined(GUARD_FORK)
-        used_threads = 1;
+        NJ_STORE(used_threads, 1);
 #endif
 #pragma omp parallel num_threads(threads)
         {

@@ -5,14 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["write"]
+__all__ = ["opened", "write"]
 
 
 def write(path: str | PathLike[str], data: bytes, *, overwrite: bool = True) -> None:
-    """Write `data` to `path` under a temporary name beside it, then rename.
+    """Write `data` to `path`, as `opened` does."""
+    with opened(path, overwrite=overwrite) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def opened(path: str | PathLike[str], *, overwrite: bool = True) -> Iterator[BinaryIO]:
+    """A file under a temporary name beside `path`, which is renamed to it when the block ends, unless by an error.
 
     Raises
     ------
@@ -23,7 +32,7 @@ def write(path: str | PathLike[str], data: bytes, *, overwrite: bool = True) -> 
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())

@@ -16,11 +16,16 @@ ISAS = json.loads((ROOT / "csrc/isas.json").read_text()) if (ROOT / "csrc").is_d
 FLAGS = {isa: flags["gcc"] for isas in ISAS.values() for isa, flags in isas.items()}
 STRIPS = {f"strip_{isa}.c" for isa in FLAGS}
 
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", "-g"]
+# LLVM's OpenMP tells ThreadSanitizer by it which of its threads wait for which.
+ARCHER = next(iter(sorted(Path("/usr/lib").glob("llvm-*/lib/libarcher.so"))), None)
+CORPUS = sorted((ROOT / "tests/fuzz/corpus").glob("*"))
+
 pytestmark = pytest.mark.skipif(not (ROOT / "csrc").is_dir(), reason="the sources are not here")
 
 
-def build(folder, compiler, isas, flags):
-    """Compile check.c with the core and the strips of `isas`."""
+def build(folder, compiler, isas, flags, programs=("tests/c/check.c",)):
+    """Compile a program with the core and the strips of `isas`."""
     common = [compiler, "-std=c99", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'csrc'}", *flags]
     objects = []
     for isa in isas:
@@ -28,18 +33,29 @@ def build(folder, compiler, isas, flags):
         source = ROOT / "csrc" / f"strip_{isa}.c"
         subprocess.run([*common, *FLAGS[isa], "-c", str(source), "-o", objects[-1]], check=True)
     sources = [str(path) for path in (ROOT / "csrc").glob("*.c") if path.name not in STRIPS]
-    program = str(folder / "check")
+    program = str(folder / "program")
     defines = [f"-DNJ_WITH_{isa.upper()}" for isa in isas]
-    subprocess.run(
-        [*common, *defines, str(ROOT / "tests/c/check.c"), *sources, *objects, "-o", program, "-pthread"], check=True
-    )
+    own = [str(ROOT / source) for source in programs]
+    subprocess.run([*common, *defines, *own, *sources, *objects, "-o", program, "-pthread", "-lm"], check=True)
     return program
 
 
 def run(command, **environment):
+    """What a program prints: a name and the rest, for each line."""
+    return dict(line.split(" ", 1) for line in output(command, **environment).splitlines())
+
+
+def output(command, **environment):
     result = subprocess.run(command, capture_output=True, text=True, timeout=600, env={**os.environ, **environment})
     assert result.returncode == 0, result.stdout + result.stderr
-    return dict(line.split(" ", 1) for line in result.stdout.splitlines())
+    return result.stdout + result.stderr
+
+
+def has_libfuzzer():
+    if shutil.which("clang") is None:
+        return False
+    resources = subprocess.run(["clang", "-print-resource-dir"], capture_output=True, text=True).stdout.strip()
+    return any(Path(resources).glob("lib/**/libclang_rt.fuzzer*"))
 
 
 def native_isas():
@@ -48,8 +64,7 @@ def native_isas():
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 def test_sanitizers_and_guard_pages_at_every_size(tmp_path):
-    sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", "-g"]
-    program = build(tmp_path, "gcc", native_isas(), sanitize)
+    program = build(tmp_path, "gcc", native_isas(), SANITIZE)
     hashes = run([program], ASAN_OPTIONS="detect_leaks=0")
     assert set(hashes) == {*native_isas(), "generic"}
 
@@ -65,3 +80,38 @@ def test_neon_gives_the_same_bits_under_an_emulator(tmp_path):
     arm = run(["qemu-aarch64", build(tmp_path, "aarch64-linux-gnu-gcc", ["neon"], ["-O3", "-static"]), "3"])
     assert set(arm) == {"neon", "generic"}
     assert arm["neon"] == arm["generic"] == native["generic"]
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+def test_the_fuzz_target_on_its_corpus_and_on_random_inputs(tmp_path):
+    assert len(CORPUS) > 50
+    program = build(tmp_path, "gcc", native_isas(), SANITIZE, ["tests/fuzz/codec.c", "tests/fuzz/replay.c"])
+    assert f"{len(CORPUS)} files and 3000 random inputs" in output([program, "3000", *map(str, CORPUS)])
+
+
+@pytest.mark.skipif(not has_libfuzzer(), reason="clang with libFuzzer is not installed")
+def test_libfuzzer_finds_nothing_in_a_short_run(tmp_path):
+    """Longer by hand: docs/hardening.md."""
+    fuzz = [flag.replace("address", "fuzzer,address") for flag in SANITIZE]
+    program = build(tmp_path, "clang", native_isas(), fuzz, ["tests/fuzz/codec.c"])
+    (tmp_path / "found").mkdir()
+    text = output([program, "-runs=5000", "-seed=1", str(tmp_path / "found"), str(ROOT / "tests/fuzz/corpus")])
+    assert "Done 5000 runs" in text
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+def test_threads_do_not_race(tmp_path):
+    """Without OpenMP, whose GNU runtime ThreadSanitizer does not understand: the races of callers' threads."""
+    flags = ["-fsanitize=thread", "-O1", "-g"]
+    program = build(tmp_path, "gcc", native_isas(), flags, ["tests/c/threads.c"])
+    assert len(run([program, "8", "2"], TSAN_OPTIONS="halt_on_error=1")) == 8
+
+
+@pytest.mark.skipif(
+    ARCHER is None or shutil.which("clang") is None, reason="clang, LLVM's OpenMP and Archer are missing"
+)
+def test_threads_of_openmp_do_not_race(tmp_path):
+    flags = ["-fsanitize=thread", "-fopenmp", "-O1", "-g"]
+    program = build(tmp_path, "clang", native_isas(), flags, ["tests/c/threads.c"])
+    options = {"OMP_TOOL_LIBRARIES": str(ARCHER), "TSAN_OPTIONS": "halt_on_error=1 ignore_noninstrumented_modules=1"}
+    assert len(run([program, "4", "4"], OMP_NUM_THREADS="4", **options)) == 4

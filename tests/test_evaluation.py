@@ -22,7 +22,7 @@ from nnjpeg.cli import main
 from nnjpeg.robust import attacks, checkpoints, data, defences, fitting, minimal
 from nnjpeg.robust.checklist import checklist
 from nnjpeg.robust.ensemble import Ensemble
-from nnjpeg.robust.evaluation import Attack, assess, behind, gray_box, with_gradient, worst_case
+from nnjpeg.robust.evaluation import Attack, assess, behind, beside, gray_box, with_gradient, worst_case
 from nnjpeg.robust.frequency import FrequencyStatistics
 from nnjpeg.robust.scores import accuracy, right, well_labelled
 from nnjpeg.robust.square import square
@@ -432,6 +432,60 @@ def test_adversarial_images_are_kept_and_found_again(model, benign, originals, t
         assess({"none": model}, benign, originals.take(slice(6, 12)), kinds, targets, kept=tmp_path)
 
 
+def test_what_is_known_is_not_done_again(model, benign, originals):
+    asked = []
+
+    class Counting(nn.Module):
+        def forward(self, images):
+            asked.append(len(images))
+            return model(images)
+
+    defences, known, few = {"mine": Counting()}, {}, originals.take(slice(0, 6))
+    one = [Attack("I-FGSM", "ifgsm", 8 / 255, (("steps", 2),))]
+    first = assess(defences, benign, few, one, scenario="a", known=known)
+    count = len(asked)
+    same = [Attack("by another name", "ifgsm", 8 / 255, (("steps", 2),))]
+    again = assess(defences, benign, few, same, scenario="b", known=known)
+    assert len(asked) == count
+    assert list(first["hits"]) == list(again["hits"])
+    assert set(again["scenario"]) == {"b"}
+    assess(defences, benign, few, [Attack("I-FGSM", "ifgsm", 4 / 255, (("steps", 2),))], known=known)
+    assert len(asked) > count
+
+
+def test_images_of_attacks_on_whole_defences_are_kept_if_asked(model, benign, originals, tmp_path):
+    few = originals.take(slice(0, 6))
+    defences = {"none": model, "NN-JPEG": behind(model, 50)}
+    attack = [Attack("FGSM", "fgsm", 8 / 255)]
+    assess(defences, benign, few, attack, kept=tmp_path)
+    assert not list(tmp_path.iterdir())
+    assess(defences, benign, few, attack, kept=tmp_path, keep_whole=True)
+    files = sorted(path.name.rpartition("-")[0] for path in tmp_path.iterdir())
+    assert files == ["fgsm-on-all-of-NN-JPEG", "fgsm-on-all-of-none"]
+    for path in tmp_path.iterdir():
+        kept = safetensors.torch.load_file(path)
+        assert torch.equal(kept["bytes"], attacks.to_bytes(kept["float"]))
+        assert (kept["float"] - few.pixels / 255).abs().max() <= 8 / 255 + 1e-6
+
+
+def test_defences_beside_others_of_equal_benign_accuracy():
+    def row(defence, attack, hits):
+        return {"defence": defence, "attack": attack, "hits": hits, "accuracy": hits.count("1") / len(hits)}
+
+    frame = pandas.DataFrame([row("d", "benign", "1111100000"), row("d", "PGD", "1100")])
+    swept = pandas.DataFrame(
+        [
+            row("JPEG 90", "benign", "1111111100"), row("JPEG 90", "PGD", "0000"),
+            row("JPEG 50", "benign", "1111110000"), row("JPEG 50", "PGD", "0111"),
+        ]
+    )  # fmt: skip
+    (found,) = beside(frame, swept).to_dict("records")
+    assert found == {
+        "defence": "d", "benign": 0.5, "accuracy": 0.5, "other": "JPEG 50", "other_benign": 0.6,
+        "other_accuracy": 0.75, "only_this": 1, "only_other": 2,
+    }  # fmt: skip
+
+
 def test_a_users_own_model_and_defence(model, benign):
     """The README's example, run."""
     readme = Path(__file__).parent.parent / "README.md"
@@ -515,6 +569,8 @@ def test_reproduce_from_the_first_stage_to_the_report(folder, tmp_path, capsys):
         "converged",
     ):
         assert title in page, title
+    assert "only JPEG" in page
+    assert list((tmp_path / "a" / "evaluate" / "adversarial").glob("pgd-on-all-of-*"))
     assert page.count("data:image/png;base64,") >= 7
     compared = pandas.read_csv(tmp_path / "a" / "table1" / "table1.csv").drop_duplicates("defence").set_index("defence")
     assert list(compared.index) == ["none (M)", "Fast AT", "Free AT", "noisy"]
@@ -535,7 +591,15 @@ def test_reproduce_from_the_first_stage_to_the_report(folder, tmp_path, capsys):
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
     words = [word for key, text in texts.items() for word in (f"--{key}", text)]
     assert main(["evaluate", *words, "--out", str(tmp_path / "b")]) == 0
-    for name in ("cells.csv", "figure5.csv", "equal.csv", "curve.csv", "convergence.csv", "checklist.json"):
+    for name in (
+        "cells.csv",
+        "figure5.csv",
+        "equal.csv",
+        "beside.csv",
+        "curve.csv",
+        "convergence.csv",
+        "checklist.json",
+    ):
         assert (tmp_path / "b" / name).read_text() == (tmp_path / "a" / "evaluate" / name).read_text(), name
     # Other inputs of one stage: that stage alone, and what it gave before is kept.
     options["figure6"]["images"] = 10

@@ -143,3 +143,48 @@ def test_an_instruction_set_can_be_forced():
 def test_the_best_instruction_set_is_the_default():
     best = next(isa for isa, supported in _core.compiled_isas().items() if supported)
     assert run("import nnjpeg; print(nnjpeg._core.isa())", NNJPEG_FORCE_ISA="").stdout == f"{best}\n"
+
+
+def test_selftest():
+    result = run_module()
+    assert result.returncode == 0, result.stderr
+    for isa, supported in _core.compiled_isas().items():
+        assert supported == (f"ok       {isa}: libjpeg-turbo" in result.stdout)
+    assert re.search(r"^ok       torch .* on the CPU: 100 images$", result.stdout, re.M)
+    assert re.search(r"^all equal, \d", result.stdout, re.M)
+    assert result.stderr == ""
+
+
+def test_selftest_says_what_is_wrong(monkeypatch, capsys):
+    from nnjpeg import selftest
+    from nnjpeg.cli import main
+
+    def off_by_one(image, *arguments, **options):
+        result = nnjpeg.roundtrip(image, *arguments, **options)
+        result[-1, -1] ^= 1
+        return result
+
+    monkeypatch.setattr(selftest, "roundtrip", off_by_one)
+    assert main(["selftest"]) == 1
+    captured = capsys.readouterr()
+    message = r"FAILED   generic: libjpeg-turbo .*: AssertionError: 3 of \d+ samples differ in case 0"
+    assert re.search(message, captured.err)
+    assert "please report this" in captured.err
+    assert "all equal" not in captured.out
+
+
+def test_selftest_of_an_instruction_set_that_is_not_to_be_had():
+    result = run_module(NNJPEG_FORCE_ISA="mmx")
+    assert result.returncode == 1
+    assert "FAILED   the instruction set in use (none): ValueError: the instruction set" in result.stderr
+
+
+def run_module(**environment):
+    return subprocess.run(
+        [sys.executable, "-m", "nnjpeg"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+        cwd=tempfile.gettempdir(),
+    )

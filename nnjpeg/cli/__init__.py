@@ -16,13 +16,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: done. 1: something failed and was reported. 2: the arguments are wrong. 130: interrupted.
     """
-    from nnjpeg.cli import compress, demo
+    from nnjpeg.cli import compress, demo, selftest
 
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(prog="nnjpeg", description="JPEG with tables of your own.")
     parser.add_argument("--version", action="version", version=f"nnjpeg {nnjpeg.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (compress, demo):
+    for command in (compress, demo, selftest):
         command.add_parser(commands)
     for name, text in _METHOD.items():
         commands.add_parser(name, help=text, add_help=False)

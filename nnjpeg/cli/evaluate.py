@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas
 import torch
@@ -24,6 +24,7 @@ from nnjpeg.robust.evaluation import (
     Attack,
     assess,
     behind,
+    beside,
     convergence,
     gray_box,
     of_members,
@@ -43,6 +44,10 @@ WHITE = ("none", "JPEG 75", "NN-JPEG", "NN-JPEG + noisy", "ensemble", "ensemble,
 RANDOM = ("SHIELD SLQ", "TVM", "image quilting", "crop-rescale")
 """Those whose draws the attacker averages over; and that are attacked once more with their draws held fixed."""
 
+COMPARED = {"gray-box": "I-FGSM", "black-box": "I-FGSM", "white-box": "PGD, whole"}
+"""By which attack defences are compared at equal benign accuracy, in each scenario."""
+
+_PLAIN = "JPEG, 4:2:0"
 _DONORS = 100  # images of a folder that nothing is measured on: image quilting takes its patches from them
 
 
@@ -69,6 +74,7 @@ def evaluate(
     bpda_steps: int = 1000,
     queries: int = 1000,
     samples: int = 8,
+    keep: Literal["transferred", "all"] = "transferred",
     batch: int = 64,
     seed: int = 0,
     device: str = "auto",
@@ -77,7 +83,7 @@ def evaluate(
     """Attack defences in gray-box, black-box and white-box, and print who holds, against whom, and at what cost.
 
     Writes cells.csv (every defence under every attack, with intervals), figure5.csv, curve.csv, equal.csv,
-    convergence.csv, checklist.json, figures, and the transferred adversarial images in 8 bits and as floats
+    beside.csv, convergence.csv, checklist.json, figures, and the adversarial images in 8 bits and as floats
     (adversarial/) into the run folder; a stopped run goes on where it was, and torchrun splits it over processes.
 
     Args:
@@ -104,6 +110,8 @@ def evaluate(
         bpda_steps: of BPDA as published.
         queries: of the Square attack.
         samples: draws of a random defence for each gradient; crop-rescale has 30 of its own in each.
+        keep: which adversarial images: "transferred", those that several defences share; "all", also those of each
+            attack on a whole defence (15 bytes a pixel and image, some hundred such sets).
         batch: images at a time.
         seed: of all that is drawn.
         device: "auto", "cpu", "cuda", ...
@@ -130,26 +138,27 @@ def evaluate(
     bound, half = eps / 255, max(steps // 2, 1)
     common: dict[str, Any] = {
         "targets": targets, "journal": Journal(run, "cells"), "seed": seed, "batch": batch, "kept": run / "adversarial",
+        "keep_whole": keep == "all", "known": {},
     }  # fmt: skip
 
     def attack(scenario: str, defences: Mapping[str, nn.Module], attacks: list[Attack]) -> pandas.DataFrame:
         return assess(defences, benign, originals, attacks, scenario=scenario, **common)
 
-    frames = [attack("gray-box", every, gray_box(bound, "M", steps=half, cw_steps=cw_steps))]
+    length = {"steps": steps, "restarts": restarts}
+    attacks = {"gray-box": gray_box(bound, "M", steps=half, cw_steps=cw_steps)}
     if second is not None:
-        frames.append(attack("black-box", every, gray_box(bound, "other", steps=half, minimal_norm=False)))
+        attacks["black-box"] = gray_box(bound, "other", steps=half, minimal_norm=False)
+    attacks["white-box"] = white_box(bound, "one transform", queries=queries, bpda_steps=bpda_steps, **length)
     white = {name: every[name] for name in WHITE if name in every}
     ensembles = {name: one for name, one in white.items() if isinstance(one, Ensemble)}
-    length = {"steps": steps, "restarts": restarts}
-    whole = white_box(bound, "one transform", queries=queries, bpda_steps=bpda_steps, **length)
-    frames += [attack("white-box", white, whole), attack("white-box", ensembles, [of_members(bound, **length)])]
+    frames = [attack(name, white if name == "white-box" else every, made) for name, made in attacks.items()]
+    frames.append(attack("white-box", ensembles, [of_members(bound, **length)]))
     frames += [attack(RANDOM_BOX, one, [drawn]) for one, drawn in _random(every, bound, half, samples)]
     cells = pandas.concat(frames, ignore_index=True).drop_duplicates(["scenario", "defence", "attack"])
     cells = worst_case(cells)
     colors = attack("Figure 5", _figure5(network, steps_of, on), gray_box(bound, "M", steps=half)[:3])
-    swept = _swept(network, steps_of, on)
-    equal = attack("equal benign accuracy", swept, [Attack("I-FGSM", "ifgsm", bound, (("steps", half),), "M")])
-    equal[["family", "quality"]] = equal["defence"].str.rsplit(" ", n=1, expand=True).to_numpy()
+    equal = _equal(attack, attacks, _swept(network, steps_of, on))
+    besides = _beside(cells, equal)
     few: dict[str, nn.Module] = {
         name: white[name] for name in ("none", "NN-JPEG", "ensemble", "five tables") if name in white
     }
@@ -158,7 +167,10 @@ def evaluate(
     bounds[["method", "eps"]] = bounds["attack"].str.split(" ", expand=True).to_numpy()
     settled = attack("convergence", few, convergence(bound, steps=steps))
     if distributed.is_main():
-        frames_by_name = {"cells": cells, "figure5": colors, "equal": equal, "curve": bounds, "convergence": settled}
+        frames_by_name = {
+            "cells": cells, "figure5": colors, "equal": equal, "beside": besides, "curve": bounds,
+            "convergence": settled,
+        }  # fmt: skip
         _write(run, frames_by_name, checklist(cells, bounds, settled, parameters))
     distributed.barrier()
     return 0
@@ -239,7 +251,7 @@ def _figure5(network: nn.Module, table: QTable, device: torch.device) -> dict[st
 def _swept(network: nn.Module, table: QTable, device: torch.device) -> dict[str, nn.Module]:
     """Compressions of many strengths: those whose benign accuracy is nearest to that of NN-JPEG can be compared."""
     families = {
-        "JPEG, 4:2:0": lambda quality: lambda pixels: pillow_jpeg(pixels, quality),
+        _PLAIN: lambda quality: lambda pixels: pillow_jpeg(pixels, quality),
         "NN-JPEG, RGB": lambda quality: lambda pixels: nn_jpeg(pixels, table, quality=quality),
         "NN-JPEG, YCbCr": lambda quality: lambda pixels: nn_jpeg(pixels, table, quality=quality, colorspace="ycbcr"),
     }
@@ -250,12 +262,37 @@ def _swept(network: nn.Module, table: QTable, device: torch.device) -> dict[str,
     }
 
 
+def _equal(
+    attack: Callable[..., pandas.DataFrame], attacks: dict[str, list[Attack]], swept: dict[str, nn.Module]
+) -> pandas.DataFrame:
+    """Compressions of many strengths under one attack of each scenario."""
+    frames = [
+        attack(f"equal benign accuracy, {scenario}", swept, [one for one in made if one.name == COMPARED[scenario]])
+        for scenario, made in attacks.items()
+    ]
+    for frame, scenario in zip(frames, attacks, strict=True):
+        frame["scenario"] = scenario
+    equal = pandas.concat(frames, ignore_index=True)
+    equal[["family", "quality"]] = equal["defence"].str.rsplit(" ", n=1, expand=True).to_numpy()
+    return equal
+
+
+def _beside(cells: pandas.DataFrame, equal: pandas.DataFrame) -> pandas.DataFrame:
+    """Each scenario's defences beside plain JPEG at the benign accuracy nearest to their own."""
+    frames = []
+    for scenario, swept in equal[equal["family"] == _PLAIN].groupby("scenario", sort=False):
+        attack = COMPARED[str(scenario)]
+        part = cells[(cells["scenario"] == scenario) & cells["attack"].isin(["benign", attack])]
+        frames.append(beside(part, swept).assign(scenario=scenario, attack=attack))
+    return pandas.concat(frames, ignore_index=True)
+
+
 def _curve(bounds: list[float], steps: int) -> list[Attack]:
     """One step and many, at each bound."""
     return [
         Attack(f"{name} {bound:g}", method, bound / 255, () if method == "fgsm" else pgd)
         for bound in bounds
-        for pgd in [(("step", max(bound / 4, 0.25) / 255), ("steps", steps))]
+        for pgd in [(("restarts", 1), ("step", max(bound / 4, 0.25) / 255), ("steps", steps))]
         for name, method in (("FGSM", "fgsm"), ("PGD", "pgd"))
     ]
 
@@ -267,7 +304,7 @@ def _write(run: Run, frames: Mapping[str, pandas.DataFrame], points: list[dict[s
         run.write_csv(f"{name}.csv", frame)
     run.write_json("checklist.json", points)
     figures.curves(frames["curve"], run / "curve.png")
-    figures.trade(frames["equal"], run / "equal.png")
+    figures.trade(frames["equal"], frames["beside"], run / "equal.png")
     for scenario, part in frames["cells"].groupby("scenario", sort=False):
         shares = part.pivot_table(index="defence", columns="attack", values="accuracy", sort=False)
         print(

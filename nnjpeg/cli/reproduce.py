@@ -31,7 +31,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "table1": {"images": 700, "attacked": 30, "epochs": [], "adversarial_epochs": 3.0, "restarts": [1]},
         "evaluate": {
             "images": 350, "attacked": 40, "restarts": 1, "cw_steps": 30, "bpda_steps": 40, "queries": 100,
-            "samples": 2, "curve": [2.0, 8.0, 32.0],
+            "samples": 2, "curve": [2.0, 8.0, 32.0], "keep": "all",
         },
     },
     # The paper's: its attacks' lengths, its epochs, its models.

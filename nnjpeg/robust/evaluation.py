@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +34,7 @@ from nnjpeg.robust.square import square
 from nnjpeg.transforms import NNJpeg
 
 __all__ = [
-    "METHODS", "RANDOM_BOX", "Attack", "assess", "attempts", "behind", "convergence", "evaluate", "gray_box",
+    "METHODS", "RANDOM_BOX", "Attack", "assess", "attempts", "behind", "beside", "convergence", "evaluate", "gray_box",
     "of_members", "white_box", "with_gradient", "worst_case",
 ]  # fmt: skip
 
@@ -201,6 +202,8 @@ def assess(
     batch: int = 64,
     scenario: str = "",
     kept: Path | None = None,
+    keep_whole: bool = False,
+    known: dict[Any, dict[str, Any]] | None = None,
 ) -> Any:
     """Which images each defence labels right: benign ones and those of each attack.
 
@@ -228,6 +231,11 @@ def assess(
     kept : path, optional
         A folder for the adversarial images of attacks with a `target`, as safetensors: ``float`` (as the attack gives
         them), ``bytes`` (rounded), ``labels``. Those already there are not made again.
+    keep_whole : bool
+        Keep those of attacks on whole defences too: a file for each defence and attack.
+    known : dict, optional
+        Filled with what each defence makes of each attack, whatever the scenario and the attack's name; what is in it
+        is not done again. To be shared by calls with the same images and seed.
 
     Returns
     -------
@@ -251,21 +259,32 @@ def assess(
                 f"attacks: {attack.name} has the target {attack.target!r}, not among {list(targets or {})}"
             )
     made: dict[tuple[Any, ...], Tensor] = {}
+    found = {} if known is None else known
 
     def count(key: dict[str, Any]) -> dict[str, Any]:
         defence, attack = defences[key["defence"]], by_name.get(key["attack"])
-        torch.manual_seed(zlib.crc32(json.dumps([key, seed]).encode()))  # what random defences draw
+        nameless = None if attack is None else replace(attack, name="")
+        if (defence, nameless) not in found:
+            # What random defences draw: the same, whichever scenario asks first.
+            described = json.dumps([key["defence"], nameless and astuple(nameless), seed])
+            torch.manual_seed(zlib.crc32(described.encode()))
+            found[defence, nameless] = judge(key["defence"], defence, attack)
+        return found[defence, nameless]
+
+    def judge(name: str, defence: nn.Module, attack: Attack | None) -> dict[str, Any]:
         if attack is None:
             return _judge(defence, benign.pixels / 255, benign.labels, batch)
+        whole = attack.target is None
         target = defence if attack.target is None else (targets or {})[attack.target]
         # The forms of one attack share their images, and so do all defences that it does not know.
-        same = (attack.method, attack.eps, attack.options, attack.target, attack.gradient)
-        if attack.target is None:
-            made[same] = _attacked(target, originals, attack, seed, batch)
-        elif same not in made:
-            made[same] = _kept(kept, same, lambda: _attacked(target, originals, attack, seed, batch), originals.labels)
+        same = (attack.method, attack.eps, attack.options, attack.target or f"all of {name}", attack.gradient)
+        if same not in made:
+            folder = None if whole and not keep_whole else kept
+            made[same] = _kept(
+                folder, same, lambda: _attacked(target, originals, attack, seed, batch), originals.labels
+            )
         adversarial = made[same] if attack.form == "float" else _bytes(target, originals, made[same], attack, batch)
-        if attack.target is None:
+        if whole:
             del made[same]
         change = (adversarial - originals.pixels / 255).flatten(1)
         norms = {"l2": float(change.norm(dim=1).mean()), "linf": float(change.abs().amax(1).mean())}
@@ -290,7 +309,8 @@ def _kept(folder: Path | None, attack: tuple[Any, ...], make: Callable[[], Tenso
     if folder is None:
         return make()
     described = json.dumps(attack)
-    path = folder / f"{attack[0]}-on-{attack[3]}-{zlib.crc32(described.encode()):08x}.safetensors".replace("&", "")
+    readable = re.sub(r"[^\w.]+", "-", f"{attack[0]} on {attack[3]}")
+    path = folder / f"{readable}-{zlib.crc32(described.encode()):08x}.safetensors"
     if not path.exists():
         adversarial = make()
         tensors = {"float": adversarial.contiguous(), "bytes": to_bytes(adversarial), "labels": labels}
@@ -363,6 +383,46 @@ def worst_case(frame: Any, name: str = "worst case") -> Any:
             }
         )  # fmt: skip
     return pandas.concat([frame, pandas.DataFrame(rows)], ignore_index=True)
+
+
+def beside(frame: Any, swept: Any) -> Any:
+    """Each defence, and what has the benign accuracy nearest to its own in a family of which there are many strengths.
+
+    Defences that cost less on benign images may only seem to defend worse: these rows compare at equal cost, and on the
+    same images.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Of `assess`: one scenario, one attack and "benign".
+    swept : DataFrame
+        Of `assess`, with the same images and the same attack; its defences are the family.
+
+    Returns
+    -------
+    DataFrame
+        For each defence of `frame`: ``defence``, ``benign``, ``accuracy``; ``other``, ``other_benign``,
+        ``other_accuracy``; how many attacked images ``only_this`` and ``only_other`` labels right.
+    """
+    import pandas
+
+    (attack,) = set(frame["attack"]) - {"benign"}
+    family = {name: part.set_index("attack") for name, part in swept.groupby("defence", sort=False)}
+    rows = []
+    for defence, part in frame.groupby("defence", sort=False):
+        mine = part.set_index("attack")
+        benign = mine.loc["benign", "accuracy"]
+        other = min(family, key=lambda name: abs(family[name].loc["benign", "accuracy"] - benign))
+        theirs = family[other]
+        pairs = list(zip(mine.loc[attack, "hits"], theirs.loc[attack, "hits"], strict=True))
+        rows.append(
+            {
+                "defence": defence, "benign": benign, "accuracy": mine.loc[attack, "accuracy"], "other": other,
+                "other_benign": theirs.loc["benign", "accuracy"], "other_accuracy": theirs.loc[attack, "accuracy"],
+                "only_this": pairs.count(("1", "0")), "only_other": pairs.count(("0", "1")),
+            }
+        )  # fmt: skip
+    return pandas.DataFrame(rows)
 
 
 def evaluate(

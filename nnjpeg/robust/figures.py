@@ -171,17 +171,24 @@ def curves(cells: Any, path: Path) -> None:
     _save(figure, path)
 
 
-def trade(cells: Any, path: Path) -> None:
-    """Benign accuracy against gray-box accuracy, a line for each family of compressions."""
+def trade(cells: Any, defences: Any, path: Path) -> None:
+    """Benign accuracy against gray-box accuracy: a line for each family of compressions, a cross for each defence."""
     figure = Figure(figsize=(7, 4.5))
     ax = figure.subplots()
-    share = cells.pivot_table(index=["family", "quality"], columns="attack", values="accuracy", sort=False)
+    gray, crosses = (frame[frame["scenario"] == "gray-box"] for frame in (cells, defences))
+    share = gray.pivot_table(index=["family", "quality"], columns="attack", values="accuracy", sort=False)
     for family, part in share.groupby(level="family", sort=False):
         ax.plot(100 * part["benign"], 100 * part["I-FGSM"], "o-", markersize=4, label=family)
         for (_, quality), row in part.iterrows():
-            place = (100 * row["benign"], 100 * row["I-FGSM"])
-            ax.annotate(quality, place, xytext=(3, 3), textcoords="offset points", fontsize="x-small")
+            _note(ax, quality, row["benign"], row["I-FGSM"])
+    ax.plot(100 * crosses["benign"], 100 * crosses["accuracy"], "kx", markersize=5, label="defences")
+    for row in crosses.itertuples():
+        _note(ax, row.defence, row.benign, row.accuracy)
     ax.set_xlabel("benign, percent right")
     ax.set_ylabel("gray-box I-FGSM, percent right")
     ax.legend(fontsize="small")
     _save(figure, path)
+
+
+def _note(ax: Any, text: str, x: float, y: float) -> None:
+    ax.annotate(text, (100 * x, 100 * y), xytext=(3, 3), textcoords="offset points", fontsize="x-small")

@@ -117,6 +117,10 @@ def _share(row: Any) -> str:
     return f"<td>{100 * row.accuracy:.1f}<small>{100 * row.low:.0f} to {100 * row.high:.0f}</small></td>"
 
 
+def _percent(value: float) -> str:
+    return f"<td>{100 * value:.1f}</td>"
+
+
 def _name(text: Any) -> str:
     return f"<td>{_escape(text)}</td>"
 
@@ -202,15 +206,18 @@ def _attacks(run: Run) -> list[tuple[str, str] | None]:
             bound = f"<p>{text} L-infinity, eps {eps:g}/255; the worst case is over attacks that keep within it.</p>"
             found.append((title, bound + _matrix(part) + (_both(part) if scenario == "white-box" else "")))
     colors, curve, equal, settled = (
-        _frame(run, f"evaluate/{name}.csv") for name in ("figure5", "curve", "equal", "convergence")
+        _frame(run, f"evaluate/{name}.csv") for name in ("figure5", "curve", "beside", "convergence")
     )
     if colors is not None:
         found.append(("Table or colour space (Figure 5)", "<p>Gray-box.</p>" + _matrix(colors)))
     if equal is not None:
-        text = "<p>Compressions of many strengths: where lines meet, they defend alike at equal benign accuracy.</p>"
-        found.append(
-            ("At equal benign accuracy", text + _picture(run, "evaluate/equal.png", "Benign against gray-box"))
+        text = (
+            "<p>Compressions of many strengths: where lines meet, they defend alike at equal benign accuracy. Below, "
+            "each defence beside plain JPEG of that quality whose benign accuracy is nearest to its own, on the same "
+            "images; “only” counts the attacked images that one of the two alone labels right.</p>"
         )
+        picture = _picture(run, "evaluate/equal.png", "Benign against gray-box")
+        found.append(("At equal benign accuracy", text + picture + _beside(equal)))
     if curve is not None:
         found.append(
             ("Accuracy against eps", _picture(run, "evaluate/curve.png", "White-box; one step (FGSM) and many (PGD)"))
@@ -226,6 +233,20 @@ def _attacks(run: Run) -> list[tuple[str, str] | None]:
     ]  # fmt: skip
     found.append(("Can these figures be trusted?", _table(["point", "state", "why"], rows)))
     return found
+
+
+def _beside(frame: pandas.DataFrame) -> str:
+    """Each scenario's defences beside plain JPEG."""
+    text = ""
+    for (scenario, attack), part in frame.groupby(["scenario", "attack"], sort=False):
+        rows = [
+            [_name(row.defence), _percent(row.benign), _percent(row.accuracy), _name(row.other),
+             _percent(row.other_benign), _percent(row.other_accuracy), _name(row.only_this), _name(row.only_other)]
+            for row in part.itertuples()
+        ]  # fmt: skip
+        head = ["", "benign", attack, "beside it", "benign", attack, "only this", "only JPEG"]
+        text += f"<h3>{_escape(scenario)}</h3>{_table(head, rows)}"
+    return text
 
 
 def _both(part: pandas.DataFrame) -> str:

@@ -1,0 +1,123 @@
+"""Chunks of image arrays as bytes: what the codecs for numcodecs and Zarr store.
+
+A chunk of one image is an ordinary JPEG file, which any reader shows. A chunk of several is those files one after the
+other behind a header: ``NNJC``, their number, and the length of each, as little-endian uint32.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nnjpeg._arguments import LAYOUTS, UINT8, Colorspace, Layout, axes_of, check_array
+from nnjpeg.files import decode, encode
+from nnjpeg.qtable import NN_TABLE, QTable, QTables, as_tables
+
+__all__ = ["Chunks"]
+
+_MAGIC = b"NNJC"
+
+
+class Chunks:
+    """How chunks of one array become bytes, and again an array.
+
+    Parameters
+    ----------
+    qtable, colorspace
+        As for `nnjpeg.roundtrip`.
+    quality : int, optional
+        1..100: scales the tables by `QTable.at_quality`.
+    layout : {"HW", "HWC", "CHW", "NHWC", "NCHW"}
+        Of the chunks; 1 or 3 components.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above.
+    """
+
+    def __init__(
+        self,
+        qtable: QTables = NN_TABLE,
+        *,
+        quality: int | None = None,
+        colorspace: Colorspace = "rgb",
+        layout: Layout = "NHWC",
+    ) -> None:
+        if layout not in LAYOUTS:
+            raise ValueError(f"layout must be one of {sorted(LAYOUTS)}, got {layout!r}")
+        if colorspace not in ("rgb", "ycbcr"):
+            raise ValueError(f"colorspace must be 'rgb' or 'ycbcr', got {colorspace!r}")
+        tables = as_tables(qtable)
+        self.tables: list[QTable] = tables if quality is None else [table.at_quality(quality) for table in tables]
+        self.colorspace = colorspace
+        self.layout = layout
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make it again, as JSON can hold them."""
+        return {
+            "qtable": [table.to_list() for table in self.tables],
+            "colorspace": self.colorspace,
+            "layout": self.layout,
+        }
+
+    def encode(self, chunk: npt.NDArray[np.uint8]) -> bytes:
+        """A chunk as bytes; reading them gives ``roundtrip(chunk)``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is not an array of uint8 of this layout with 1 or 3 components, or as `nnjpeg.encode`.
+        """
+        check_array("chunk", chunk, UINT8)
+        axes_of("chunk", chunk.shape, self.layout)
+        if not self._batched():
+            return self._encode_image(chunk)
+        files = [self._encode_image(image) for image in chunk]
+        if len(files) == 1:
+            return files[0]
+        return _MAGIC + struct.pack(f"<{len(files) + 1}I", len(files), *map(len, files)) + b"".join(files)
+
+    def decode(self, data: bytes) -> npt.NDArray[np.uint8]:
+        """The array that `encode` was given, as its files hold it.
+
+        Raises
+        ------
+        ValueError
+            If `data` is not such a chunk, is cut off or damaged.
+        """
+        files = _split(data)
+        if not self._batched() and len(files) != 1:
+            raise ValueError(f"chunk holds {len(files)} images, where layout {self.layout} has one")
+        images = [decode(file, layout=self._image_layout()) for file in files]
+        if len({image.shape for image in images}) > 1:
+            raise ValueError(f"chunk holds images of different shapes: {sorted({image.shape for image in images})}")
+        return np.stack(images) if self._batched() else images[0]
+
+    def _batched(self) -> bool:
+        return LAYOUTS[self.layout][0] >= 0
+
+    def _image_layout(self) -> Layout:
+        return self.layout[1:] if self._batched() else self.layout  # type: ignore[return-value]
+
+    def _encode_image(self, image: npt.NDArray[np.uint8]) -> bytes:
+        return encode(image, self.tables, colorspace=self.colorspace, layout=self._image_layout())
+
+
+def _split(data: bytes) -> list[bytes]:
+    """The files of a chunk."""
+    if not data.startswith(_MAGIC):
+        return [data]
+    start = len(_MAGIC) + 4
+    count = int.from_bytes(data[len(_MAGIC) : start], "little")
+    begin = start + 4 * count
+    if len(data) < begin:
+        raise ValueError(f"chunk is cut off: {len(data)} bytes, too few for the lengths of {count} images")
+    lengths = struct.unpack_from(f"<{count}I", data, start)
+    if len(data) != begin + sum(lengths):
+        raise ValueError(f"chunk must have {begin + sum(lengths)} bytes by its header, got {len(data)}")
+    ends = np.cumsum(lengths, dtype=np.int64) + begin
+    return [data[end - length : end] for end, length in zip(ends.tolist(), lengths, strict=True)]

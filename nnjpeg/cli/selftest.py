@@ -1,0 +1,39 @@
+"""nnjpeg selftest: whether this installation gives libjpeg-turbo's bits on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import Any
+
+from nnjpeg import show_config
+from nnjpeg.selftest import checks
+
+
+def add_parser(commands: Any) -> None:
+    """Declare the command, which takes no arguments."""
+    parser = commands.add_parser(
+        "selftest",
+        help="whether this installation gives libjpeg-turbo's bits on this machine (in seconds)",
+        description="Compare every instruction set of this CPU, threads, files and torch's devices with libjpeg-turbo. "
+        "Exit status 1 if one sample differs.",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(_: argparse.Namespace) -> int:
+    """Print what is here, and each check; return 1 if one failed."""
+    show_config()
+    failures, began = 0, time.perf_counter()
+    for name, check in checks():
+        try:
+            print(f"ok       {name}: {check()} images", flush=True)
+        except Exception as error:  # whatever it is, the other checks say more about it
+            failures += 1
+            print(f"FAILED   {name}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    if failures:
+        print(f"nnjpeg: {failures} checks failed; please report this with all that stands above", file=sys.stderr)
+        return 1
+    print(f"all equal, {time.perf_counter() - began:.1f} s")
+    return 0

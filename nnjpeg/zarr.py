@@ -1,0 +1,86 @@
+"""NN-JPEG as a codec of Zarr's format 3, from array to bytes: ``zarr.create_array(..., serializer=NNJpegCodec())``.
+
+It is registered by its entry point, so that arrays are read without an import. For format 2 see `nnjpeg.numcodecs`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from zarr.abc.codec import ArrayBytesCodec
+from zarr.core.array_spec import ArraySpec
+from zarr.core.buffer import Buffer, NDBuffer
+
+from nnjpeg._arguments import LAYOUTS, UINT8, Colorspace, Layout
+from nnjpeg.chunks import Chunks
+from nnjpeg.qtable import NN_TABLE, QTables
+
+__all__ = ["NNJpegCodec"]
+
+
+@dataclass(frozen=True, init=False)
+class NNJpegCodec(ArrayBytesCodec):
+    """Store chunks of images as JPEG files with tables of your own; parameters and notes as for `numcodecs`' twin.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as there, the array's dtype is not uint8, or its dimensions do not fit the layout.
+
+    See Also
+    --------
+    nnjpeg.numcodecs.NNJpegCodec : its parameters, and when a chunk is what the transform makes of an image.
+    """
+
+    is_fixed_size = False
+
+    chunks: Chunks
+
+    def __init__(
+        self,
+        qtable: QTables = NN_TABLE,
+        quality: int | None = None,
+        colorspace: Colorspace = "rgb",
+        layout: Layout = "NHWC",
+    ) -> None:
+        chunks = Chunks(qtable, quality=quality, colorspace=colorspace, layout=layout)
+        object.__setattr__(self, "chunks", chunks)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> NNJpegCodec:
+        """From an array's metadata."""
+        return cls(**data.get("configuration", {}))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For an array's metadata."""
+        return {"name": "nnjpeg", "configuration": self.chunks.config()}
+
+    def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
+        """Refuse arrays that cannot be stored so."""
+        native = dtype.to_native_dtype() if hasattr(dtype, "to_native_dtype") else np.dtype(dtype)
+        if native != UINT8:
+            raise TypeError(f"dtype must be uint8 to be stored as JPEG, got {native}")
+        axes = LAYOUTS[self.chunks.layout]
+        if len(shape) != len(self.chunks.layout):
+            raise ValueError(f"shape {shape} must have the dimensions of layout {self.chunks.layout}")
+        components = shape[axes[1]] if axes[1] >= 0 else 1
+        if components not in (1, 3):
+            raise ValueError(f"shape {shape} must have 1 or 3 components to be stored as JPEG, got {components}")
+
+    async def _encode_single(self, chunk_array: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
+        array = chunk_array.as_numpy_array()
+        data = await asyncio.to_thread(self.chunks.encode, array)
+        return chunk_spec.prototype.buffer.from_bytes(data)
+
+    async def _decode_single(self, chunk_bytes: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
+        array = await asyncio.to_thread(self.chunks.decode, chunk_bytes.to_bytes())
+        if array.shape != tuple(chunk_spec.shape):
+            raise ValueError(f"chunk holds an array of shape {array.shape}, its metadata say {tuple(chunk_spec.shape)}")
+        return chunk_spec.prototype.nd_buffer.from_numpy_array(array)
+
+    def compute_encoded_size(self, input_byte_length: int, _chunk_spec: ArraySpec) -> int:
+        """Not known beforehand."""
+        raise NotImplementedError

@@ -1,0 +1,73 @@
+/* Many threads at once, from the first call on, each with images, tables and results of its own: for ThreadSanitizer.
+ *
+ * usage: threads THREADS CALLS
+ * Prints a hash of the results of each thread; exit status 1 if one thread's differ from those of a thread alone. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nnjpeg.h"
+
+/* Large enough for nnjpeg to use threads of its own in each call, where it is built with OpenMP. */
+enum { SIDE = 296, COMPONENTS = 3, SAMPLES = SIDE * SIDE * COMPONENTS, MOST_THREADS = 64 };
+
+static int calls;
+
+static uint64_t work(uint32_t seed)
+{
+    const nnjpeg_shape shape = { 1, COMPONENTS, SIDE, SIDE };
+    const nnjpeg_strides strides = { 0, 1, SIDE * COMPONENTS, COMPONENTS };
+    uint8_t *src = malloc(SAMPLES), *dst = malloc(SAMPLES);
+    uint64_t hash = 0xcbf29ce484222325u;
+    int call, i;
+    if (!src || !dst)
+        abort();
+    for (call = 0; call < calls; call++) {
+        nnjpeg_quantizer quantizer;
+        const nnjpeg_quantizers quantizers = { &quantizer, 0, 0 };
+        uint16_t steps[NNJPEG_BLOCK_SIZE];
+        for (i = 0; i < NNJPEG_BLOCK_SIZE; i++)
+            steps[i] = (uint16_t)(1 + (seed = seed * 1664525u + 1013904223u) / 65536 % 255);
+        for (i = 0; i < SAMPLES; i++)
+            src[i] = (uint8_t)((seed = seed * 1664525u + 1013904223u) >> 24);
+        if (nnjpeg_quantizer_init(&quantizer, steps) != NNJPEG_OK || !nnjpeg_isa() ||
+            nnjpeg_roundtrip(&shape, src, &strides, dst, &strides, quantizers,
+                             call % 2 ? NNJPEG_YCBCR : NNJPEG_RGB, 1 + call % 4) != NNJPEG_OK)
+            abort();
+        for (i = 0; i < SAMPLES; i++)
+            hash = (hash ^ dst[i]) * 0x100000001b3u;
+    }
+    free(src);
+    free(dst);
+    return hash;
+}
+
+static uint64_t results[MOST_THREADS];
+
+static void *run(void *argument)
+{
+    uint64_t *result = argument;
+    *result = work((uint32_t)(result - results));
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    const int threads = argc > 1 ? atoi(argv[1]) : 8;
+    pthread_t handles[MOST_THREADS];
+    int i, differ = 0;
+    calls = argc > 2 ? atoi(argv[2]) : 4;
+    if (threads < 1 || threads > MOST_THREADS)
+        return 2;
+    for (i = 0; i < threads; i++)
+        if (pthread_create(&handles[i], NULL, run, &results[i]) != 0)
+            return 2;
+    for (i = 0; i < threads; i++)
+        pthread_join(handles[i], NULL);
+    for (i = 0; i < threads; i++) {
+        differ |= results[i] != work((uint32_t)i);
+        printf("%d %016llx\n", i, (unsigned long long)results[i]);
+    }
+    return differ;
+}
