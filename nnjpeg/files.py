@@ -93,7 +93,8 @@ def decode(source: bytes | str | PathLike[str], *, layout: Layout | None = None)
     FileNotFoundError, OSError
         If the file cannot be read.
     ValueError
-        If it is not a JPEG image, is cut off or damaged, or has other colours (CMYK).
+        If it is not a JPEG image, is cut off or damaged, has other colours (CMYK), or so many pixels that Pillow takes
+        it for an attack (``PIL.Image.MAX_IMAGE_PIXELS``).
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
         name, data = "source", bytes(source)
@@ -106,6 +107,8 @@ def decode(source: bytes | str | PathLike[str], *, layout: Layout | None = None)
                 pixels = np.array(image)
     except UnidentifiedImageError:
         raise ValueError(f"{name}: not a JPEG image") from None
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{name}: JPEG image of more pixels than Pillow trusts ({error})") from None
     except (OSError, SyntaxError) as error:
         raise ValueError(f"{name}: damaged JPEG image ({error})") from None
     if mode not in ("L", "RGB"):

@@ -239,12 +239,14 @@ class QTable:
         of the line. Which of the two it is, the contents tell, not the name.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = Path(path).read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
             raise ValueError(f"{path}: not a text file") from None
         try:
             grids = _parse_json(text) if text.lstrip().startswith("{") else _parse_text(text)
             return tuple(cls(grid) for grid in grids)
+        except RecursionError:
+            raise ValueError(f"{path}: JSON nested too deeply to be a table") from None
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from None
 

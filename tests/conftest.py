@@ -2,12 +2,19 @@ import io
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image, features
 
 from nnjpeg import NN_TABLE, QTable, _core
 
 # The oracle of exactness: without it the suite would prove nothing.
 assert features.check("libjpeg_turbo"), "Pillow must be built on libjpeg-turbo"
+
+# Inputs by the hundred in every run; by the hundred thousand with --hypothesis-profile=long.
+_common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much]}
+settings.register_profile("short", max_examples=200, stateful_step_count=20, **_common)
+settings.register_profile("long", max_examples=100_000, stateful_step_count=20, **_common)
+settings.load_profile("short")
 
 
 @pytest.fixture(params=_core.compiled_isas())
@@ -93,8 +100,7 @@ def make_table():
 
 @pytest.fixture(scope="session")
 def photos():
-    from skimage import data
-
+    data = pytest.importorskip("skimage.data")
     return {name: np.ascontiguousarray(getattr(data, name)()) for name in ("astronaut", "chelsea", "coffee", "rocket")}
 
 

@@ -91,6 +91,14 @@ def test_bad_files(data, message, tmp_path):
         nnjpeg.decode(data)
 
 
+def test_a_file_that_promises_too_many_pixels():
+    data = bytearray(jpeg())
+    at = data.index(b"\xff\xc0")
+    data[at + 5 : at + 9] = b"\xff\xdc\xff\xdc"
+    with pytest.raises(ValueError, match="more pixels than Pillow trusts"):
+        nnjpeg.decode(bytes(data))
+
+
 def test_a_png_is_not_a_jpeg(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "image.png")
     with pytest.raises(ValueError, match="not a JPEG image"):

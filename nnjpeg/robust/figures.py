@@ -177,18 +177,25 @@ def trade(cells: Any, defences: Any, path: Path) -> None:
     ax = figure.subplots()
     gray, crosses = (frame[frame["scenario"] == "gray-box"] for frame in (cells, defences))
     share = gray.pivot_table(index=["family", "quality"], columns="attack", values="accuracy", sort=False)
+    places = []
     for family, part in share.groupby(level="family", sort=False):
         ax.plot(100 * part["benign"], 100 * part["I-FGSM"], "o-", markersize=4, label=family)
-        for (_, quality), row in part.iterrows():
-            _note(ax, quality, row["benign"], row["I-FGSM"])
+        places += [(quality, 100 * row["benign"], 100 * row["I-FGSM"]) for (_, quality), row in part.iterrows()]
     ax.plot(100 * crosses["benign"], 100 * crosses["accuracy"], "kx", markersize=5, label="defences")
-    for row in crosses.itertuples():
-        _note(ax, row.defence, row.benign, row.accuracy)
+    places = [(row.defence, 100 * row.benign, 100 * row.accuracy) for row in crosses.itertuples()] + places
     ax.set_xlabel("benign, percent right")
     ax.set_ylabel("gray-box I-FGSM, percent right")
     ax.legend(fontsize="small")
+    _label(ax, places)
     _save(figure, path)
 
 
-def _note(ax: Any, text: str, x: float, y: float) -> None:
-    ax.annotate(text, (100 * x, 100 * y), xytext=(3, 3), textcoords="offset points", fontsize="x-small")
+def _label(ax: Any, places: list[tuple[str, float, float]], height: float = 12, width: float = 6) -> None:
+    """Texts beside their points, but for those that would cover an earlier one; sizes of a character in pixels."""
+    ax.autoscale_view()
+    taken: list[tuple[str, float, float]] = []
+    for text, x, y in places:
+        across, up = ax.transData.transform((x, y))
+        if all(abs(up - v) > height or abs(across - u) > width * max(len(text), len(t)) for t, u, v in taken):
+            taken.append((text, across, up))
+            ax.annotate(text, (x, y), xytext=(3, 3), textcoords="offset points", fontsize="x-small")

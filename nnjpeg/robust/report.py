@@ -45,7 +45,8 @@ pre { background: var(--soft); padding: .8rem; overflow-x: auto; border-radius: 
 @media (max-width: 40rem) { th:first-child, td:first-child { white-space: normal; max-width: 8.5rem; } }
 @media print { body { max-width: none; font-size: 10pt; padding: 0; } nav { display: none; }
   .wide { overflow: visible; border: 0; } th, td { padding: .15rem .3rem; white-space: normal; }
-  table { font-size: 7.5pt; } h2, figure, tr { break-inside: avoid; } thead th { min-width: 0; }
+  table { font-size: 7.5pt; } thead th { min-width: 0; }
+  figure, tr { break-inside: avoid; } h2, h3, thead { break-after: avoid; }
   th:first-child, td:first-child { position: static; } }
 """
 
