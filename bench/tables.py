@@ -1,6 +1,6 @@
 """Print what ``nnjpeg evaluate`` wrote as Markdown, one table for each scenario.
 
-From cells.csv and the like, or from the cells.*.jsonl of a run that has not ended.
+From cells.csv, beside.csv and the like, or from the cells.*.jsonl of a run that has not ended.
 """
 
 from __future__ import annotations
@@ -10,24 +10,38 @@ from pathlib import Path
 
 import pandas
 
-from nnjpeg.robust.scores import wilson
+from nnjpeg.robust.scores import read_table
 
 
-def markdown(frame: pandas.DataFrame) -> str:
+def by_attack(frame: pandas.DataFrame) -> str:
     """Defences by attacks: percent right, with the 95% interval of each."""
     columns = list(dict.fromkeys(frame["attack"]))
     counts = {name: int(part["images"].iloc[0]) for name, part in frame.groupby("attack", sort=False)}
-    lines = [
-        "| | " + " | ".join(f"{name} ({counts[name]})" for name in columns) + " |",
-        "|---" * len(columns) + "|---|",
-    ]
+    rows = []
     for defence, part in frame.groupby("defence", sort=False):
         cells = {
             row.attack: f"{100 * row.accuracy:.0f} ({100 * row.low:.0f} to {100 * row.high:.0f})"
             for row in part.itertuples()
         }
-        lines.append(f"| {defence} | " + " | ".join(cells.get(name, "-") for name in columns) + " |")
-    return "\n".join(lines)
+        rows.append([str(defence), *(cells.get(name, "-") for name in columns)])
+    return markdown(["", *(f"{name} ({counts[name]})" for name in columns)], rows)
+
+
+def beside(frame: pandas.DataFrame) -> str:
+    """Each defence, and what has about its own benign accuracy."""
+    attack = frame["attack"].iloc[0]
+    rows = [
+        [row.defence, f"{100 * row.benign:.1f}", f"{100 * row.accuracy:.1f}", row.other,
+         f"{100 * row.other_benign:.1f}", f"{100 * row.other_accuracy:.1f}", str(row.only_this), str(row.only_other)]
+        for row in frame.itertuples()
+    ]  # fmt: skip
+    return markdown(["", "benign", attack, "beside it", "benign", attack, "only this", "only JPEG"], rows)
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    """A table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def main() -> None:
@@ -35,15 +49,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="+", type=Path)
     for path in parser.parse_args().files:
-        if path.suffix == ".jsonl":
-            frame = pandas.read_json(path, lines=True, dtype={"hits": str})
-            frame["accuracy"] = frame["right"] / frame["images"]
-            intervals = [wilson(row.right, row.images) for row in frame.itertuples()]
-            frame["low"], frame["high"] = zip(*intervals, strict=True)
-        else:
-            frame = pandas.read_csv(path, keep_default_na=False, na_values=[""], dtype={"hits": str})
+        frame = read_table(path)
         for scenario, part in frame.groupby("scenario", sort=False):
-            print(f"### {scenario}\n\n{markdown(part)}\n")
+            print(f"### {scenario}\n\n{beside(part) if 'other' in part else by_attack(part)}\n")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@
 /* setup.py defines NJ_WITH_<ISA> for each strip that it could compile. */
 extern const nj_strip nj_strip_avx2, nj_strip_avx512, nj_strip_avx512vnni, nj_strip_neon;
 
-#if defined(NJ_WITH_AVX2) || defined(NJ_WITH_AVX512) || defined(NJ_WITH_AVX512VNNI)
+#if defined(__x86_64__) || defined(_M_X64)
 #if defined(_MSC_VER)
 #include <intrin.h>
 static void cpuid(int leaf, int out[4]) { __cpuidex(out, leaf, 0); }
@@ -26,53 +26,62 @@ static unsigned saved_registers(void)
     return low;
 }
 #endif
-
-/* Intel SDM, volume 1, 14.3 and 15.2: the CPU must have the instructions, and the system must save the registers. */
-static int has(int leaf1_ecx, int leaf7_ebx, int leaf7_ecx, unsigned registers)
+#else /* no strip for this CPU asks for what it may lack */
+static void cpuid(int leaf, int out[4])
 {
-    enum { OSXSAVE = 1 << 27 };
-    int leaf[4];
-    cpuid(0, leaf);
-    if (leaf[0] < 7)
-        return 0;
-    cpuid(1, leaf);
-    if ((leaf[2] & (OSXSAVE | leaf1_ecx)) != (OSXSAVE | leaf1_ecx) || (saved_registers() & registers) != registers)
-        return 0;
-    cpuid(7, leaf);
-    return (leaf[1] & leaf7_ebx) == leaf7_ebx && (leaf[2] & leaf7_ecx) == leaf7_ecx;
+    (void)leaf;
+    memset(out, 0, 4 * sizeof *out);
 }
-
-enum { FMA = 1 << 12, AVX2 = 1 << 5, AVX512F = 1 << 16, AVX512BW = 1 << 30, VNNI = 1 << 11, YMM = 0x06, ZMM = 0xe6 };
-static int has_avx2(void) { return has(FMA, AVX2, 0, YMM); }
-static int has_avx512(void) { return has(0, AVX512F | AVX512BW, 0, ZMM); }
-static int has_avx512vnni(void) { return has(0, AVX512F | AVX512BW, VNNI, ZMM); }
+static unsigned saved_registers(void) { return 0; }
 #endif
 
-static int always(void)
-{
-    return 1;
-}
+/* What a strip needs, as bits of CPUID leaves 1 and 7, and of the registers that the system saves; 0: nothing. */
+typedef struct needs {
+    int leaf1_ecx, leaf7_ebx, leaf7_ecx;
+    unsigned registers;
+} needs;
+
+enum { FMA = 1 << 12, AVX2 = 1 << 5, AVX512F = 1 << 16, AVX512BW = 1 << 30, VNNI = 1 << 11, YMM = 0x06, ZMM = 0xe6 };
 
 /* Best first. */
 static const struct candidate {
     const nj_strip *strip;
-    int (*supported)(void);
+    needs needs;
 } candidates[] = {
 #if defined(NJ_WITH_AVX512VNNI)
-    { &nj_strip_avx512vnni, has_avx512vnni },
+    { &nj_strip_avx512vnni, { 0, AVX512F | AVX512BW, VNNI, ZMM } },
 #endif
 #if defined(NJ_WITH_AVX512)
-    { &nj_strip_avx512, has_avx512 },
+    { &nj_strip_avx512, { 0, AVX512F | AVX512BW, 0, ZMM } },
 #endif
 #if defined(NJ_WITH_AVX2)
-    { &nj_strip_avx2, has_avx2 },
+    { &nj_strip_avx2, { FMA, AVX2, 0, YMM } },
 #endif
 #if defined(NJ_WITH_NEON)
-    { &nj_strip_neon, always },
+    { &nj_strip_neon, { 0, 0, 0, 0 } },
 #endif
-    { &nj_strip_generic, always },
+    { &nj_strip_generic, { 0, 0, 0, 0 } },
 };
 enum { CANDIDATES = sizeof candidates / sizeof candidates[0] };
+
+/* Intel SDM, volume 1, 14.3 and 15.2: the CPU must have the instructions, and the system must save the registers. */
+static int is_supported(const struct candidate *c)
+{
+    enum { OSXSAVE = 1 << 27 };
+    const needs *n = &c->needs;
+    int leaf[4];
+    if (!n->registers)
+        return 1;
+    cpuid(0, leaf);
+    if (leaf[0] < 7)
+        return 0;
+    cpuid(1, leaf);
+    if ((leaf[2] & (OSXSAVE | n->leaf1_ecx)) != (OSXSAVE | n->leaf1_ecx) ||
+        (saved_registers() & n->registers) != n->registers)
+        return 0;
+    cpuid(7, leaf);
+    return (leaf[1] & n->leaf7_ebx) == n->leaf7_ebx && (leaf[2] & n->leaf7_ecx) == n->leaf7_ecx;
+}
 
 /* Set once; threads that meet here first at the same time store the same value. */
 static const nj_strip *volatile chosen;
@@ -81,7 +90,7 @@ static const nj_strip *choose(const char *name)
 {
     int i;
     for (i = 0; i < CANDIDATES; i++)
-        if ((!name || strcmp(name, candidates[i].strip->name) == 0) && candidates[i].supported())
+        if ((!name || strcmp(name, candidates[i].strip->name) == 0) && is_supported(&candidates[i]))
             return candidates[i].strip;
     return NULL;
 }
@@ -117,6 +126,6 @@ const char *nnjpeg_compiled_isa(int index, int *supported)
     if (index < 0 || index >= CANDIDATES)
         return NULL;
     if (supported)
-        *supported = candidates[index].supported();
+        *supported = is_supported(&candidates[index]);
     return candidates[index].strip->name;
 }

@@ -14,7 +14,7 @@ from nnjpeg.robust import chain, checkpoints, distributed
 from nnjpeg.robust.data import Images
 from nnjpeg.robust.ensemble import Ensemble, input_transform
 from nnjpeg.robust.runs import Run
-from nnjpeg.robust.scores import right, wilson
+from nnjpeg.robust.scores import right, share
 from nnjpeg.robust.training import Exponential, Optimization, accelerator
 
 
@@ -154,9 +154,10 @@ def _judge(run: Run, names: list[str], together: list[str] | None, device: torch
         row = {"model": name, "image": sees, "seconds": facts.get("seconds"), "loss": facts.get("loss")}
         if test is not None:
             hits = right(judge.to(device), test)
-            low, high = wilson(int(hits.sum()), len(hits))
-            row |= {"accuracy": hits.mean(), "low": low, "high": high, "images": len(hits)}
-            print(f"{name:>9}, image {sees}: {hits.mean():.1%} right (95% interval {low:.1%} to {high:.1%})")
+            found = share(int(hits.sum()), len(hits))
+            row |= found
+            text = "{accuracy:.1%} right (95% interval {low:.1%} to {high:.1%})".format(**found)
+            print(f"{name:>9}, image {sees}: {text}")
         rows.append(row)
     run.write_csv("results.csv", pandas.DataFrame(rows))
     print(f"in {run.folder}: a checkpoint for each model, results.csv, train.0.jsonl, ensemble.json if there is one")

@@ -123,7 +123,7 @@ def tvm(
 ) -> Tensor:
     """Total variation minimisation on randomly chosen pixels (Guo et al., ICLR 2018), by scikit-image.
 
-    Minimises |kept * (z - x)|^2 / 2 + weight TV(z), isotropic, over images of 0..1. The masked problem is solved by
+    Minimises ``|kept * (z - x)|^2 / 2 + weight TV(z)``, isotropic, over images of 0..1. The masked problem is solved by
     repeated denoising with dropped pixels filled from the last result, at first from the kept ones around them; the
     authors' own solver takes the mask directly, with 0.03 and at most 100 iterations.
 

@@ -29,7 +29,7 @@ from nnjpeg.robust import distributed, minimal
 from nnjpeg.robust.attacks import to_bytes
 from nnjpeg.robust.data import Images
 from nnjpeg.robust.runs import Journal, shared
-from nnjpeg.robust.scores import wilson
+from nnjpeg.robust.scores import share
 from nnjpeg.robust.square import square
 from nnjpeg.transforms import NNJpeg
 
@@ -298,9 +298,7 @@ def assess(
     ]
     rows = shared(keys, count, journal, description=scenario or "attacks", unit="cell")
     for row in rows:
-        row["low"], row["high"] = wilson(row["right"], row["images"])
-        row["accuracy"] = row["right"] / row["images"]
-        row["bounded"] = row["attack"] in bounded
+        row |= share(row["right"], row["images"]) | {"bounded": row["attack"] in bounded}
     return pandas.DataFrame(rows)
 
 
@@ -374,14 +372,9 @@ def worst_case(frame: Any, name: str = "worst case") -> Any:
     rows = []
     for (scenario, defence), part in frame[frame["bounded"]].groupby(["scenario", "defence"], sort=False):
         hits = np.asarray(np.array([[hit == "1" for hit in one] for one in part["hits"]]).all(0))
-        low, high = wilson(int(hits.sum()), len(hits))
         text = "".join("01"[int(hit)] for hit in hits)
-        rows.append(
-            {
-                "scenario": scenario, "defence": defence, "attack": name, "hits": text, "right": int(hits.sum()),
-                "images": len(hits), "low": low, "high": high, "accuracy": hits.mean(),
-            }
-        )  # fmt: skip
+        row = {"scenario": scenario, "defence": defence, "attack": name, "hits": text}
+        rows.append(row | share(int(hits.sum()), len(hits)))
     return pandas.concat([frame, pandas.DataFrame(rows)], ignore_index=True)
 
 

@@ -13,6 +13,7 @@ import pandas
 from nnjpeg import atomic
 from nnjpeg.robust.evaluation import RANDOM_BOX
 from nnjpeg.robust.runs import Run
+from nnjpeg.robust.scores import read_table
 
 __all__ = ["write"]
 
@@ -142,7 +143,7 @@ def _matrix(frame: pandas.DataFrame, extra: tuple[str, ...] = ()) -> str:
 
 def _frame(run: Run, name: str) -> pandas.DataFrame | None:
     path = run / name
-    return pandas.read_csv(path, keep_default_na=False, na_values=[""], dtype={"hits": str}) if path.exists() else None
+    return read_table(path) if path.exists() else None
 
 
 def _frequencies(run: Run) -> tuple[str, str] | None:

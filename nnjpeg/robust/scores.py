@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +16,7 @@ from torch import Tensor, nn
 
 from nnjpeg.robust.data import Images
 
-__all__ = ["accuracy", "right", "well_labelled", "wilson"]
+__all__ = ["accuracy", "read_table", "right", "share", "well_labelled", "wilson"]
 
 
 @torch.inference_mode()
@@ -62,6 +66,22 @@ def well_labelled(model: nn.Module, images: Images, count: int, batch: int = 64)
     if len(chosen) < count:
         raise ValueError(f"images: {count} are asked, but the model labels {len(chosen)} of {len(images)} images right")
     return images.take(torch.from_numpy(chosen))
+
+
+def share(right: int, images: int) -> dict[str, Any]:
+    """Columns of a table: ``right``, ``images``, ``accuracy`` in 0..1 and its 95% interval, ``low`` and ``high``."""
+    low, high = wilson(right, images)
+    return {"right": right, "images": images, "accuracy": right / images, "low": low, "high": high}
+
+
+def read_table(path: str | PathLike[str]) -> Any:
+    """A table of a run as a pandas frame: its CSV, or the journal (.jsonl) of a run that has not ended."""
+    import pandas
+
+    if Path(path).suffix != ".jsonl":
+        return pandas.read_csv(path, keep_default_na=False, na_values=[""], dtype={"hits": str})
+    lines = [json.loads(line) for line in Path(path).read_text().splitlines()]
+    return pandas.DataFrame([line | share(line["right"], line["images"]) for line in lines])
 
 
 def wilson(right: int, total: int) -> tuple[float, float]:
