@@ -6,7 +6,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas
@@ -22,12 +24,12 @@ from torch import nn
 import nnjpeg
 from nnjpeg import QTable
 from nnjpeg.cli import main
-from nnjpeg.robust import attacks, data, models
+from nnjpeg.robust import attacks, data, distributed, models
 from nnjpeg.robust import design as search
 from nnjpeg.robust.data import Images
 from nnjpeg.robust.fitting import photos_model
 from nnjpeg.robust.frequency import FrequencyStatistics, band_order
-from nnjpeg.robust.runs import Journal, Run
+from nnjpeg.robust.runs import Journal, Run, shared
 from nnjpeg.robust.scores import accuracy, wilson
 
 # A planted case. The class of an image is the sign of its coefficients on the last anti-diagonal before K, 12 each. To
@@ -263,6 +265,34 @@ def test_killed_half_way_and_two_ranks(weights, tmp_path):
     assert (tmp_path / "killed" / "cells.csv").exists(), result.stdout + result.stderr
     for name in ("cells.csv", "figure4.csv", "verdict.json"):
         assert (tmp_path / "killed" / name).read_text() == (tmp_path / "whole" / name).read_text(), result.stderr
+
+
+def test_a_fast_process_does_not_make_a_slow_one_leave_out_results(tmp_path, monkeypatch):
+    """Two processes, here threads, of which one reads the journal when the other may have filled its share of it."""
+    journal_of = [SlowToRead(Run(tmp_path, "test", {}), "cells") for _ in range(2)]
+    here, gate = threading.local(), threading.Barrier(2, timeout=60)
+    monkeypatch.setattr(distributed, "rank", lambda: here.rank)
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    monkeypatch.setattr(distributed, "is_main", lambda: here.rank == 0)
+    monkeypatch.setattr(distributed, "barrier", gate.wait)
+
+    def process(rank):
+        here.rank = rank
+        journal = journal_of[rank]
+        journal.path, journal.delay = tmp_path / f"cells.{rank}.jsonl", rank / 2
+        return shared([{"k": k} for k in range(7)], lambda key: {"square": key["k"] ** 2}, journal)
+
+    with ThreadPoolExecutor(2) as pool:
+        for results in pool.map(process, range(2)):
+            assert [result["square"] for result in results] == [k**2 for k in range(7)]
+
+
+class SlowToRead(Journal):
+    delay = 0.0
+
+    def __iter__(self):
+        time.sleep(self.delay)
+        return super().__iter__()
 
 
 def test_parameters_from_yaml(weights, tmp_path):

@@ -181,6 +181,7 @@ def shared(
     known = {name(line): line for line in journal or ()}
     todo = [json.loads(one) for one in dict.fromkeys(map(name, keys)) if one not in known]
     mine = todo[distributed.rank() :: distributed.world_size()]
+    distributed.barrier()  # nobody adds to the journal before all have read the same, else their shares do not fit
     for key in tqdm(mine, desc=description, unit=unit, disable=None if distributed.is_main() else True):
         known[name(key)] = line = {**key, **work(key)}
         if journal is not None:
