@@ -531,7 +531,7 @@ def test_the_checklist_says_what_was_missed():
 
 
 OPTIONS = {
-    "train": {"patches": 64, "batch": 16, "epochs": 0.25, "images": 40},
+    "train": {"patches": 64, "batch": 16, "epochs": 0.25, "images": 40, "precision": "no"},
     "analyze": {"images": 4},
     "design": {"benign": 40, "adversarial": 4, "diagonals": [2], "steps": [50], "figure4": False},
     "figure6": {"images": 14, "attacked": 3, "steps": 1},

@@ -110,7 +110,10 @@ def _stages(
     first: dict[str, Any] = {} if data is not None else {"weights": run / "train" / "M.safetensors"}
 
     def of(stage: str, **more: Any) -> dict[str, Any]:
-        return {"eps": eps, "out": run / stage, **more, **given[stage]}
+        chosen = {"eps": eps, "out": run / stage, **more, **given[stage]}
+        if chosen.get("precision") is False:  # what YAML makes of "no"
+            chosen["precision"] = "no"
+        return chosen
 
     return {
         "train": lambda: train(**of("train", **place, **trained)),

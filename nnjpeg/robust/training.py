@@ -182,12 +182,14 @@ def fit(
     Raises
     ------
     ValueError
-        If the loader will not do, the checkpoint is damaged or of another training, or the loss is not finite.
+        If the loader will not do, the epochs are too short for a step, the checkpoint is damaged or of another training, or the loss is not finite.
     """
     batches = _check_loader(loader, engine)
     if objective.updates > 1 and engine.gradient_accumulation_steps > 1:
         raise ValueError(f"accumulate must be 1 where a batch is replayed, got {engine.gradient_accumulation_steps}")
     total = round(optimization.epochs * batches)
+    if total < 1:
+        raise ValueError(f"epochs: {optimization.epochs:g} of {batches} batches are less than one step ({description})")
     facts = {"of": description, "batches": batches, "seed": seed, "optimization": optimization.facts()}
     facts |= objective.facts()
     model = _synchronized(model, engine).train()
@@ -380,19 +382,40 @@ def _shared_batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """`torch.nn.functional.batch_norm` with the statistics of all processes, which have equal shares."""
-    from torch.distributed.nn.functional import all_reduce
+    """`torch.nn.functional.batch_norm` with the statistics of all processes, which have equal shares.
 
+    As there, half precision is summed in single.
+    """
     count = images.numel() // images.shape[1] * dist.get_world_size()
     dims = [0, *range(2, images.ndim)]
     shape = (1, -1, *(1,) * (images.ndim - 2))
-    mean = all_reduce(images.sum(dims)) / count
+    dtype = images.dtype
+    images = images.float() if dtype in (torch.float16, torch.bfloat16) else images
+    mean = _Sum.apply(images.sum(dims)) / count
     centred = images - mean.view(shape)
-    variance = all_reduce(centred.square().sum(dims)) / count
+    variance = _Sum.apply(centred.square().sum(dims)) / count
     if running_mean is not None and running_var is not None:
         with torch.no_grad():
             running_mean.lerp_(mean, momentum)
             running_var.lerp_(variance * count / (count - 1), momentum)
     normal = centred * torch.rsqrt(variance + eps).view(shape)
     normal = normal if weight is None else normal * weight.view(shape)
-    return normal if bias is None else normal + bias.view(shape)
+    return (normal if bias is None else normal + bias.view(shape)).to(dtype)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes; its gradient is the sum of those of all of them."""
+
+    @staticmethod
+    def forward(ctx: Any, share: Tensor) -> Tensor:
+        return _summed(share)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return _summed(grad)
+
+
+def _summed(share: Tensor) -> Tensor:
+    total = share.clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(total)
+    return total
