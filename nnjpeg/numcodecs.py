@@ -12,27 +12,15 @@ import numpy.typing as npt
 from numcodecs.abc import Codec
 from numcodecs.compat import ensure_bytes, ndarray_copy
 
-from nnjpeg._arguments import Colorspace, Layout
 from nnjpeg.chunks import Chunks
-from nnjpeg.qtable import NN_TABLE, QTables
 
 __all__ = ["NNJpegCodec"]
 
 
-class NNJpegCodec(Codec):
+class NNJpegCodec(Chunks, Codec):
     """Store chunks of images as JPEG files with tables of your own: lossy, read back as `nnjpeg.roundtrip` gives them.
 
-    Parameters
-    ----------
-    qtable, quality, colorspace
-        As for `nnjpeg.transforms.NNJpeg`.
-    layout : {"HW", "HWC", "CHW", "NHWC", "NCHW"}
-        Of the chunks, which have 1 or 3 components of uint8.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument, or a chunk to be encoded, is not as above; a ValueError if a chunk to be decoded is damaged.
+    Its parameters, and its errors, are those of `nnjpeg.chunks.Chunks`; a damaged chunk is a ValueError.
 
     Notes
     -----
@@ -43,23 +31,14 @@ class NNJpegCodec(Codec):
 
     codec_id = "nnjpeg"
 
-    def __init__(
-        self,
-        qtable: QTables = NN_TABLE,
-        quality: int | None = None,
-        colorspace: Colorspace = "rgb",
-        layout: Layout = "NHWC",
-    ) -> None:
-        self._chunks = Chunks(qtable, quality=quality, colorspace=colorspace, layout=layout)
-
     def encode(self, buf: npt.NDArray[np.uint8]) -> bytes:
         """A chunk, an array of uint8 of the codec's layout, as bytes."""
-        return self._chunks.encode(np.asarray(buf))
+        return super().encode(np.asarray(buf))
 
     def decode(self, buf: Any, out: Any = None) -> Any:
         """The array of a chunk; in `out`, where that is given."""
-        return ndarray_copy(self._chunks.decode(ensure_bytes(buf)), out)
+        return ndarray_copy(super().decode(ensure_bytes(buf)), out)
 
     def get_config(self) -> dict[str, Any]:
         """Tables are given as they are used, at their quality."""
-        return {"id": self.codec_id, **self._chunks.config()}
+        return {"id": self.codec_id, **self.config()}

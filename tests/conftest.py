@@ -111,3 +111,45 @@ def photos():
 @pytest.fixture
 def image():
     return np.random.default_rng(0).integers(0, 256, (21, 35, 3), dtype=np.uint8)
+
+
+# A small model that was trained a little, and images to attack: once for all tests of a process.
+
+
+@pytest.fixture(scope="session")
+def small_models(tmp_path_factory):
+    """A folder with two models, m and other: they label most patches right."""
+    from nnjpeg.robust import fitting
+
+    path = tmp_path_factory.mktemp("weights")
+    fitting.photos_model(path / "m.safetensors", patches=896, epochs=4)
+    fitting.photos_model(path / "other.safetensors", arch="plain", patches=448, epochs=2)
+    return path
+
+
+@pytest.fixture(scope="session")
+def model(small_models):
+    from nnjpeg.robust import checkpoints
+
+    return checkpoints.load(small_models / "m.safetensors")[0]
+
+
+@pytest.fixture(scope="session")
+def benign():
+    from nnjpeg.robust import data
+
+    return data.photos("test", 280)
+
+
+@pytest.fixture(scope="session")
+def originals(model, benign):
+    from nnjpeg.robust.scores import well_labelled
+
+    return well_labelled(model, benign, 48)
+
+
+@pytest.fixture
+def generator():
+    import torch
+
+    return torch.Generator().manual_seed(0)

@@ -182,7 +182,8 @@ def fit(
     Raises
     ------
     ValueError
-        If the loader will not do, the epochs are too short for a step, the checkpoint is damaged or of another training, or the loss is not finite.
+        If the loader will not do, the epochs are too short for a step, the checkpoint is damaged or of another
+        training, or the loss is not finite.
     """
     batches = _check_loader(loader, engine)
     if objective.updates > 1 and engine.gradient_accumulation_steps > 1:
