@@ -21,10 +21,6 @@ def engine():
     return training.accelerator()
 
 
-def tensors_of(path):
-    return checkpoints.read(path)[0]
-
-
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
