@@ -203,6 +203,53 @@ def addresses(array):
     return start + sum(grid * stride for grid, stride in zip(grids, array.strides, strict=True))
 
 
+@given(st.data(), tables)
+def test_strides_as_large_as_memory(data, table):
+    """Forwards and backwards, by hundreds of thousands of bytes."""
+    memory = np.random.default_rng(data.draw(seeds)).integers(0, 256, 3_000_000, dtype=np.uint8)
+    shape = [data.draw(st.integers(1, 12)), data.draw(st.integers(1, 12)), 3]
+    far, near = 250_000 + data.draw(st.integers(-100, 100)), 20_000 + data.draw(st.integers(-100, 100))
+    order = data.draw(st.permutations([0, 1]))
+    strides = [0, 0, data.draw(st.integers(1, 1500))]
+    strides[order[0]], strides[order[1]] = far, near
+    image = np.lib.stride_tricks.as_strided(memory, shape, strides)
+    image = image[tuple(slice(None, None, data.draw(st.sampled_from([1, -1]))) for _ in shape)]
+    np.testing.assert_array_equal(nnjpeg.roundtrip(image, table), reference.roundtrip(np.array(image), table))
+    expected = reference.roundtrip(np.array(image), table)
+    assert nnjpeg.roundtrip(image, table, out=image) is image
+    np.testing.assert_array_equal(image, expected)
+
+
+@given(st.integers(20, 30), st.integers(20, 30), st.sampled_from([(), (3,)]), st.sampled_from([0, 1]))
+def test_images_that_no_memory_holds(height, width, components, odd):
+    """Terabytes, of one sample that is repeated: an error, at once."""
+    assume(height + width > 45)
+    image = np.broadcast_to(np.uint8(7), (2**height - odd, 2**width - odd, *components))
+    for call in (nnjpeg.roundtrip, nnjpeg.forward, lambda image, _: nnjpeg.dct(image), nnjpeg.encode):
+        with pytest.raises((MemoryError, ValueError)):
+            call(image, NN_TABLE)
+
+
+def test_an_image_of_more_bytes_than_an_int_counts():
+    """2.5 GB in place: the corners of it are those of the corners alone."""
+    try:
+        image = np.zeros((50_000, 50_000), np.uint8)
+    except MemoryError:
+        pytest.skip("this machine has no 2.5 GB")
+    patches = [
+        (slice(0, 64), slice(0, 72)),
+        (slice(-64, None), slice(-72, None)),
+        (slice(43_000, 43_064), slice(-72, None)),
+    ]
+    expected = []
+    for seed, patch in enumerate(patches):
+        image[patch] = np.random.default_rng(seed).integers(0, 256, (64, 72))
+        expected.append(nnjpeg.roundtrip(image[patch], NN_TABLE))
+    nnjpeg.roundtrip(image, NN_TABLE, out=image)
+    for patch, result in zip(patches, expected, strict=True):
+        np.testing.assert_array_equal(image[patch], result)
+
+
 TORCH_DTYPES = [torch.uint8] * 4 + [torch.float32] * 3 + [torch.float16, torch.bfloat16, torch.float64]
 TORCH_DTYPES += [torch.int8, torch.int64, torch.bool, torch.complex64]
 
