@@ -14,10 +14,10 @@ from nnjpeg import NN_TABLE, QTable, _core
 # The oracle of exactness: without it the suite would prove nothing.
 assert features.check("libjpeg_turbo"), "Pillow must be built on libjpeg-turbo"
 
-# Inputs by the hundred in every run; by the ten thousand with --hypothesis-profile=long.
+# Inputs by the hundred in every run; by the thousand with --hypothesis-profile=long.
 _common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much]}
 settings.register_profile("short", max_examples=200, stateful_step_count=20, **_common)
-settings.register_profile("long", max_examples=20_000, stateful_step_count=20, **_common)
+settings.register_profile("long", max_examples=5_000, stateful_step_count=20, **_common)
 settings.load_profile("short")
 
 
