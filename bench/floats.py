@@ -40,14 +40,14 @@ def backward(graph):
 def jobs():
     named = [
         ("forward", float_batch, ops.roundtrip),
-        ("forward, precision uint8", float_batch, lambda x: ops.roundtrip(x, precision="uint8")),
+        ("forward, precision float", float_batch, lambda x: ops.roundtrip(x, precision="float")),
         ("backward, straight-through", graph_of(), backward),
-        ("forward, cubic", float_batch, lambda x: ops.roundtrip(x, gradient="cubic")),
+        ("forward, cubic, precision float", float_batch, lambda x: ops.roundtrip(x, gradient="cubic", precision="float")),
         ("backward, cubic", graph_of(gradient="cubic"), backward),
     ]
     for name, prepare, run in named:
         for job in ours(prepare, run):
-            yield Job(f"{job.name}: {name}", "float" if "uint8" not in name else "yes", job.prepare, job.run)
+            yield Job(f"{job.name}: {name}", "float" if "precision float" in name else "yes", job.prepare, job.run)
     yield Job("torch 64x64 matmul", "float", float_batch, torch_matmul)
     try:
         from kornia.enhance import jpeg_codec_differentiable

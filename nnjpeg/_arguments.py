@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ LAYOUTS: dict[str, Axes] = {
 UINT8, INT16, FLOAT32 = np.dtype(np.uint8), np.dtype(np.int16), np.dtype(np.float32)
 
 _DEFAULT_LAYOUTS = {2: "HW", 3: "HWC", 4: "NHWC"}
-_MOST_COMPONENTS_BY_DEFAULT = 4
+MOST_COMPONENTS_BY_DEFAULT = 4
 
 
 def integer(name: str, value: Any, low: int, high: int) -> int:
@@ -45,7 +46,14 @@ def integer(name: str, value: Any, low: int, high: int) -> int:
 
 def check_array(name: str, array: Any, *dtypes: np.dtype[Any]) -> None:
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name} must be a numpy.ndarray, got {type(array).__name__}")
+        library = type(array).__module__.partition(".")[0]
+        takers = {
+            "PIL": "; nnjpeg.transforms.nn_jpeg takes PIL images",
+            "torch": "; nnjpeg.transforms.nn_jpeg and nnjpeg.ops.roundtrip take tensors",
+            "torchvision": "; nnjpeg.transforms.nn_jpeg takes tv_tensors",
+        }
+        hint = takers.get(library, "") if name == "image" else ""
+        raise TypeError(f"{name} must be a numpy.ndarray, got {type(array).__name__}{hint}")
     if array.dtype not in dtypes:
         accepted = " or ".join(dtype.name for dtype in dtypes)
         hint = ""
@@ -54,12 +62,16 @@ def check_array(name: str, array: Any, *dtypes: np.dtype[Any]) -> None:
         raise TypeError(f"{name} must have dtype {accepted}, got {array.dtype}{hint}")
 
 
-def axes_of(name: str, shape: tuple[int, ...], layout: str | None) -> Axes:
+def axes_of(name: str, shape: tuple[int, ...], layout: str | None, components: int | None = None) -> Axes:
+    """The axes of an array of this layout; `components` says how many there are, where a function takes no layout."""
     if layout is None:
         default = _DEFAULT_LAYOUTS.get(len(shape))
         if default is None:
             raise ValueError(f"{name} must have 2 (HW), 3 (HWC) or 4 (NHWC) dimensions, got shape {shape}")
-        if len(shape) > 2 and shape[-1] > _MOST_COMPONENTS_BY_DEFAULT:
+        if components is not None:
+            if integer("components", components, 1, sys.maxsize) != (shape[-1] if len(shape) > 2 else 1):
+                raise ValueError(f"{name} must have {components} components, as components says, got shape {shape}")
+        elif len(shape) > 2 and shape[-1] > MOST_COMPONENTS_BY_DEFAULT:
             raise ValueError(
                 f"{name} of shape {shape} has {shape[-1]} components if its layout is {default}, the default for "
                 f"{len(shape)} dimensions; give layout={default!r} if that is meant, else one of {sorted(LAYOUTS)}"

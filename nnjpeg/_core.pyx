@@ -16,6 +16,8 @@ cdef extern from "numpy/arrayobject.h":
     object PyArray_NewLikeArray(cnp.ndarray, cnp.NPY_ORDER, void *, int)
 
 cdef extern from "nnjpeg.h" nogil:
+    enum:
+        NNJPEG_BLOCK_SIZE
     ctypedef enum nnjpeg_status:
         NNJPEG_OK
     ctypedef enum nnjpeg_colorspace:
@@ -101,7 +103,8 @@ cdef nnjpeg_strides strides_of(cnp.ndarray array, tuple axes):
 cdef class Quantizers:
     """Prepared quantization tables.
 
-    steps: C-contiguous uint16 array of shape (images or 1, components or 1, 64), natural order, entries 1..255.
+    steps: C-contiguous uint16 array of shape (images or 1, components or 1, 64), natural order, entries 1..255; one table
+    at least.
     """
 
     cdef nnjpeg_quantizer *data
@@ -109,9 +112,11 @@ cdef class Quantizers:
 
     def __cinit__(self, const uint16_t[:, :, ::1] steps not None):
         cdef Py_ssize_t i, count = steps.shape[0] * steps.shape[1]
+        if count == 0 or steps.shape[2] != NNJPEG_BLOCK_SIZE:
+            raise ValueError("steps must have shape (images, components, 64) with at least one table")
         self.images = steps.shape[0]
         self.components = steps.shape[1]
-        self.data = <nnjpeg_quantizer *>PyMem_Malloc(max(count, 1) * sizeof(nnjpeg_quantizer))
+        self.data = <nnjpeg_quantizer *>PyMem_Malloc(count * sizeof(nnjpeg_quantizer))
         if self.data == NULL:
             raise MemoryError()
         for i in range(count):
@@ -120,23 +125,27 @@ cdef class Quantizers:
     def __dealloc__(self):
         PyMem_Free(self.data)
 
-    cdef nnjpeg_quantizers view(self):
+    cdef nnjpeg_quantizers view(self, const nnjpeg_shape *shape) except *:
+        """The tables for an image of this shape."""
         cdef nnjpeg_quantizers view
+        if self.images not in (1, shape.images) or self.components not in (1, shape.components):
+            raise ValueError(f"{self.images} x {self.components} tables do not fit {shape.images} images of "
+                             f"{shape.components} components")
         view.data = self.data
         view.image_stride = self.components if self.images > 1 else 0
         view.component_stride = 1 if self.components > 1 else 0
         return view
 
 
-def roundtrip(cnp.ndarray src, cnp.ndarray dst, tuple axes, Quantizers quantizers not None, bint ycbcr,
-              int num_threads, bint padded=False):
+def roundtrip(cnp.ndarray src not None, cnp.ndarray dst, tuple axes not None, Quantizers quantizers not None,
+              bint ycbcr, int num_threads, bint padded=False):
     if dst is None:
         dst = PyArray_NewLikeArray(src, cnp.NPY_KEEPORDER, NULL, 0)
     cdef nnjpeg_shape shape = shape_of(src, axes)
     cdef nnjpeg_strides ss = strides_of(src, axes), ds = strides_of(dst, axes)
     cdef const uint8_t *s = <const uint8_t *>cnp.PyArray_DATA(src)
     cdef uint8_t *d = <uint8_t *>cnp.PyArray_DATA(dst)
-    cdef nnjpeg_quantizers q = quantizers.view()
+    cdef nnjpeg_quantizers q = quantizers.view(&shape)
     cdef nnjpeg_colorspace colorspace
     if padded:
         colorspace = NNJPEG_YCBCRX if ycbcr else NNJPEG_RGBX
@@ -149,13 +158,13 @@ def roundtrip(cnp.ndarray src, cnp.ndarray dst, tuple axes, Quantizers quantizer
     return dst
 
 
-def roundtrip_f32(cnp.ndarray src, cnp.ndarray dst not None, tuple axes, Quantizers quantizers not None, bint ycbcr,
-                  bint exact, bint cubic, int num_threads):
+def roundtrip_f32(cnp.ndarray src not None, cnp.ndarray dst not None, tuple axes not None,
+                  Quantizers quantizers not None, bint ycbcr, bint exact, bint cubic, int num_threads):
     cdef nnjpeg_shape shape = shape_of(src, axes)
     cdef nnjpeg_strides ss = strides_of(src, axes), ds = strides_of(dst, axes)
     cdef const float *s = <const float *>cnp.PyArray_DATA(src)
     cdef float *d = <float *>cnp.PyArray_DATA(dst)
-    cdef nnjpeg_quantizers q = quantizers.view()
+    cdef nnjpeg_quantizers q = quantizers.view(&shape)
     cdef nnjpeg_colorspace colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
     cdef nnjpeg_precision precision = NNJPEG_UINT8 if exact else NNJPEG_FLOAT_CUBIC if cubic else NNJPEG_FLOAT
     cdef nnjpeg_status status
@@ -164,14 +173,14 @@ def roundtrip_f32(cnp.ndarray src, cnp.ndarray dst not None, tuple axes, Quantiz
     check(status)
 
 
-def cubic_backward_f32(cnp.ndarray grad not None, cnp.ndarray src not None, cnp.ndarray dst not None, tuple axes,
-                       Quantizers quantizers not None, bint ycbcr, int num_threads):
+def cubic_backward_f32(cnp.ndarray grad not None, cnp.ndarray src not None, cnp.ndarray dst not None,
+                       tuple axes not None, Quantizers quantizers not None, bint ycbcr, int num_threads):
     cdef nnjpeg_shape shape = shape_of(src, axes)
     cdef nnjpeg_strides gs = strides_of(grad, axes), ss = strides_of(src, axes), ds = strides_of(dst, axes)
     cdef const float *g = <const float *>cnp.PyArray_DATA(grad)
     cdef const float *s = <const float *>cnp.PyArray_DATA(src)
     cdef float *d = <float *>cnp.PyArray_DATA(dst)
-    cdef nnjpeg_quantizers q = quantizers.view()
+    cdef nnjpeg_quantizers q = quantizers.view(&shape)
     cdef nnjpeg_colorspace colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
     cdef nnjpeg_status status
     with nogil:
@@ -179,12 +188,13 @@ def cubic_backward_f32(cnp.ndarray grad not None, cnp.ndarray src not None, cnp.
     check(status)
 
 
-def forward(cnp.ndarray src, cnp.ndarray dst, tuple axes, Quantizers quantizers not None, bint ycbcr):
+def forward(cnp.ndarray src not None, cnp.ndarray dst not None, tuple axes not None,
+            Quantizers quantizers not None, bint ycbcr):
     cdef nnjpeg_shape shape = shape_of(src, axes)
     cdef nnjpeg_strides ss = strides_of(src, axes), ds = strides_of(dst, axes)
     cdef const uint8_t *s = <const uint8_t *>cnp.PyArray_DATA(src)
     cdef int16_t *d = <int16_t *>cnp.PyArray_DATA(dst)
-    cdef nnjpeg_quantizers q = quantizers.view()
+    cdef nnjpeg_quantizers q = quantizers.view(&shape)
     cdef nnjpeg_colorspace colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
     cdef nnjpeg_status status
     with nogil:
@@ -192,12 +202,13 @@ def forward(cnp.ndarray src, cnp.ndarray dst, tuple axes, Quantizers quantizers 
     check(status)
 
 
-def inverse(cnp.ndarray src, cnp.ndarray dst, tuple axes, Quantizers quantizers not None, bint ycbcr):
+def inverse(cnp.ndarray src not None, cnp.ndarray dst not None, tuple axes not None,
+            Quantizers quantizers not None, bint ycbcr):
     cdef nnjpeg_shape shape = shape_of(dst, axes)
     cdef nnjpeg_strides ss = strides_of(src, axes), ds = strides_of(dst, axes)
     cdef const int16_t *s = <const int16_t *>cnp.PyArray_DATA(src)
     cdef uint8_t *d = <uint8_t *>cnp.PyArray_DATA(dst)
-    cdef nnjpeg_quantizers q = quantizers.view()
+    cdef nnjpeg_quantizers q = quantizers.view(&shape)
     cdef nnjpeg_colorspace colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
     cdef nnjpeg_status status
     with nogil:
@@ -205,7 +216,7 @@ def inverse(cnp.ndarray src, cnp.ndarray dst, tuple axes, Quantizers quantizers 
     check(status)
 
 
-def dct(cnp.ndarray src, cnp.ndarray dst, tuple axes):
+def dct(cnp.ndarray src not None, cnp.ndarray dst not None, tuple axes not None):
     cdef nnjpeg_shape shape = shape_of(src, axes)
     cdef nnjpeg_strides ss = strides_of(src, axes), ds = strides_of(dst, axes)
     cdef const void *s = cnp.PyArray_DATA(src)
@@ -220,7 +231,7 @@ def dct(cnp.ndarray src, cnp.ndarray dst, tuple axes):
     check(status)
 
 
-def idct(cnp.ndarray src, cnp.ndarray dst, tuple axes):
+def idct(cnp.ndarray src not None, cnp.ndarray dst not None, tuple axes not None):
     cdef nnjpeg_shape shape = shape_of(dst, axes)
     cdef nnjpeg_strides ss = strides_of(src, axes), ds = strides_of(dst, axes)
     cdef const float *s = <const float *>cnp.PyArray_DATA(src)

@@ -24,7 +24,9 @@ def roundtrip_image(image: PIL.Image.Image, quantizers: _core.Quantizers, ycbcr:
             return result
     samples = np.asarray(image)
     axes = LAYOUTS["HWC" if samples.ndim == 3 else "HW"]
-    return PIL.Image.fromarray(roundtrip_with(samples, axes, quantizers, ycbcr))
+    result = PIL.Image.fromarray(roundtrip_with(samples, axes, quantizers, ycbcr))
+    result.info = image.info.copy()
+    return result
 
 
 def _memory(image: PIL.Image.Image) -> npt.NDArray[np.uint8] | None:

@@ -76,16 +76,43 @@ _TIE = 1 + 2**-16  # block.h's NJ_TIE
 
 def roundtrip_float(image: Tensor, qtable: Tensor, ycbcr: bool, cubic: bool) -> Tensor:
     """Of a float tensor in [0, 1], without rounding samples; differentiable if `cubic`, in double precision inside."""
-    working = torch.float32 if image.device.type == "mps" else torch.float64  # which that device does not have
-    steps = qtable[:, :, None, None].clamp(min=1).to(working)
-    samples = 255 * _limit(image.to(working), 0.0, 1.0) - 128
-    if ycbcr:
-        samples = _rgb_to_ycbcr(samples)
-    dct = _dct_matrix(samples)
-    u = dct @ _to_blocks(samples) @ dct.T * (_TIE / steps)
+    samples = 255 * _limit(image.to(_working(image)), 0.0, 1.0) - 128
+    u, steps, dct = _in_steps(samples, qtable, ycbcr)
     nearest = torch.round(u).detach()
     rounded = nearest + (u - nearest) ** 3 if cubic else nearest
     decoded = _from_blocks(dct.T @ (rounded * steps) @ dct, image)
     if ycbcr:
         decoded = _ycbcr_to_rgb(_limit(decoded, -128.0, 127.0))
     return _laid_out(_limit((decoded + 128) / 255, 0.0, 1.0), image)
+
+
+def cubic_tangent(tangent: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool) -> Tensor:
+    """The derivative of `roundtrip_float` with `cubic` along `tangent`, which is like `image`."""
+    x = image.to(_working(image))
+    u, steps, dct = _in_steps(255 * _limit(x, 0.0, 1.0) - 128, qtable, ycbcr)
+    along, _, _ = _in_steps(255 * _within(x, 0.0, 1.0, tangent.to(x.dtype)), qtable, ycbcr)
+    nearest = torch.round(u)
+    decoded = _from_blocks(dct.T @ ((nearest + (u - nearest) ** 3) * steps) @ dct, image)
+    along = _from_blocks(dct.T @ (3 * (u - nearest) ** 2 * along * steps) @ dct, image)
+    if ycbcr:
+        along = _ycbcr_to_rgb(_within(decoded, -128.0, 127.0, along))
+        decoded = _ycbcr_to_rgb(_limit(decoded, -128.0, 127.0))
+    return _within((decoded + 128) / 255, 0.0, 1.0, along / 255).to(image.dtype)
+
+
+def _working(image: Tensor) -> torch.dtype:
+    return torch.float32 if image.device.type == "mps" else torch.float64  # which that device does not have
+
+
+def _in_steps(samples: Tensor, qtable: Tensor, ycbcr: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Coefficients of level-shifted samples in units of their steps, a linear map; the steps; the matrix of the DCT."""
+    steps = qtable[:, :, None, None].clamp(min=1).to(samples.dtype)
+    if ycbcr:
+        samples = _rgb_to_ycbcr(samples)
+    dct = _dct_matrix(samples)
+    return dct @ _to_blocks(samples) @ dct.T * (_TIE / steps), steps, dct
+
+
+def _within(x: Tensor, low: float, high: float, tangent: Tensor) -> Tensor:
+    """The derivative of `_limit` at `x` along `tangent`."""
+    return torch.where((x < low) | (x > high), 0.0, tangent)

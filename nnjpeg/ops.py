@@ -8,6 +8,8 @@ the function to call; it checks its arguments and takes what is more convenient 
 from __future__ import annotations
 
 import math
+import sys
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal
@@ -15,19 +17,21 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from nnjpeg import _core, _plain, cuda
-from nnjpeg._arguments import LAYOUTS, Colorspace, is_ycbcr
+from nnjpeg._arguments import LAYOUTS, MOST_COMPONENTS_BY_DEFAULT, Colorspace, integer, is_ycbcr
 from nnjpeg._threads import thread_limit
 from nnjpeg.qtable import NN_TABLE, QTable, QTables, as_tables
 
 __all__ = ["Gradient", "Precision", "roundtrip"]
 
 Gradient = Literal["straight-through", "cubic", "none"]
-Precision = Literal["float", "uint8"]
+Precision = Literal["uint8", "float"]
 
-# The operators. image: (B, C, H, W), uint8 or float; qtable: uint8 (B or 1, C or 1, 8, 8), contiguous, on the image's
-# device. exact: a float image takes the way of 8 bits; cubic: coefficients are rounded so that there is a derivative.
+# The operators. image: (B, C, H, W), uint8 or float, but not double; qtable: uint8 (B or 1, C or 1, 8, 8), contiguous,
+# on the image's device; grad: like image. exact: a float image takes the way of 8 bits; cubic: coefficients are rounded
+# so that there is a derivative. Every device checks its arguments: here, and CUDA's kernel in its binding.
 
 _library = torch.library.Library("nnjpeg", "DEF")
 _library.define(
@@ -42,13 +46,47 @@ _roundtrip = torch.ops.nnjpeg.roundtrip.default
 _cubic_backward = torch.ops.nnjpeg.cubic_backward.default
 
 
+_OPERATOR_DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16)
+
+
+def _check_operands(image: Tensor, qtable: Tensor, ycbcr: bool, grad: Tensor | None = None) -> None:
+    """That the operands are as the schemas want them: what the core does with others is undefined."""
+    if image.ndim != 4:
+        raise ValueError(f"image must have shape (B, C, H, W), got {tuple(image.shape)}")
+    if image.dtype not in _OPERATOR_DTYPES:
+        raise TypeError(f"image must have dtype {', '.join(map(str, _OPERATOR_DTYPES))}, got {image.dtype}")
+    if ycbcr and image.shape[1] != 3:
+        raise ValueError(f"image must have 3 components to be coded as YCbCr, got {image.shape[1]}")
+    if (
+        qtable.dtype != torch.uint8
+        or qtable.ndim != 4
+        or not (qtable.shape[0] == 1 or qtable.shape[0] == image.shape[0])
+        or not (qtable.shape[1] == 1 or qtable.shape[1] == image.shape[1])
+        or qtable.shape[2:] != (8, 8)
+        or not qtable.is_contiguous()
+        or qtable.device != image.device
+    ):
+        raise ValueError(
+            f"qtable must be a contiguous uint8 tensor of shape ({image.shape[0]} or 1, {image.shape[1]} or 1, 8, 8) "
+            f"on image's device, {image.device}, got {qtable.dtype} of shape {tuple(qtable.shape)} with strides "
+            f"{qtable.stride()} on {qtable.device}"
+        )
+    if grad is not None and (grad.shape != image.shape or grad.dtype != image.dtype or grad.device != image.device):
+        raise ValueError(
+            f"grad must have the shape, dtype and device of image, {tuple(image.shape)}, {image.dtype} and "
+            f"{image.device}, got {tuple(grad.shape)}, {grad.dtype} and {grad.device}"
+        )
+
+
 @torch.library.register_fake("nnjpeg::roundtrip", lib=_library)
 def _(image: Tensor, qtable: Tensor, ycbcr: bool, exact: bool, cubic: bool) -> Tensor:
+    _check_operands(image, qtable, ycbcr)
     return torch.empty_like(image)
 
 
 @torch.library.register_fake("nnjpeg::cubic_backward", lib=_library)
 def _(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool) -> Tensor:
+    _check_operands(image, qtable, ycbcr, grad)
     return torch.empty_like(image)
 
 
@@ -71,6 +109,7 @@ def _result_like(image: Tensor) -> Tensor:
 
 
 def _roundtrip_cpu(image: Tensor, qtable: Tensor, ycbcr: bool, exact: bool, cubic: bool) -> Tensor:
+    _check_operands(image, qtable, ycbcr)
     result = _result_like(image)
     if image.numel() == 0:
         return result
@@ -87,6 +126,7 @@ def _roundtrip_cpu(image: Tensor, qtable: Tensor, ycbcr: bool, exact: bool, cubi
 
 
 def _cubic_backward_cpu(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool) -> Tensor:
+    _check_operands(image, qtable, ycbcr, grad)
     result = _result_like(image)
     if image.numel() == 0:
         return result
@@ -110,6 +150,7 @@ def _bytes(image: Tensor) -> Tensor:
 def _roundtrip_elsewhere(image: Tensor, qtable: Tensor, ycbcr: bool, exact: bool, cubic: bool) -> Tensor:
     if image.is_cuda and cuda.load():
         return _roundtrip(image, qtable, ycbcr, exact, cubic)
+    _check_operands(image, qtable, ycbcr)
     return _roundtrip_plain(image, qtable, ycbcr, exact, cubic)
 
 
@@ -124,6 +165,7 @@ def _roundtrip_plain(image: Tensor, qtable: Tensor, ycbcr: bool, exact: bool, cu
 def _cubic_backward_elsewhere(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool) -> Tensor:
     if image.is_cuda and cuda.load():
         return _cubic_backward(grad, image, qtable, ycbcr)
+    _check_operands(image, qtable, ycbcr, grad)
     with torch.enable_grad():
         leaf = image.detach().requires_grad_()
         result = _plain.roundtrip_float(leaf, qtable, ycbcr, cubic=True)
@@ -134,7 +176,8 @@ def _cubic_backward_elsewhere(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr
 _library.impl("roundtrip", _roundtrip_elsewhere, "CompositeExplicitAutograd")
 _library.impl("cubic_backward", _cubic_backward_elsewhere, "CompositeExplicitAutograd")
 
-# Gradients and vmap
+# Gradients and vmap. torch.compile and autograd take those that are registered with the operators; torch.func and
+# forward-mode differentiation take autograd Functions alone, which `_Roundtrip` and `_CubicBackward` are.
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -150,7 +193,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return grad, None, None, None, None
 
 
-def _no_second_derivative(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _no_second_derivative(ctx: Any, *_: Any) -> Any:
     raise NotImplementedError("the gradient of the cubic rounding has no derivative here; that of a float64 image has")
 
 
@@ -173,7 +216,7 @@ def _flatten(count: int, tensor: Tensor, dim: int | None, images: int | None = N
 def _roundtrip_vmap(info: Any, in_dims: tuple[Any, ...], image: Tensor, qtable: Tensor, *flags: bool) -> Any:
     flat = _flatten(info.batch_size, image, in_dims[0])
     images = flat.shape[0] // info.batch_size
-    result = _roundtrip(flat, _flatten(info.batch_size, qtable, in_dims[1], images), *flags)
+    result = _differentiable(flat, _flatten(info.batch_size, qtable, in_dims[1], images), *flags)
     return result.unflatten(0, (info.batch_size, images)), 0
 
 
@@ -183,7 +226,8 @@ def _cubic_backward_vmap(
     flat = _flatten(info.batch_size, image, in_dims[1])
     images = flat.shape[0] // info.batch_size
     tables = _flatten(info.batch_size, qtable, in_dims[2], images)
-    result = _cubic_backward(_flatten(info.batch_size, grad, in_dims[0]), flat, tables, ycbcr)
+    function = _CubicBackward.apply if _in_functorch() else _cubic_backward
+    result = function(_flatten(info.batch_size, grad, in_dims[0]), flat, tables, ycbcr)
     return result.unflatten(0, (info.batch_size, images)), 0
 
 
@@ -192,9 +236,8 @@ torch.library.register_vmap("nnjpeg::cubic_backward", _cubic_backward_vmap, lib=
 
 
 class _Roundtrip(torch.autograd.Function):
-    """The operator for `torch.func`, which does not take the gradients of operators."""
+    """The operator for `torch.func` and forward-mode differentiation."""
 
-    setup_context = staticmethod(_setup_context)
     vmap = staticmethod(_roundtrip_vmap)
 
     @staticmethod
@@ -202,11 +245,24 @@ class _Roundtrip(torch.autograd.Function):
         return _roundtrip(*arguments)
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _setup_context(ctx, inputs, output)
+        if ctx.cubic:
+            ctx.save_for_forward(*inputs[:2])
+
+    @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.cubic:
             image, qtable = ctx.saved_tensors
             grad = _CubicBackward.apply(grad, image, qtable, ctx.ycbcr)
         return grad, None, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+        if not ctx.cubic:
+            return tangent.clone()
+        image, qtable = ctx.saved_tensors
+        return _plain.cubic_tangent(tangent, image, qtable, ctx.ycbcr)
 
 
 class _CubicBackward(torch.autograd.Function):
@@ -223,6 +279,14 @@ class _CubicBackward(torch.autograd.Function):
         pass
 
     backward = staticmethod(_no_second_derivative)
+    jvp = staticmethod(_no_second_derivative)
+
+
+def _differentiable(image: Tensor, qtable: Tensor, ycbcr: bool, exact: bool, cubic: bool) -> Tensor:
+    """The operator, by the way that gives the derivatives which are asked for."""
+    if not torch.compiler.is_compiling() and (_in_functorch() or forward_ad.unpack_dual(image).tangent is not None):
+        return _Roundtrip.apply(image, qtable, ycbcr, exact, cubic)
+    return _roundtrip(image, qtable, ycbcr, exact, cubic)
 
 
 # Tables as tensors
@@ -268,7 +332,7 @@ def _tensor_tables(qtable: Tensor, images: int, components: int, device: torch.d
             f"{components}, got {shape}"
         )
     if qtable.dtype != torch.uint8:
-        if qtable.device.type == "cpu" and not torch.compiler.is_compiling() and qtable.numel():
+        if qtable.device.type == "cpu" and not values_are_hidden() and qtable.numel():
             low, high = qtable.min().item(), qtable.max().item()
             if low < 1 or high > 255:
                 raise ValueError(f"qtable entries must be integers in 1..255, got {low if low < 1 else high}")
@@ -283,7 +347,8 @@ def tables_tensor(qtable: QTables | Tensor, images: int, components: int, device
     if isinstance(qtable, np.ndarray) and qtable.ndim > 2:
         several = np.asarray([QTable(table).steps for table in qtable.reshape(-1, *qtable.shape[-2:])], np.uint8)
         return _tensor_tables(torch.from_numpy(several.reshape(qtable.shape)), images, components, device)
-    return _cached_tables(tuple(as_tables(qtable, components)), device)
+    tables = tuple(as_tables(qtable, components))
+    return steps_of([tables], device) if torch.compiler.is_compiling() else _cached_tables(tables, device)
 
 
 def check_choice(name: str, value: Any, choices: Any) -> None:
@@ -298,7 +363,8 @@ def roundtrip(
     *,
     colorspace: Colorspace = "rgb",
     gradient: Gradient = "straight-through",
-    precision: Precision = "float",
+    precision: Precision = "uint8",
+    components: int | None = None,
 ) -> Tensor:
     """Compress and decompress a tensor where it is, with a gradient.
 
@@ -323,13 +389,15 @@ def roundtrip(
         attacker of the paper's section 4.3). "cubic": the rounding of coefficients counts as
         u -> round(u) + (u - round(u))^3 (Shin and Song, 2017), and the gradient is the exact derivative of that,
         through the DCT, the clamps and the padding. "none": the result has none.
-    precision : {"float", "uint8"}
-        For a float image. "float": the transform in single precision, its result not rounded, but clamped to [0, 1];
-        with "cubic", coefficients are rounded by the cubic in the result too. "uint8": samples are rounded to n / 255
-        (ties up), take the way of uint8 and come back as n / 255: the transform that is deployed, bit for bit, with
-        the gradient that was asked for; this is what an attack should use. How far the two are apart: with the
+    precision : {"uint8", "float"}
+        For a float image. "uint8": samples are rounded to n / 255 (ties up), take the way of uint8 and come back as
+        n / 255: the transform that is deployed, bit for bit, with the gradient that was asked for; this is what an
+        attack should use. "float": the transform in single precision, its result not rounded, but clamped to [0, 1];
+        with "cubic", coefficients are rounded by the cubic in the result too. How far the two are apart: with the
         default table, 4% of the samples of a photograph differ after rounding (3.6 to 4.4% on those that tests use),
         some by 20 levels, since a coefficient next to half a step falls the other way.
+    components : int, optional
+        C, needed where it is above 4: an image in channels-last order would seem to have so many.
 
     Returns
     -------
@@ -343,10 +411,14 @@ def roundtrip(
 
     Notes
     -----
-    Samples outside [0, 1] count as the nearer end, infinities too. NaN makes its block (of all components that are
-    coded together) NaN with ``precision="float"``, and counts as 0 with ``"uint8"``.
+    Samples outside [0, 1] count as the nearer end, infinities too; where they lie far outside, as in an image of 0..255
+    or one that was normalized, a warning says so once (on the CPU; not every call is checked). NaN counts as 0 with
+    ``precision="uint8"``; with ``"float"`` it makes its block (of all components that are coded together) NaN.
+
+    Forward-mode differentiation (`torch.func.jvp`, `jacfwd`, `hessian`, `torch.autograd.forward_ad`) works in eager
+    mode. Under `torch.compile` it is an error.
     """
-    ycbcr = check(image, colorspace, gradient, precision)
+    ycbcr = check(image, colorspace, gradient, precision, components)
     tables = tables_tensor(qtable, math.prod(image.shape[:-3]), image.shape[-3], image.device)
     return apply(image, tables, ycbcr, gradient, precision)
 
@@ -354,8 +426,15 @@ def roundtrip(
 DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
-def check(image: Tensor, colorspace: Colorspace, gradient: Gradient, precision: Precision) -> bool:
+def check(
+    image: Tensor, colorspace: Colorspace, gradient: Gradient, precision: Precision, components: int | None
+) -> bool:
     """The arguments of `roundtrip` but the tables; whether components are coded as YCbCr."""
+    if torch.compiler.is_compiling() and forward_ad._current_level >= 0:
+        raise NotImplementedError(
+            "forward-mode differentiation (torch.func.jvp, jacfwd, hessian, torch.autograd.forward_ad) through nnjpeg "
+            "is available in eager mode, not under torch.compile"
+        )
     if not isinstance(image, Tensor):
         raise TypeError(f"image must be a tensor, got {type(image).__name__}")
     if image.dtype not in DTYPES:
@@ -365,20 +444,37 @@ def check(image: Tensor, colorspace: Colorspace, gradient: Gradient, precision: 
         raise ValueError(f"image must be a tensor of shape (..., C, H, W), got {tuple(image.shape)}")
     if 0 in image.shape[-3:]:
         raise ValueError(f"image must have height, width and components of at least 1, got shape {tuple(image.shape)}")
+    if components is not None or image.shape[-3] > MOST_COMPONENTS_BY_DEFAULT:
+        _check_components(image, components)
     check_choice("gradient", gradient, Gradient)
     check_choice("precision", precision, Precision)
     return is_ycbcr(colorspace, image.shape[-3])
 
 
+def _check_components(image: Tensor, components: int | None) -> None:
+    shape = tuple(image.shape)
+    if components is None:
+        raise ValueError(
+            f"image must have shape (..., C, H, W), got {shape} with C = {shape[-3]}: if it is in channels-last order, "
+            f"permute it; if it does have {shape[-3]} components, give components={shape[-3]}"
+        )
+    if integer("components", components, 1, sys.maxsize) != shape[-3]:
+        raise ValueError(f"image must have {components} components, as components says, got {shape[-3]}: shape {shape}")
+
+
+def values_are_hidden() -> bool:
+    """Whether this call is traced or transformed, so that what tensors hold may not decide what is done."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._get_tracing_state() is not None
+        or bool(torch._C._len_torch_dispatch_stack())
+        or _in_functorch()
+    )
+
+
 def is_at_hand(image: Tensor) -> bool:
     """Whether the C core may be called for `image` at once: bytes on the CPU, whose way nobody traces."""
-    return (
-        image.dtype == torch.uint8
-        and image.device.type == "cpu"
-        and not torch.compiler.is_compiling()
-        and not torch._C._len_torch_dispatch_stack()
-        and not _in_functorch()
-    )
+    return image.dtype == torch.uint8 and image.device.type == "cpu" and not values_are_hidden()
 
 
 def _in_functorch() -> bool:
@@ -389,15 +485,46 @@ def apply(image: Tensor, tables: Tensor, ycbcr: bool, gradient: Gradient, precis
     """`roundtrip` once its arguments are checked and the tables are (B or 1, C or 1, 8, 8) on the image's device."""
     if gradient == "none":
         image = image.detach()
+    if image.dtype != torch.uint8 and _range.is_due():
+        _range.check(image)
     batch = image if image.ndim == 4 else image.reshape(math.prod(image.shape[:-3]), *image.shape[-3:])
     exact, cubic = precision == "uint8", gradient == "cubic"
-    if image.dtype == torch.float64:
-        result = _double(batch, tables, ycbcr, exact, cubic)
-    elif _in_functorch():
-        result = _Roundtrip.apply(batch, tables, ycbcr, exact, cubic)
-    else:
-        result = _roundtrip(batch, tables, ycbcr, exact, cubic)
+    function = _double if image.dtype == torch.float64 else _differentiable
+    result = function(batch, tables, ycbcr, exact, cubic)
     return result if image.ndim == 4 else result.reshape(image.shape)
+
+
+class _RangeCheck:
+    """Looks for float images that are not in [0, 1], on the CPU, in calls 1, 2, 4, 8, ...: there is one warning."""
+
+    # Beyond what noise or an attack adds; bytes as floats, and images after Normalize, lie outside of it.
+    low, high = -0.5, 1.5
+
+    def __init__(self) -> None:
+        self.calls, self.warned = 0, False
+
+    def is_due(self) -> bool:
+        if self.warned or values_are_hidden():
+            return False
+        self.calls += 1
+        return self.calls & (self.calls - 1) == 0
+
+    def check(self, image: Tensor) -> None:
+        if image.device.type != "cpu" or not image.numel():
+            return
+        low, high = (extreme.item() for extreme in image.detach().aminmax())
+        if low < self.low or high > self.high:
+            self.warned = True
+            warnings.warn(
+                f"nnjpeg expects float images in [0, 1], got samples from {low:.4g} to {high:.4g}: those outside count "
+                "as the nearer end. Divide bytes by 255 (v2.ToDtype(torch.float32, scale=True)), and put NNJpeg before "
+                "Normalize.",
+                UserWarning,
+                stacklevel=2,
+            )
+
+
+_range = _RangeCheck()
 
 
 def _double(image: Tensor, tables: Tensor, ycbcr: bool, exact: bool, cubic: bool) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
@@ -59,17 +59,29 @@ _JSON_KEY = "nnjpeg_qtables"
 
 def _check_steps(steps: Any) -> npt.NDArray[np.uint16]:
     """Steps as a new uint16 (8, 8) array, or an error that names what is wrong with them."""
+    if isinstance(steps, Mapping):
+        raise TypeError(
+            f"qtable must be a table, or a sequence of tables, one for each component, got a {type(steps).__name__}; "
+            "the tables of a Pillow image are [numpy.reshape(q, (8, 8)) for q in image.quantization.values()]: the "
+            "first is that of luma, the second, if any, that of both chroma components"
+        )
     try:
         array = np.asarray(steps)
     except ValueError:
         raise ValueError("qtable must be an 8x8 array of integers in 1..255, got rows of unequal length") from None
     if array.dtype.kind not in "iuf":
         raise TypeError(f"qtable must hold integers in 1..255, got dtype {array.dtype}")
+    if array.size <= 2 and array.ndim <= 1:
+        quality = tuple(array.tolist()) if array.ndim else array.item()
+        raise ValueError(
+            f"qtable must have shape (8, 8), got {quality}; if that is a quality, NNJpeg and nn_jpeg take it as "
+            f"quality={quality}, and QTable.at_quality scales a table"
+        )
     if array.ndim == 1 and array.size == 64:
         raise ValueError(
-            "qtable must have shape (8, 8), got 64 numbers in one row, whose order is unknown: use "
-            "QTable.from_zigzag(numbers) for zigzag order (as in a JPEG file), or "
-            "numpy.reshape(numbers, (8, 8)) for natural (row-major) order"
+            "qtable must have shape (8, 8), got 64 numbers in one row: use numpy.reshape(numbers, (8, 8)) if they are "
+            "in natural (row-major) order, as in a Pillow image's quantization, or QTable.from_zigzag(numbers) if they "
+            "are in zigzag order, as in the bytes of a JPEG file"
         )
     if array.shape != (8, 8):
         raise ValueError(f"qtable must have shape (8, 8), got {array.shape}")

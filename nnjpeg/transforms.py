@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import warnings
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,15 +26,19 @@ __all__ = ["NNJpeg", "nn_jpeg"]
 
 _Image = TypeVar("_Image", Tensor, PIL.Image.Image, npt.NDArray[np.uint8])
 
+Qualities = int | npt.NDArray[np.integer[Any]] | Tensor
+"""One quality for all images, or an array or tensor of one dimension with one for each."""
+
 
 def nn_jpeg(
     image: _Image,
     qtable: QTables | Tensor = NN_TABLE,
     *,
-    quality: int | Sequence[int] | Tensor | None = None,
+    quality: Qualities | None = None,
     colorspace: Colorspace = "rgb",
     gradient: Gradient = "straight-through",
-    precision: Precision = "float",
+    precision: Precision = "uint8",
+    components: int | None = None,
 ) -> _Image:
     """Compress and decompress an image or a batch of images.
 
@@ -47,14 +51,17 @@ def nn_jpeg(
     qtable : QTable, array_like, sequence of these, or integer tensor
         8x8 tables: one for all, one for each component, one for each image of a batch, or both; see
         `nnjpeg.ops.roundtrip`. PIL images and arrays take no tensor and no table for each image.
-    quality : int, sequence of int, or integer tensor, optional
-        1..100: scales the tables by `QTable.at_quality`. A sequence or a tensor of one dimension holds one for each
-        image of the batch (for each clip of a video). By default the tables are used as they are. A tensor on an
-        accelerator is not read back: what is out of range there counts as the nearer end.
+    quality : int, or array or tensor of integers, optional
+        1..100: scales the tables by `QTable.at_quality`. One dimension holds one quality for each image of the batch
+        (for each clip of a video). By default the tables are used as they are. A tensor on an accelerator is not read
+        back: what is out of range there counts as the nearer end. (A list or tuple with one for each image is
+        deprecated: in `NNJpeg` a pair is a range to draw from.)
     colorspace : {"rgb", "ycbcr"}
         As for `nnjpeg.roundtrip`.
     gradient, precision
         For float tensors; as for `nnjpeg.ops.roundtrip`.
+    components : int, optional
+        Needed where `image` has more than 4; as for `nnjpeg.ops.roundtrip`.
 
     Returns
     -------
@@ -69,48 +76,100 @@ def nn_jpeg(
     if isinstance(image, Tensor):
         if not (is_pure_tensor(image) or isinstance(image, (tv_tensors.Image, tv_tensors.Video))):
             raise TypeError(f"image must be a tensor, a tv_tensors Image or a Video, got {type(image).__name__}")
-        return _nn_jpeg_tensor(image, qtable, quality, colorspace, gradient, precision)
+        return _nn_jpeg_tensor(image, qtable, quality, colorspace, gradient, precision, components)
     if isinstance(qtable, Tensor) or isinstance(quality, Tensor):
         raise TypeError(f"qtable and quality may be tensors only where image is one, got a {type(image).__name__}")
     if isinstance(image, PIL.Image.Image):
-        if image.mode not in ("L", "RGB"):
-            raise ValueError(f"image must be a PIL image in mode L or RGB, got {image.mode}; image.convert('RGB')?")
-        components = len(image.getbands())
-        ycbcr = is_ycbcr(colorspace, components)
-        return roundtrip_image(image, _quantizers(qtable, components, quality, 1, 1), ycbcr)
+        _check_picture(image)
+        bands = len(image.getbands())
+        ycbcr = is_ycbcr(colorspace, bands)
+        return roundtrip_image(image, _quantizers(qtable, bands, _checked(quality, 3), 1, 1), ycbcr)
     if isinstance(image, np.ndarray):
-        return _nn_jpeg_array(image, None, qtable, quality, 1, colorspace)
+        return _nn_jpeg_array(image, None, qtable, _checked(quality, 3), 1, colorspace, components)
     raise TypeError(
         f"image must be a PIL image, a tensor, a tv_tensors Image or Video, or an ndarray, got {type(image).__name__}"
+    )
+
+
+def _check_picture(image: PIL.Image.Image) -> None:
+    if 0 in image.size:
+        raise ValueError(f"image must have width and height of at least 1, got {image.width} x {image.height}")
+    if image.mode in ("L", "RGB"):
+        return
+    if image.mode.startswith("I;16"):
+        advice = "; bring it to 8 bits by PIL.Image.fromarray(numpy.rint(numpy.asarray(image) / 257).astype('uint8'))"
+    elif image.mode in ("I", "F"):
+        advice = f"; scale its values, which now run from {image.getextrema()[0]} to {image.getextrema()[1]}, to 0..255"
+    elif image.has_transparency_data:
+        advice = "; image.convert('RGB') drops its transparency, or paste it on a background"
+    else:
+        advice = f"; image.convert({'L' if image.mode == '1' else 'RGB'!r})"
+    raise ValueError(f"image must be a PIL image in mode L or RGB, got {image.mode}{advice}")
+
+
+def _checked(quality: int | npt.NDArray[Any] | None, stacklevel: int) -> int | list[int] | None:
+    """One quality, or one for each image, whose values are in range; warnings point `stacklevel` calls up."""
+    if quality is None:
+        return None
+    listed: Any = quality
+    if isinstance(quality, np.ndarray):
+        if quality.dtype.kind not in "iu" or quality.ndim > 1:
+            raise _not_qualities(quality)
+        listed = quality.tolist()
+    elif isinstance(quality, (list, tuple)):
+        warnings.warn(
+            f"quality={quality!r} as one for each image is deprecated, since in NNJpeg a pair is a range to draw from: "
+            f"use numpy.array({list(quality)})",
+            DeprecationWarning,
+            stacklevel=stacklevel,
+        )
+    if isinstance(listed, (list, tuple)):
+        return [integer("quality", q, 1, 100) for q in listed]
+    return integer("quality", listed, 1, 100)
+
+
+def _checked_tensor(quality: Tensor) -> list[int] | Tensor:
+    """One quality for each image; a tensor where the values are not to be read."""
+    if quality.dtype.is_floating_point or quality.dtype.is_complex or quality.dtype == torch.bool or quality.ndim > 1:
+        raise _not_qualities(quality)
+    if quality.device.type != "cpu" or ops.values_are_hidden():
+        return quality.reshape(-1)
+    return [integer("quality", q, 1, 100) for q in quality.reshape(-1).tolist()]
+
+
+def _not_qualities(quality: npt.NDArray[Any] | Tensor) -> TypeError:
+    return TypeError(
+        "quality must be an integer, or an array or tensor of integers of at most one dimension, got "
+        f"{quality.dtype} of shape {tuple(quality.shape)}"
     )
 
 
 def _nn_jpeg_tensor(
     image: Tensor,
     qtable: QTables | Tensor,
-    quality: int | Sequence[int] | Tensor | None,
+    quality: Qualities | None,
     colorspace: Colorspace,
     gradient: Gradient,
     precision: Precision,
+    components: int | None,
 ) -> Tensor:
-    ycbcr = ops.check(image, colorspace, gradient, precision)
+    ycbcr = ops.check(image, colorspace, gradient, precision, components)
+    qualities = _checked_tensor(quality) if isinstance(quality, Tensor) else _checked(quality, 4)
     pure = is_pure_tensor(image)
     plain = image if pure else image.as_subclass(Tensor)
     frames = image.shape[-4] if isinstance(image, tv_tensors.Video) and image.ndim > 3 else 1
-    if ops.is_at_hand(plain) and isinstance(qtable, (QTable, list, tuple)) and not isinstance(quality, Tensor):
+    if ops.is_at_hand(plain) and isinstance(qtable, (QTable, list, tuple)) and not isinstance(qualities, Tensor):
         batch = plain if plain.ndim <= 4 else plain.reshape(math.prod(plain.shape[:-3]), *plain.shape[-3:])
         layout = "CHW" if batch.ndim == 3 else "NCHW"
-        output = torch.from_numpy(_nn_jpeg_array(batch.numpy(), layout, qtable, quality, frames, colorspace))
+        output = torch.from_numpy(_nn_jpeg_array(batch.numpy(), layout, qtable, qualities, frames, colorspace))
         output = output if plain.ndim <= 4 else output.reshape(plain.shape)
     else:
-        tables = _tables(qtable, quality, plain, frames)
+        tables = _tables(qtable, qualities, plain, frames)
         output = ops.apply(plain, tables, ycbcr, gradient, precision)
     return output if pure else tv_tensors.wrap(output, like=image)
 
 
-def _tables(
-    qtable: QTables | Tensor, quality: int | Sequence[int] | Tensor | None, image: Tensor, frames: int
-) -> Tensor:
+def _tables(qtable: QTables | Tensor, quality: int | list[int] | Tensor | None, image: Tensor, frames: int) -> Tensor:
     """Tables at their quality as the operator wants them."""
     images, components = math.prod(image.shape[:-3]), image.shape[-3]
     if isinstance(quality, int) and not isinstance(qtable, Tensor):
@@ -119,22 +178,12 @@ def _tables(
     tables = ops.tables_tensor(qtable, images, components, image.device)
     if quality is None:
         return tables
-    if isinstance(quality, Tensor):
-        if quality.dtype.is_floating_point or quality.dtype == torch.bool or quality.ndim > 1:
-            raise TypeError(
-                "quality must be an integer, a sequence of these or an integer tensor of at most one dimension, got a "
-                f"{quality.dtype} tensor of shape {tuple(quality.shape)}"
-            )
-        if quality.device.type == "cpu" and not torch.compiler.is_compiling():
-            for extreme in (quality.min().item(), quality.max().item()) if quality.numel() else ():
-                integer("quality", extreme, 1, 100)
-        qualities = quality.reshape(-1).to(image.device, non_blocking=True)
-    else:
-        listed = quality if isinstance(quality, Sequence) else [quality]
-        checked = [integer("quality", q, 1, 100) for q in listed]
-        qualities = torch.tensor(checked).to(image.device, non_blocking=True)
-    if len(qualities) != 1:
-        _check_count(len(qualities), images // frames)
+    qualities = (
+        quality if isinstance(quality, Tensor) else torch.tensor([quality] if isinstance(quality, int) else quality)
+    )
+    qualities = qualities.to(image.device, non_blocking=True)
+    if qualities.shape[0] != 1:
+        _check_count(qualities.shape[0], images // frames)
         qualities = qualities.repeat_interleave(frames) if frames > 1 else qualities
     return ops.at_quality(tables, qualities)
 
@@ -148,30 +197,33 @@ def _nn_jpeg_array(
     pixels: npt.NDArray[np.uint8],
     layout: str | None,
     qtable: QTables,
-    quality: int | Sequence[int] | None,
+    quality: int | list[int] | None,
     frames: int,
     colorspace: Colorspace,
+    components: int | None = None,
 ) -> npt.NDArray[np.uint8]:
     """The round trip of `pixels`, whose images form clips of `frames` each."""
     check_array("image", pixels, UINT8)
-    axes = axes_of("image", pixels.shape, layout)
-    components = components_of(pixels.shape, axes)
-    ycbcr = is_ycbcr(colorspace, components)
+    axes = axes_of("image", pixels.shape, layout, components)
+    count = components_of(pixels.shape, axes)
+    ycbcr = is_ycbcr(colorspace, count)
     images = len(pixels) if axes[0] >= 0 else 1
     if images == 0:
         return pixels.copy()
-    return roundtrip_with(pixels, axes, _quantizers(qtable, components, quality, images // frames, frames), ycbcr)
+    return roundtrip_with(pixels, axes, _quantizers(qtable, count, quality, images // frames, frames), ycbcr)
 
 
 def _quantizers(
-    qtable: QTables, components: int, quality: int | Sequence[int] | None, clips: int, frames: int
+    qtable: QTables, components: int, quality: int | list[int] | None, clips: int, frames: int
 ) -> _core.Quantizers:
     """Tables at one quality, or at one for each clip, ready for the core."""
     if quality is None:
         return quantizers_for(qtable, components)
     tables = as_tables(qtable, components)
-    if not isinstance(quality, Sequence):
-        return prepare([[table.at_quality(quality) for table in tables]])
+    if not isinstance(quality, list):
+        quality = [quality]
+    if len(quality) == 1:
+        return prepare([[table.at_quality(quality[0]) for table in tables]])
     _check_count(len(quality), clips)
     return prepare([[table.at_quality(q) for table in tables] for q in quality for _ in range(frames)])
 
@@ -192,13 +244,16 @@ class NNJpeg(v2.Transform):
     quality : int or (int, int), optional
         1..100: scales the tables by `QTable.at_quality`. A pair (low, high) draws from torch's generator for the
         image's device, both ends included: one for each image of a batch, one for each clip of a video; several images
-        of one sample share their draws. By default the tables are used as they are.
+        of one sample share their draws. By default the tables are used as they are. (One quality for each image, of
+        your choice: `nn_jpeg`.)
     colorspace : {"rgb", "ycbcr"}
         "rgb" keeps the components as they are, as the paper does; "ycbcr" codes in JFIF YCbCr 4:4:4.
     gradient : {"straight-through", "cubic", "none"}
         Of float tensors; see `nnjpeg.ops.roundtrip`.
-    precision : {"float", "uint8"}
+    precision : {"uint8", "float"}
         Of float tensors; see `nnjpeg.ops.roundtrip`.
+    components : int, optional
+        Needed where images have more than 4; see `nnjpeg.ops.roundtrip`.
 
     Raises
     ------
@@ -208,14 +263,17 @@ class NNJpeg(v2.Transform):
     Examples
     --------
     >>> v2.Compose([v2.CenterCrop(224), NNJpeg(), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
-    >>> defended = torch.nn.Sequential(NNJpeg(precision="uint8"), v2.Normalize(mean, std), model)
+    >>> defended = torch.nn.Sequential(NNJpeg(), v2.Normalize(mean, std), model)
     """
 
     # Everything that may be an image; make_params narrows it down.
     _transformed_types = (is_pure_tensor, tv_tensors.Image, tv_tensors.Video, PIL.Image.Image, np.ndarray)
 
     steps: Tensor
-    """The tables, at the quality if that is fixed: uint8 (1, C or 1, 8, 8). Not part of the state dict."""
+    """The tables, at the quality if that is fixed: uint8 (1, C or 1, 8, 8). Not part of the state dict, and made again
+    from the arguments whenever the module moves."""
+
+    components: int | None = None
 
     def __init__(
         self,
@@ -224,7 +282,8 @@ class NNJpeg(v2.Transform):
         quality: int | tuple[int, int] | None = None,
         colorspace: Colorspace = "rgb",
         gradient: Gradient = "straight-through",
-        precision: Precision = "float",
+        precision: Precision = "uint8",
+        components: int | None = None,
     ) -> None:
         super().__init__()
         is_ycbcr(colorspace, 3)
@@ -236,10 +295,25 @@ class NNJpeg(v2.Transform):
         self.colorspace = colorspace
         self.gradient = gradient
         self.precision = precision
+        self.components = components
         if isinstance(self.quality, int):
             tables = [table.at_quality(self.quality) for table in tables]
         self._at_quality = tables[0] if len(tables) == 1 else tuple(tables)
-        self.register_buffer("steps", ops.steps_of([tables], torch.device("cpu")), persistent=False)
+        self.register_buffer("steps", self._steps(), persistent=False)
+
+    def _steps(self) -> Tensor:
+        tables = [self._at_quality] if isinstance(self._at_quality, QTable) else self._at_quality
+        return ops.steps_of([tables], torch.device("cpu"))
+
+    def reset_parameters(self) -> None:
+        """Write the tables into `steps` again, where its memory is new (as after `to_empty`)."""
+        if not ops.values_are_hidden():
+            self.steps.copy_(self._steps())
+
+    def _apply(self, fn: Any, recurse: bool = True) -> NNJpeg:
+        super()._apply(fn, recurse)
+        self.reset_parameters()
+        return self
 
     def forward(self, *inputs: Any) -> Any:
         """Transform a sample, or an image: the common case, without the search for what is one."""
@@ -260,9 +334,9 @@ class NNJpeg(v2.Transform):
             device = [*(i.device for i in images if isinstance(i, Tensor)), torch.device("cpu")][0]
             count = max([_count(i) for i in images], default=0)
             draws = torch.randint(low, high + 1, (count,), device=device)
-            # As a list where they may be had without waiting.
-            tensor = device.type != "cpu" or torch.compiler.is_compiling()
-            params["quality"] = draws if tensor else draws.tolist()
+            # As an array where they may be had without waiting.
+            tensor = device.type != "cpu" or ops.values_are_hidden()
+            params["quality"] = draws if tensor else draws.numpy()
         return params
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
@@ -274,10 +348,10 @@ class NNJpeg(v2.Transform):
         if quality is not None:
             quality = quality[: _count(inpt)]
         if isinstance(inpt, Tensor):
-            if not ops.is_at_hand(inpt):
+            if not ops.is_at_hand(inpt) and self.steps.device == inpt.device:
                 qtable = self.steps
         elif isinstance(quality, Tensor):
-            quality = quality.tolist()
+            quality = quality.cpu().numpy()
         return nn_jpeg(
             inpt,
             qtable,
@@ -285,6 +359,7 @@ class NNJpeg(v2.Transform):
             colorspace=self.colorspace,
             gradient=self.gradient,
             precision=self.precision,
+            components=self.components,
         )
 
     def extra_repr(self) -> str:
@@ -292,16 +367,22 @@ class NNJpeg(v2.Transform):
         return (
             f"qtable={self.qtable!r},\nquality={self.quality!r}, colorspace={self.colorspace!r}, "
             f"gradient={self.gradient!r}, precision={self.precision!r}"
+            + (f", components={self.components}" if self.components is not None else "")
         )
 
 
 def _check_quality(quality: Any) -> int | tuple[int, int] | None:
     if quality is None:
         return None
+    accepted = "quality must be an integer in 1..100, or a pair (low, high) of these to draw from"
+    if isinstance(quality, (np.ndarray, Tensor)) and quality.ndim:
+        raise TypeError(f"{accepted}, got {quality!r}; nnjpeg.transforms.nn_jpeg takes one for each image")
     if not isinstance(quality, (tuple, list)):
         return integer("quality", quality, 1, 100)
     if len(quality) != 2:
-        raise ValueError(f"quality must be an integer or a pair (low, high), got {quality!r}")
+        raise ValueError(
+            f"{accepted}, got {quality!r}; nnjpeg.transforms.nn_jpeg takes one for each image, as an array"
+        )
     low, high = (integer("quality", q, 1, 100) for q in quality)
     if low > high:
         raise ValueError(f"quality must be a pair (low, high) with low <= high, got ({low}, {high})")

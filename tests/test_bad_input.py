@@ -1,10 +1,17 @@
 """Bad input to the array functions: each error names the argument, the value and what is accepted."""
 
+import io
+import re
+
 import numpy as np
 import pytest
+import torch
+from PIL import Image
+from torchvision import tv_tensors
 
 import nnjpeg
-from nnjpeg import NN_TABLE, QTable
+from nnjpeg import NN_TABLE, QTable, _core
+from nnjpeg._arguments import LAYOUTS
 
 X = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
 
@@ -29,6 +36,11 @@ def overlapping():
         (lambda: nnjpeg.roundtrip(X.astype(object), NN_TABLE), TypeError, "dtype uint8, got object"),
         (lambda: nnjpeg.roundtrip(X.tolist(), NN_TABLE), TypeError, "numpy.ndarray, got list"),
         (lambda: nnjpeg.roundtrip(None, NN_TABLE), TypeError, "numpy.ndarray, got NoneType"),
+        (lambda: nnjpeg.roundtrip(Image.new("RGB", (8, 8)), NN_TABLE), TypeError, "Image; .*nn_jpeg takes PIL images"),
+        (lambda: nnjpeg.roundtrip(torch.zeros(3, 8, 8), NN_TABLE), TypeError, "Tensor; .*ops.roundtrip take tensors"),
+        (lambda: nnjpeg.roundtrip(tv_tensors.Image(X), NN_TABLE), TypeError, "Image; .*nn_jpeg takes tv_tensors"),
+        (lambda: nnjpeg.roundtrip(X, 75), ValueError, r"got 75; if that is a quality, .* QTable.at_quality"),
+        (lambda: nnjpeg.roundtrip(X, {0: [1] * 64}), TypeError, r"got a dict; .* image.quantization.values\(\)"),
         (lambda: nnjpeg.roundtrip(X[0, 0], NN_TABLE), ValueError, r"2 \(HW\), 3 .* got shape \(3,\)"),
         (lambda: nnjpeg.roundtrip(X[None, None], NN_TABLE), ValueError, r"got shape \(1, 1, 16, 24, 3\)"),
         (lambda: nnjpeg.roundtrip(np.uint8(1)[...], NN_TABLE), (ValueError, TypeError), "image must"),
@@ -40,7 +52,7 @@ def overlapping():
         (lambda: nnjpeg.roundtrip(X, NN_TABLE, colorspace="yuv"), ValueError, "colorspace must be .* got 'yuv'"),
         (lambda: nnjpeg.roundtrip(X[..., :1], NN_TABLE, colorspace="ycbcr"), ValueError, "3 components, got 1"),
         (lambda: nnjpeg.roundtrip(X[..., 0], NN_TABLE, colorspace="ycbcr"), ValueError, "3 components, got 1"),
-        (lambda: nnjpeg.roundtrip(X, np.arange(1, 65)), ValueError, "order is unknown"),
+        (lambda: nnjpeg.roundtrip(X, np.arange(1, 65)), ValueError, "64 numbers in one row"),
         (lambda: nnjpeg.roundtrip(X, [NN_TABLE] * 2), ValueError, "each of 3 components, got 2"),
         (lambda: nnjpeg.roundtrip(X, np.ones((4, 8, 8), int)), ValueError, "each of 3 components, got 4"),
         (lambda: nnjpeg.roundtrip(X, np.ones((0, 8, 8), int)), ValueError, "each of 3 components, got 0"),
@@ -93,3 +105,55 @@ def test_a_failed_call_leaves_out_alone():
     with pytest.raises(ValueError, match="each of 3 components"):
         nnjpeg.roundtrip(X, [QTable.nn(4)] * 2, out=out)
     assert (out == 7).all()
+
+
+def test_tables_of_a_picture_by_the_advice_of_the_error():
+    """Pillow's lists are in natural order, and so is what the error says to do with them."""
+    table = QTable(np.arange(1, 65).reshape(8, 8))
+    file = io.BytesIO(nnjpeg.encode(X, table))
+    with Image.open(file) as image:
+        numbers = image.quantization[0]
+    with pytest.raises(ValueError, match="Pillow image's quantization") as caught:
+        nnjpeg.roundtrip(X, numbers)
+    advice = re.search(r"use (numpy\.reshape\(.*?\)\))", str(caught.value)).group(1)
+    assert QTable(eval(advice, {"numpy": np, "numbers": numbers})) == table
+
+
+# The binding trusts nobody with its memory.
+
+
+def quantizers(*shape):
+    return _core.Quantizers(np.full(shape, 16, np.uint16))
+
+
+@pytest.mark.parametrize(
+    "function", ["roundtrip", "roundtrip_f32", "cubic_backward_f32", "forward", "inverse", "dct", "idct"]
+)
+def test_the_binding_takes_no_none(function):
+    arguments = {
+        "roundtrip": (None, None, LAYOUTS["HWC"], quantizers(1, 1, 64), False, 1),
+        "roundtrip_f32": (None, None, LAYOUTS["HWC"], quantizers(1, 1, 64), False, False, False, 1),
+        "cubic_backward_f32": (None, None, None, LAYOUTS["HWC"], quantizers(1, 1, 64), False, 1),
+        "forward": (None, None, LAYOUTS["HWC"], quantizers(1, 1, 64), False),
+        "inverse": (None, None, LAYOUTS["HWC"], quantizers(1, 1, 64), False),
+        "dct": (None, None, LAYOUTS["HWC"]),
+        "idct": (None, None, LAYOUTS["HWC"]),
+    }[function]
+    with pytest.raises(TypeError, match="NoneType"):
+        getattr(_core, function)(*arguments)
+    with pytest.raises(TypeError, match="NoneType"):
+        _core.roundtrip(X, None, None, quantizers(1, 1, 64), False, 1)
+    with pytest.raises(TypeError, match="NoneType"):
+        _core.roundtrip(X, None, LAYOUTS["HWC"], None, False, 1)
+
+
+@pytest.mark.parametrize("shape", [(0, 1, 64), (1, 0, 64), (1, 1, 63), (1, 1, 0)])
+def test_the_binding_takes_no_missing_tables(shape):
+    with pytest.raises(ValueError, match="at least one table"):
+        quantizers(*shape)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 64), (1, 2, 64), (3, 3, 64)])
+def test_the_binding_takes_as_many_tables_as_fit(shape):
+    with pytest.raises(ValueError, match=f"{shape[0]} x {shape[1]} tables do not fit 1 images of 3 components"):
+        _core.roundtrip(X, None, LAYOUTS["HWC"], quantizers(*shape), False, 1)

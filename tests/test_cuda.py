@@ -229,7 +229,7 @@ def test_gpu_layer_draws_compiles_and_never_waits():
     torch.cuda.set_sync_debug_mode("error")
     try:
         layer(image).sum().backward()
-        nn_jpeg(image, NN_TABLE, quality=[10, 20, 30, 40])
+        nn_jpeg(image, NN_TABLE, quality=np.array([10, 20, 30, 40]))
     finally:
         torch.cuda.set_sync_debug_mode("default")
     torch.compile(layer, fullgraph=True)(image).sum().backward()

@@ -1,5 +1,6 @@
 """The torch operator on the CPU: bits, floats, gradients, and what torch does with operators."""
 
+import contextlib
 import copy
 import itertools
 import warnings
@@ -18,6 +19,8 @@ from nnjpeg.transforms import NNJpeg, nn_jpeg
 
 FLOATS = [torch.float32, torch.float16, torch.bfloat16]
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}
+# What torch itself imports for forward-mode differentiation.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
 NN = torch.from_numpy(np.asarray(NN_TABLE)).to(torch.uint8)
 
 
@@ -83,7 +86,7 @@ def test_a_quality_for_each_image_in_one_call(image):
     expected = torch.cat(
         [nn_jpeg(image[i : i + 1], NN_TABLE.at_quality(q), precision="uint8") for i, q in enumerate(qualities)]
     )
-    for quality in (qualities, torch.tensor(qualities), torch.tensor(qualities, dtype=torch.uint8)):
+    for quality in (np.array(qualities), torch.tensor(qualities), torch.tensor(qualities, dtype=torch.uint8)):
         assert torch.equal(nn_jpeg(image, quality=quality, precision="uint8"), expected)
         assert torch.equal(nn_jpeg(image, NN, quality=quality, precision="uint8"), expected)
 
@@ -125,8 +128,9 @@ def test_plain_torch_has_the_same_bits(drawn):
 def test_floats_are_the_same_maths_in_single_precision(isa, dtype, colorspace, size, gradient):
     image = uniform(2, 3, *size, low=-0.1, high=1.1).to(dtype)
     table = some_tables(2, 3, seed=1)
-    result = ops.roundtrip(image, table, colorspace=colorspace, gradient=gradient)
-    expected = ops.roundtrip(image.double(), table, colorspace=colorspace, gradient=gradient)
+    options = {"colorspace": colorspace, "gradient": gradient, "precision": "float"}
+    result = ops.roundtrip(image, table, **options)
+    expected = ops.roundtrip(image.double(), table, **options)
     assert result.dtype == dtype
     assert 0 <= result.min() <= result.max() <= 1
     clear = away_from_ties(image, table, colorspace == "ycbcr")
@@ -140,23 +144,26 @@ def test_floats_are_the_same_maths_in_single_precision(isa, dtype, colorspace, s
 def test_distance_of_floats_from_bytes(name):
     """The figure in the docstring of ops.roundtrip."""
     image = torch.from_numpy(getattr(data, name)()).permute(2, 0, 1)
-    differ = (ops.roundtrip(image / 255) * 255).round() != ops.roundtrip(image)
+    differ = (ops.roundtrip(image / 255, precision="float") * 255).round() != ops.roundtrip(image)
     assert 0.03 < differ.float().mean() < 0.05
 
 
 def test_flat_images_come_out_as_bytes_do(isa):
     """Every second flat block is half way between two steps: ties go away from zero, as in the integers."""
     grey = torch.arange(256, dtype=torch.uint8)[:, None, None, None].expand(256, 1, 8, 8)
-    assert torch.equal((ops.roundtrip(grey / 255) * 255).round().to(torch.uint8), ops.roundtrip(grey))
+    floats = ops.roundtrip(grey / 255, precision="float")
+    assert torch.equal((floats * 255).round().to(torch.uint8), ops.roundtrip(grey))
 
 
 @pytest.mark.parametrize("dtype", [*FLOATS, torch.float64])
 @pytest.mark.parametrize("colorspace", ["rgb", "ycbcr"])
 @pytest.mark.parametrize("size", [(8, 8), (37, 50), (64, 96)])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_precision_uint8_has_the_bits_of_the_deployed_transform(isa, dtype, colorspace, size, memory_format):
+def test_floats_have_the_bits_of_the_deployed_transform(isa, dtype, colorspace, size, memory_format):
+    """By default: the same bits everywhere."""
     image = uniform(2, 3, *size, low=-0.2, high=1.2).to(dtype).contiguous(memory_format=memory_format)
-    result = ops.roundtrip(image, colorspace=colorspace, precision="uint8")
+    result = ops.roundtrip(image, colorspace=colorspace)
+    assert torch.equal(result, ops.roundtrip(image, colorspace=colorspace, precision="uint8"))
     deployed = ops.roundtrip((image.float().clamp(0, 1) * 255 + 0.5).to(torch.uint8), colorspace=colorspace)
     assert torch.equal(result, (deployed.float() / 255).to(dtype))
     assert result.stride() == image.stride()
@@ -213,12 +220,15 @@ def test_gradcheck_of_the_cubic(colorspace, size):
     table = some_tables(1, 3, seed=4)
 
     def function(x):
-        return ops.roundtrip(x, table, colorspace=colorspace, gradient="cubic")
+        return ops.roundtrip(x, table, colorspace=colorspace, gradient="cubic", precision="float")
 
     clipped = function(image)
     assert ((clipped == 0) | (clipped == 1)).any()
     assert torch.autograd.gradcheck(function, image, eps=1e-7, atol=1e-4)
     assert torch.autograd.gradgradcheck(function, image, eps=1e-7, atol=1e-3)
+    tangent = uniform(1, 3, *size, low=-1, seed=5).double()
+    along = torch.func.jvp(function, (image.detach(),), (tangent,))[1]
+    torch.testing.assert_close(_plain.cubic_tangent(tangent, image.detach(), table, colorspace == "ycbcr"), along)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -330,7 +340,7 @@ def test_autocast_leaves_the_dtype_alone(dtype):
 @pytest.mark.parametrize("image", [noise(4, 2, 3, 16, 16), uniform(4, 2, 3, 16, 16)])
 def test_vmap(image):
     flat = image.flatten(0, 1)
-    options = {"gradient": "cubic"}
+    options = {"gradient": "cubic", "precision": "float"}
     for tables, in_dims, full in [
         (NN, (0, None), NN),
         (some_tables(4, 1, 1), (0, 0), some_tables(4, 1, 1).expand(4, 2, 1, 8, 8).reshape(8, 1, 8, 8)),
@@ -358,7 +368,239 @@ def test_gradient_for_each_sample(gradient):
         torch.testing.assert_close(gradient_of_it, leaf.grad)
 
 
+@pytest.mark.parametrize("gradient", ["straight-through", "cubic"])
+def test_gradient_of_a_vmap(gradient):
+    images, weight = uniform(3, 2, 3, 16, 16), uniform(3, 2, 3, 16, 16, seed=1)
+
+    def loss(x):
+        return (torch.func.vmap(lambda image: ops.roundtrip(image, gradient=gradient))(x) * weight).sum()
+
+    leaf = images.clone().requires_grad_()
+    (ops.roundtrip(leaf, gradient=gradient) * weight).sum().backward()
+    torch.testing.assert_close(torch.func.grad(loss)(images), leaf.grad)
+
+
+@pytest.mark.parametrize("precision", ["float", "uint8"])
+def test_forward_mode(precision):
+    """Straight-through: the identity. Cubic: the derivative whose transpose backward mode takes."""
+    image, tangent = uniform(2, 3, 13, 21), uniform(2, 3, 13, 21, low=-1, seed=1)
+    table = some_tables(2, 3, seed=2)
+    for gradient, colorspace in itertools.product(("straight-through", "cubic"), ("rgb", "ycbcr")):
+
+        def function(x, gradient=gradient, colorspace=colorspace):
+            return ops.roundtrip(x, table, gradient=gradient, colorspace=colorspace, precision=precision)
+
+        value, along = torch.func.jvp(function, (image,), (tangent,))
+        assert torch.equal(value, function(image))
+        with torch.autograd.forward_ad.dual_level():
+            dual = function(torch.autograd.forward_ad.make_dual(image, tangent))
+            assert torch.equal(torch.autograd.forward_ad.unpack_dual(dual).tangent, along)
+        if gradient == "straight-through":
+            assert torch.equal(along, tangent)
+        double = torch.func.jvp(function, (image.double(),), (tangent.double(),))[1]
+        torch.testing.assert_close(along.double(), double, rtol=1e-4, atol=1e-5)
+
+
+def test_jacobians_and_hessians():
+    image = uniform(1, 1, 8, 8)
+    for gradient in ("straight-through", "cubic"):
+
+        def function(x, gradient=gradient):
+            return ops.roundtrip(x, gradient=gradient)
+
+        forward, backward = torch.func.jacfwd(function)(image), torch.func.jacrev(function)(image)
+        torch.testing.assert_close(forward, backward, rtol=1e-4, atol=1e-5)
+        if gradient == "straight-through":
+            assert torch.equal(forward.reshape(64, 64), torch.eye(64))
+            hessian = torch.func.hessian(lambda x: function(x).square().sum())(image)
+            assert torch.equal(hessian.reshape(64, 64), 2 * torch.eye(64))
+        else:
+            with pytest.raises(NotImplementedError, match="no derivative here; that of a float64 image has"):
+                torch.func.hessian(lambda x: function(x).square().sum())(image)
+
+
+@compiles
+@pytest.mark.parametrize("mode", ["jvp", "dual"])
+def test_forward_mode_in_a_compiled_graph_is_an_error(mode):
+    image, tangent = uniform(1, 3, 16, 16), uniform(1, 3, 16, 16, seed=1)
+
+    def with_jvp():
+        torch.compile(lambda x, t: torch.func.jvp(ops.roundtrip, (x,), (t,)), fullgraph=True)(image, tangent)
+
+    def with_dual_numbers():
+        with torch.autograd.forward_ad.dual_level():
+            dual = torch.autograd.forward_ad.make_dual(image, tangent)
+            torch.compile(ops.roundtrip, fullgraph=True)(dual)
+
+    torch.compiler.reset()
+    with pytest.raises(Exception, match=r"is available in eager mode, not under torch\.compile"):
+        with_jvp() if mode == "jvp" else with_dual_numbers()
+    torch.compiler.reset()
+    assert torch.equal(torch.compile(ops.roundtrip, fullgraph=True)(image), ops.roundtrip(image))
+
+
+# torch.jit says that it is old, and, of sizes that are checked, that it does not trace the checks.
+traces = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::torch.jit.TracerWarning"
+)
+
+
+@traces
+@pytest.mark.parametrize("options", [{}, {"quality": 30}, {"colorspace": "ycbcr"}])
+@pytest.mark.parametrize("make", [noise, uniform])
+def test_a_trace_takes_other_images(make, options):
+    layer = NNJpeg(**options)
+    traced = torch.jit.trace(layer, make(2, 3, 16, 24, seed=1))
+    for shape in ((2, 3, 16, 24), (2, 3, 40, 33)):
+        assert torch.equal(traced(make(*shape, seed=2)), layer(make(*shape, seed=2)))
+
+
+@traces
+def test_a_trace_draws_anew():
+    image = noise(1, 3, 16, 16).expand(40, 3, 16, 16).contiguous()
+    traced = torch.jit.trace(NNJpeg(quality=(20, 21)), image, check_trace=False)
+    expected = [nn_jpeg(image[0], quality=q) for q in (20, 21)]
+    found = [[torch.equal(one, e) for e in expected].index(True) for one in traced(image)]
+    assert set(found) == {0, 1}
+
+
+@pytest.mark.parametrize("quality", [None, 30, (20, 80)])
+@pytest.mark.parametrize("make", [noise, uniform])
+def test_export_with_a_dynamic_batch(make, quality):
+    layer = NNJpeg(quality=quality)
+    batch = torch.export.Dim("batch", min=2, max=64)
+    exported = torch.export.export(layer, (make(4, 3, 16, 24),), dynamic_shapes=(({0: batch},),)).module()
+    image = make(7, 3, 16, 24, seed=1)
+    torch.manual_seed(0)
+    result = exported(image)
+    torch.manual_seed(0)
+    assert torch.equal(result, layer(image))
+
+
+@pytest.mark.parametrize("make", [noise, uniform])
+def test_vmap_draws_for_each_image(make):
+    image = make(3, 16, 16)
+    result = torch.func.vmap(NNJpeg(quality=(20, 21)), randomness="different")(image.expand(40, 3, 16, 16))
+    expected = [nn_jpeg(image, quality=q) for q in (20, 21)]
+    assert {[torch.equal(one, e) for e in expected].index(True) for one in result} == {0, 1}
+
+
+@pytest.mark.parametrize("make", [noise, uniform])
+def test_vmap_over_qualities_and_wide_tables(make):
+    image, qualities = make(3, 16, 16), torch.tensor([10, 50, 90])
+    result = torch.func.vmap(lambda q: nn_jpeg(image, quality=q))(qualities)
+    for one, quality in zip(result, qualities.tolist(), strict=True):
+        assert torch.equal(one, nn_jpeg(image, quality=quality))
+    tables = some_tables(4).long()
+    result = torch.func.vmap(lambda t: ops.roundtrip(image, t))(tables)
+    for one, table in zip(result, tables, strict=True):
+        assert torch.equal(one, ops.roundtrip(image, table))
+
+
+# The operators check their arguments, on every device and in the fake
+
+
+def bad_operands():
+    image, table = uniform(4, 3, 16, 16), some_tables(1, 1)
+    bad_image = "image must have"
+    return [
+        ((image[0], table), bad_image),
+        ((image[:, :2], table, True), "3 components to be coded as YCbCr, got 2"),
+        ((image.double(), table), bad_image),
+        ((image.long(), table), bad_image),
+        ((image, some_tables(2, 1)), r"shape \(4 or 1, 3 or 1, 8, 8\)"),
+        ((image, some_tables(1, 2)), "qtable must be"),
+        ((image, some_tables()), "qtable must be"),
+        ((image, some_tables(1, 1)[..., :7]), "qtable must be"),
+        ((image, table.int()), "qtable must be"),
+        ((image, some_tables(1, 3).transpose(2, 3)), "contiguous"),
+        ((image, table.to("meta")), "on image's device"),
+    ]
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta", "elsewhere", "fake"])
+def test_operators_refuse_operands_that_do_not_fit(device):
+    mode = (
+        torch._subclasses.FakeTensorMode(allow_non_fake_inputs=True) if device == "fake" else contextlib.nullcontext()
+    )
+    forward = ops._roundtrip_elsewhere if device == "elsewhere" else torch.ops.nnjpeg.roundtrip
+    backward = ops._cubic_backward_elsewhere if device == "elsewhere" else torch.ops.nnjpeg.cubic_backward
+    for (image, table, *ycbcr), message in bad_operands():
+        if device == "meta":
+            image, table = image.to("meta"), some_tables(1, 1) if table.is_meta else table.to("meta")
+        with mode, pytest.raises((ValueError, TypeError), match=message):
+            forward(image, table, bool(ycbcr), False, False)
+        with mode, pytest.raises((ValueError, TypeError), match=message):
+            backward(image, image, table, bool(ycbcr))
+    image, table = uniform(4, 3, 16, 16), some_tables(1, 1)
+    if device == "meta":
+        image, table = image.to("meta"), table.to("meta")
+    for grad in (image[:1], image[..., :8], image.half(), image[0]):
+        with mode, pytest.raises(ValueError, match="grad must have the shape, dtype and device of image"):
+            backward(grad, image, table, False)
+
+
 # NNJpeg as a layer
+
+
+def test_a_layer_that_was_empty_has_its_tables():
+    """As large models are loaded: made without memory, which comes later."""
+    image = uniform(2, 3, 16, 16)
+    with torch.device("meta"):
+        layer = torch.nn.Sequential(NNJpeg(quality=30))
+    emptied = NNJpeg(quality=30).to("meta").to_empty(device="cpu")
+    for made in (layer.to_empty(device="cpu"), torch.nn.Sequential(emptied)):
+        assert torch.equal(made[0].steps, NNJpeg(quality=30).steps)
+        assert torch.equal(made(image), NNJpeg(quality=30)(image))
+
+
+def test_a_buffer_on_another_device_is_not_used():
+    layer = NNJpeg(quality=30)
+    layer.steps = layer.steps.to("meta")  # what loaders of large models do to buffers
+    image = uniform(2, 3, 16, 16)
+    assert torch.equal(layer(image), NNJpeg(quality=30)(image))
+
+
+def test_garbage_in_the_buffer_is_written_over():
+    layer = NNJpeg(quality=30)
+    layer.steps.fill_(1)
+    layer.reset_parameters()
+    assert torch.equal(layer.steps, NNJpeg(quality=30).steps)
+
+
+@pytest.fixture
+def fresh_range_check(monkeypatch):
+    monkeypatch.setattr(ops, "_range", ops._RangeCheck())
+
+
+@pytest.mark.usefixtures("fresh_range_check")
+@pytest.mark.parametrize("image", [uniform(3, 16, 16, high=255), uniform(3, 16, 16, low=-2, high=2.5)])
+def test_floats_far_outside_their_range_are_warned_of_once(image):
+    NNJpeg()(uniform(3, 16, 16))
+    with pytest.warns(UserWarning, match=r"images in \[0, 1\], got samples from .* put NNJpeg before Normalize"):
+        NNJpeg()(image)
+    NNJpeg()(image)
+
+
+@pytest.mark.usefixtures("fresh_range_check")
+def test_floats_beside_their_range_are_not_warned_of():
+    for image in (uniform(3, 16, 16, low=-0.3, high=1.3), torch.full((3, 16, 16), torch.nan), noise(3, 16, 16)):
+        for _ in range(4):
+            ops.roundtrip(image)
+    ops.roundtrip(torch.empty(0, 3, 8, 8))
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 3), (1, 64, 64, 3), (5, 8, 8), (2, 5, 8, 8)])
+def test_more_than_four_components_need_a_word(shape):
+    components = shape[-3]
+    for image in (noise(*shape), uniform(*shape)):
+        for call in (ops.roundtrip, nn_jpeg, lambda x, **options: NNJpeg(**options)(x)):
+            with pytest.raises(ValueError, match=rf"channels-last order, permute it; .* components={components}"):
+                call(image)
+            result = call(image, components=components)
+            assert torch.equal(result[..., :1, :, :], ops.roundtrip(image[..., :1, :, :]))
+            with pytest.raises(ValueError, match="must have 7 components, as components says"):
+                call(image, components=7)
 
 
 def test_a_layer_whose_table_moves():
@@ -411,7 +653,7 @@ def test_an_attack_of_foolbox_goes_through_it_unmodified():
         (lambda: ops.roundtrip(noise(8, 8)), ValueError, r"shape \(\.\.\., C, H, W\), got \(8, 8\)"),
         (lambda: ops.roundtrip(noise(3, 0, 8)), ValueError, r"at least 1, got shape \(3, 0, 8\)"),
         (lambda: ops.roundtrip(noise(3, 8, 8), gradient="soft"), ValueError, "'straight-through', .* got 'soft'"),
-        (lambda: ops.roundtrip(noise(3, 8, 8), precision="half"), ValueError, "'float', 'uint8', got 'half'"),
+        (lambda: ops.roundtrip(noise(3, 8, 8), precision="half"), ValueError, "'uint8', 'float', got 'half'"),
         (lambda: ops.roundtrip(noise(3, 8, 8), colorspace="hsv"), ValueError, "got 'hsv'"),
         (lambda: ops.roundtrip(noise(2, 8, 8), colorspace="ycbcr"), ValueError, "3 components, got 2"),
         (lambda: ops.roundtrip(noise(3, 8, 8), NN / 2), TypeError, "tensor of integers .* got torch.float32"),
@@ -424,9 +666,13 @@ def test_an_attack_of_foolbox_goes_through_it_unmodified():
         (lambda: ops.roundtrip(noise(3, 3, 8, 8), some_tables(3)), ValueError, r"\(3, 1, 8, 8\) or \(1, 3, 8, 8\)"),
         (lambda: nn_jpeg(noise(3, 3, 8, 8), some_tables(3).numpy()), ValueError, r"could be one table for each"),
         (lambda: nn_jpeg(noise(2, 3, 8, 8), quality=torch.tensor([1, 2, 3])), ValueError, "each of 2 images, got 3"),
-        (lambda: nn_jpeg(noise(2, 3, 8, 8), quality=torch.tensor([1.5, 2])), TypeError, "got a torch.float32 tensor"),
+        (
+            lambda: nn_jpeg(noise(2, 3, 8, 8), quality=torch.tensor([1.5, 2])),
+            TypeError,
+            r"got torch.float32 of shape \(2,\)",
+        ),
         (lambda: nn_jpeg(noise(2, 3, 8, 8), quality=torch.tensor([0, 50])), ValueError, r"1\.\.100, got 0"),
-        (lambda: nn_jpeg(uniform(2, 3, 8, 8), quality=[1, 101]), ValueError, r"1\.\.100, got 101"),
+        (lambda: nn_jpeg(uniform(2, 3, 8, 8), quality=np.array([1, 101])), ValueError, r"1\.\.100, got 101"),
         (lambda: nn_jpeg(np.zeros((8, 8), np.uint8), NN), TypeError, "may be tensors only where image is one"),
         (lambda: NNJpeg(gradient="soft"), ValueError, "gradient must be one of"),
         (lambda: NNJpeg(precision="soft"), ValueError, "precision must be one of"),

@@ -4,6 +4,7 @@ import pickle
 import re
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from PIL import Image
@@ -36,6 +37,28 @@ def test_pil(mode):
     assert isinstance(result, Image.Image)
     assert result.mode == mode
     np.testing.assert_array_equal(np.asarray(result), nnjpeg.roundtrip(np.asarray(image), NN_TABLE))
+
+
+def test_16_bits_by_the_advice_of_the_error():
+    deep = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
+    with pytest.raises(ValueError, match="got I;16; bring it to 8 bits by") as caught:
+        NNJpeg()(Image.fromarray(deep))
+    advice = re.search(r"by (PIL.*)$", str(caught.value)).group(1)
+    made = eval(advice, {"PIL": PIL, "numpy": np, "image": Image.fromarray(deep)})
+    np.testing.assert_array_equal(np.asarray(made), np.rint(deep / 257))
+    assert NNJpeg()(made).mode == "L"
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("arrow", [True, False])
+def test_pil_images_keep_their_info(mode, arrow, monkeypatch):
+    if not arrow:
+        monkeypatch.setattr(Image.Image, "__arrow_c_array__", no_arrow, raising=False)
+    image = Image.new(mode, (24, 16), "white")
+    image.info = {"icc_profile": b"profile", "dpi": (300, 300), "exif": b"Exif\0\0"}
+    result = NNJpeg()(image)
+    assert result.info == image.info
+    assert result.info is not image.info
 
 
 def no_arrow(image):
@@ -73,7 +96,7 @@ def test_pil_image_in_pieces():
 @pytest.mark.parametrize("components", [1, 3, 5])
 def test_tensors_of_any_leading_shape(leading, components):
     image = noise(*leading, components, 20, 30)
-    result = NNJpeg()(image)
+    result = NNJpeg(components=components)(image)
     assert type(result) is torch.Tensor
     assert result.shape == image.shape
     for one, original in zip(
@@ -228,10 +251,24 @@ def test_images_of_one_sample_share_their_draw():
 
 def test_functional_takes_a_quality_for_each_image():
     batch = noise(3, 3, 16, 16)
-    result = nn_jpeg(batch, quality=[10, 50, 90])
+    result = nn_jpeg(batch, quality=np.array([10, 50, 90]))
     for one, original, quality in zip(result, batch, (10, 50, 90), strict=True):
         assert torch.equal(one, expected(original, NN_TABLE.at_quality(quality)))
     assert torch.equal(nn_jpeg(batch, quality=20), NNJpeg(quality=20)(batch))
+    arrays = batch.permute(0, 2, 3, 1).numpy()
+    for quality in (np.array([10, 50, 90]), np.array([10, 50, 90], np.uint8)):
+        np.testing.assert_array_equal(nn_jpeg(arrays, quality=quality), result.permute(0, 2, 3, 1).numpy())
+    for one in (20, np.int64(20), np.array(20), np.array([20])):
+        np.testing.assert_array_equal(nn_jpeg(arrays, quality=one), NNJpeg(quality=20)(arrays))
+
+
+def test_a_pair_of_qualities_is_not_taken_for_a_range_in_silence():
+    """A pair means a range in NNJpeg, and two images in nn_jpeg: the latter is deprecated."""
+    batch = noise(2, 3, 16, 16)
+    for pair in ((30, 90), [30, 90]):
+        with pytest.warns(DeprecationWarning, match=r"a pair is a range to draw from: use numpy.array\(\[30, 90\]\)"):
+            result = nn_jpeg(batch, quality=pair)
+        assert torch.equal(result, nn_jpeg(batch, quality=np.array([30, 90])))
 
 
 # A value
@@ -291,7 +328,9 @@ def test_dataloader_workers(method):
         ("75", TypeError, "got '75'"),
         ((90, 30), ValueError, r"low <= high, got \(90, 30\)"),
         ((0, 30), ValueError, "got 0"),
-        ((10, 20, 30), ValueError, r"pair \(low, high\), got \(10, 20, 30\)"),
+        ((10, 20, 30), ValueError, r"pair \(low, high\) .* got \(10, 20, 30\); .*nn_jpeg takes one for each image"),
+        (np.array([10, 20]), TypeError, r"pair \(low, high\) .* got array\(\[10, 20\]\); .*nn_jpeg takes one for each"),
+        (torch.tensor([10, 20]), TypeError, r"got tensor\(\[10, 20\]\); .*nn_jpeg takes one for each image"),
         ((10, None), TypeError, "got None"),
     ],
 )
@@ -304,9 +343,12 @@ def test_bad_quality(quality, error, message):
     ("call", "error", "message"),
     [
         (lambda: NNJpeg(np.zeros((8, 8))), ValueError, r"1\.\.255, got 0"),
-        (lambda: NNJpeg(range(64)), ValueError, "order is unknown"),
+        (lambda: NNJpeg(range(64)), ValueError, "natural .* Pillow image's quantization, or QTable.from_zigzag"),
+        (lambda: NNJpeg({0: range(64)}), TypeError, r"got a dict; .* image.quantization.values\(\)"),
         (lambda: NNJpeg(None), TypeError, "must hold integers"),
-        (lambda: NNJpeg(16), ValueError, r"shape \(8, 8\), got \(\)"),
+        (lambda: NNJpeg(75), ValueError, r"got 75; if that is a quality, NNJpeg and nn_jpeg take it as quality=75"),
+        (lambda: NNJpeg((30, 90)), ValueError, r"got \(30, 90\); .* take it as quality=\(30, 90\)"),
+        (lambda: NNJpeg([30, 90]), ValueError, r"got \(30, 90\); .* take it as quality=\(30, 90\)"),
         (lambda: NNJpeg(colorspace="hsv"), ValueError, "colorspace must be .* got 'hsv'"),
         (lambda: NNJpeg()(X > 7), TypeError, "torch.uint8, .* got torch.bool"),
         (lambda: NNJpeg()(X.long()), TypeError, "torch.uint8, .* got torch.int64"),
@@ -314,13 +356,31 @@ def test_bad_quality(quality, error, message):
         (lambda: NNJpeg()(X[:, :0]), ValueError, "at least 1, got shape"),
         (lambda: NNJpeg(colorspace="ycbcr")(X[:1]), ValueError, "needs 3 components, got 1"),
         (lambda: NNJpeg([NN_TABLE] * 3)(X[:1]), ValueError, "each of 1 components, got 3"),
-        (lambda: NNJpeg()(Image.new("CMYK", (8, 8))), ValueError, "mode L or RGB, got CMYK"),
-        (lambda: NNJpeg()(Image.new("RGBA", (8, 8))), ValueError, "mode L or RGB, got RGBA"),
+        (lambda: NNJpeg()(Image.new("CMYK", (8, 8))), ValueError, r"mode L or RGB, got CMYK; image.convert\('RGB'\)"),
+        (lambda: NNJpeg()(Image.new("1", (8, 8))), ValueError, r"mode L or RGB, got 1; image.convert\('L'\)"),
+        (lambda: NNJpeg()(Image.new("RGBA", (8, 8))), ValueError, "mode L or RGB, got RGBA; .* drops its transparency"),
+        (
+            lambda: NNJpeg()(Image.new("I", (8, 8), 70000)),
+            ValueError,
+            "got I; scale .* run from 70000 to 70000, to 0..255",
+        ),
+        (lambda: NNJpeg()(Image.new("F", (8, 8), 0.5)), ValueError, "got F; scale its values"),
+        (lambda: NNJpeg()(Image.new("RGB", (0, 8))), ValueError, "at least 1, got 0 x 8"),
+        (lambda: NNJpeg()(Image.new("L", (8, 0))), ValueError, "at least 1, got 8 x 0"),
         (lambda: NNJpeg()(np.zeros((8, 8, 3))), TypeError, "uint8, got float64"),
         (lambda: NNJpeg()(np.zeros((3, 8, 8), np.uint8)), ValueError, "8 components if its layout is HWC"),
         (lambda: nn_jpeg("image.png"), TypeError, "PIL image, a tensor, .* got str"),
         (lambda: nn_jpeg(tv_tensors.Mask(X)), TypeError, "got Mask"),
-        (lambda: nn_jpeg(X[None], quality=[1, 2]), ValueError, "each of 1 images, got 2"),
+        (lambda: nn_jpeg(X[None], quality=np.array([1, 2])), ValueError, "each of 1 images, got 2"),
+        (lambda: nn_jpeg(X, quality="75"), TypeError, "got '75'"),
+        (lambda: nn_jpeg(X, quality=np.array([7.5])), TypeError, r"got float64 of shape \(1,\)"),
+        (lambda: nn_jpeg(X, quality=np.array([101])), ValueError, "got 101"),
+        (
+            lambda: nn_jpeg(X, quality=np.ones((2, 2), int)),
+            TypeError,
+            r"at most one dimension, got int64 of shape \(2, 2\)",
+        ),
+        (lambda: nn_jpeg(np.zeros((8, 8, 5), np.uint8)), ValueError, "has 5 components if its layout is HWC"),
     ],
 )
 def test_bad_input(call, error, message):
