@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnjpeg._arguments import LAYOUTS, UINT8, Colorspace, Layout, axes_of, check_array
+from nnjpeg._arguments import LAYOUTS, UINT8, Colorspace, Layout, axes_of, check_array, components_of, is_ycbcr
 from nnjpeg.files import decode, encode
 from nnjpeg.qtable import NN_TABLE, QTable, QTables, as_tables
 
@@ -52,7 +52,7 @@ class Chunks:
         if colorspace not in ("rgb", "ycbcr"):
             raise ValueError(f"colorspace must be 'rgb' or 'ycbcr', got {colorspace!r}")
         tables = as_tables(qtable)
-        self.tables: list[QTable] = tables if quality is None else [table.at_quality(quality) for table in tables]
+        self.tables: tuple[QTable, ...] = tuple(t if quality is None else t.at_quality(quality) for t in tables)
         self.colorspace = colorspace
         self.layout = layout
 
@@ -64,6 +64,38 @@ class Chunks:
             "layout": self.layout,
         }
 
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other._key() == self._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Any, ...]:
+        return self.tables, self.colorspace, self.layout
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
+        return f"{type(self).__name__}({arguments})"
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """That a chunk of this shape can be stored.
+
+        Raises
+        ------
+        ValueError
+            If it is not of the layout, has other than 1 or 3 components, or as many as do not fit the colour space or
+            the tables.
+        """
+        axes = axes_of("chunk", shape, self.layout)
+        components = components_of(shape, axes)
+        if components not in (1, 3):
+            raise ValueError(
+                f"chunk must have 1 or 3 components to be stored as JPEG, got {components}, since its shape is {shape} "
+                f"and the codec's layout is {self.layout}"
+            )
+        is_ycbcr(self.colorspace, components)
+        as_tables(self.tables, components)
+
     def encode(self, chunk: npt.NDArray[np.uint8]) -> bytes:
         """A chunk as bytes; reading them gives ``roundtrip(chunk)``.
 
@@ -73,7 +105,7 @@ class Chunks:
             If it is not an array of uint8 of this layout with 1 or 3 components, or as `nnjpeg.encode`.
         """
         check_array("chunk", chunk, UINT8)
-        axes_of("chunk", chunk.shape, self.layout)
+        self.check_shape(chunk.shape)
         if not self._batched():
             return self._encode_image(chunk)
         files = [self._encode_image(image) for image in chunk]
@@ -92,7 +124,7 @@ class Chunks:
         files = _split(data)
         if not self._batched() and len(files) != 1:
             raise ValueError(f"chunk holds {len(files)} images, where layout {self.layout} has one")
-        images = [decode(file, layout=self._image_layout()) for file in files]
+        images = [self._decode_image(file) for file in files]
         if len({image.shape for image in images}) > 1:
             raise ValueError(f"chunk holds images of different shapes: {sorted({image.shape for image in images})}")
         return np.stack(images) if self._batched() else images[0]
@@ -105,6 +137,12 @@ class Chunks:
 
     def _encode_image(self, image: npt.NDArray[np.uint8]) -> bytes:
         return encode(image, self.tables, colorspace=self.colorspace, layout=self._image_layout())
+
+    def _decode_image(self, file: bytes) -> npt.NDArray[np.uint8]:
+        try:
+            return decode(file, layout=self._image_layout())
+        except ValueError as error:
+            raise ValueError(f"chunk holds what is no image of layout {self.layout} ({error})") from None
 
 
 def _split(data: bytes) -> list[bytes]:

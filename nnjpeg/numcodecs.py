@@ -16,6 +16,8 @@ from nnjpeg.chunks import Chunks
 
 __all__ = ["NNJpegCodec"]
 
+_FORTRAN = b"NNJF"
+
 
 class NNJpegCodec(Chunks, Codec):
     """Store chunks of images as JPEG files with tables of your own: lossy, read back as `nnjpeg.roundtrip` gives them.
@@ -27,17 +29,27 @@ class NNJpegCodec(Chunks, Codec):
     A chunk is compressed by itself. It is what the transform makes of whole images where chunks hold whole images, or
     where their sides are multiples of 8 that divide the images' sides: Zarr fills a chunk that reaches beyond the array
     with its fill value, not with the last row and column.
+
+    Zarr's format 2 hands over an array with ``order="F"`` in Fortran order and wants it back so. The bytes of such a
+    chunk begin with ``NNJF``; what follows is as ever.
     """
 
     codec_id = "nnjpeg"
 
     def encode(self, buf: npt.NDArray[np.uint8]) -> bytes:
         """A chunk, an array of uint8 of the codec's layout, as bytes."""
-        return super().encode(np.asarray(buf))
+        chunk = np.asarray(buf)
+        is_fortran = chunk.flags.f_contiguous and not chunk.flags.c_contiguous
+        return (_FORTRAN if is_fortran else b"") + super().encode(chunk)
 
     def decode(self, buf: Any, out: Any = None) -> Any:
-        """The array of a chunk; in `out`, where that is given."""
-        return ndarray_copy(super().decode(ensure_bytes(buf)), out)
+        """The array of a chunk, in the order in memory that `encode` was given; in `out`, where that is given."""
+        data = ensure_bytes(buf)
+        if data.startswith(_FORTRAN):
+            chunk = np.asfortranarray(super().decode(data[len(_FORTRAN) :]))
+        else:
+            chunk = super().decode(data)
+        return ndarray_copy(chunk, out)
 
     def get_config(self) -> dict[str, Any]:
         """Tables are given as they are used, at their quality."""

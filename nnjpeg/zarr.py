@@ -14,14 +14,14 @@ from zarr.abc.codec import ArrayBytesCodec
 from zarr.core.array_spec import ArraySpec
 from zarr.core.buffer import Buffer, NDBuffer
 
-from nnjpeg._arguments import LAYOUTS, UINT8, Colorspace, Layout
+from nnjpeg._arguments import UINT8, Colorspace, Layout
 from nnjpeg.chunks import Chunks
 from nnjpeg.qtable import NN_TABLE, QTables
 
 __all__ = ["NNJpegCodec"]
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, repr=False)
 class NNJpegCodec(ArrayBytesCodec):
     """Store chunks of images as JPEG files with tables of your own; parameters and notes as for `numcodecs`' twin.
 
@@ -58,20 +58,31 @@ class NNJpegCodec(ArrayBytesCodec):
         """For an array's metadata."""
         return {"name": "nnjpeg", "configuration": self.chunks.config()}
 
+    def __repr__(self) -> str:
+        return repr(self.chunks).replace(type(self.chunks).__name__, type(self).__name__, 1)
+
     def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
-        """Refuse arrays that cannot be stored so."""
+        """Refuse arrays that cannot be stored so.
+
+        Zarr asks with the axes of the array itself, so an array that a TransposeCodec turns into the codec's layout is
+        refused: give the layout of the array and leave that codec out.
+        """
         native = dtype.to_native_dtype() if hasattr(dtype, "to_native_dtype") else np.dtype(dtype)
         if native != UINT8:
             raise TypeError(f"dtype must be uint8 to be stored as JPEG, got {native}")
-        axes = LAYOUTS[self.chunks.layout]
-        if len(shape) != len(self.chunks.layout):
-            raise ValueError(f"shape {shape} must have the dimensions of layout {self.chunks.layout}")
-        components = shape[axes[1]] if axes[1] >= 0 else 1
-        if components not in (1, 3):
-            raise ValueError(f"shape {shape} must have 1 or 3 components to be stored as JPEG, got {components}")
+        try:
+            self.chunks.check_shape(tuple(getattr(chunk_grid, "chunk_shape", shape)))
+        except ValueError as error:
+            raise ValueError(
+                f"{error}; layout must be that of the array itself, whose shape is {shape}, without a TransposeCodec"
+            ) from None
 
     async def _encode_single(self, chunk_array: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
         array = chunk_array.as_numpy_array()
+        try:
+            self.chunks.check_shape(array.shape)
+        except ValueError as error:
+            raise ValueError(f"{error}; a TransposeCodec must not come before this codec") from None
         data = await asyncio.to_thread(self.chunks.encode, array)
         return chunk_spec.prototype.buffer.from_bytes(data)
 
