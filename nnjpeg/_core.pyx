@@ -125,12 +125,13 @@ cdef class Quantizers:
     def __dealloc__(self):
         PyMem_Free(self.data)
 
-    cdef nnjpeg_quantizers view(self, const nnjpeg_shape *shape) except *:
-        """The tables for an image of this shape."""
+    cdef nnjpeg_quantizers view(self, const nnjpeg_shape *shape, bint padded=False) except *:
+        """The tables for an image of this shape; `padded`: the last component is not coded."""
         cdef nnjpeg_quantizers view
-        if self.images not in (1, shape.images) or self.components not in (1, shape.components):
+        cdef Py_ssize_t coded = shape.components - padded
+        if self.images not in (1, shape.images) or self.components not in (1, coded):
             raise ValueError(f"{self.images} x {self.components} tables do not fit {shape.images} images of "
-                             f"{shape.components} components")
+                             f"{coded} components")
         view.data = self.data
         view.image_stride = self.components if self.images > 1 else 0
         view.component_stride = 1 if self.components > 1 else 0
@@ -145,7 +146,7 @@ def roundtrip(cnp.ndarray src not None, cnp.ndarray dst, tuple axes not None, Qu
     cdef nnjpeg_strides ss = strides_of(src, axes), ds = strides_of(dst, axes)
     cdef const uint8_t *s = <const uint8_t *>cnp.PyArray_DATA(src)
     cdef uint8_t *d = <uint8_t *>cnp.PyArray_DATA(dst)
-    cdef nnjpeg_quantizers q = quantizers.view(&shape)
+    cdef nnjpeg_quantizers q = quantizers.view(&shape, padded)
     cdef nnjpeg_colorspace colorspace
     if padded:
         colorspace = NNJPEG_YCBCRX if ycbcr else NNJPEG_RGBX

@@ -114,6 +114,7 @@ def test_emulated_nan_and_a_step_of_zero(emulated):
 # Compiled
 
 
+@pytest.mark.slow(60)
 @sources
 @pytest.mark.skipif(shutil.which("nvcc") is None or shutil.which("ninja") is None, reason="nvcc or ninja is missing")
 @pytest.mark.skipif(torch.version.cuda is None, reason="torch is built without CUDA")
@@ -229,7 +230,7 @@ def test_gpu_layer_draws_compiles_and_never_waits():
     torch.cuda.set_sync_debug_mode("error")
     try:
         layer(image).sum().backward()
-        nn_jpeg(image, NN_TABLE, quality=np.array([10, 20, 30, 40]))
+        nn_jpeg(image, NN_TABLE, quality=torch.tensor([10, 20, 30, 40]))
     finally:
         torch.cuda.set_sync_debug_mode("default")
     torch.compile(layer, fullgraph=True)(image).sum().backward()

@@ -158,6 +158,8 @@ def test_one_table_for_each_component():
     assert torch.equal(NNJpeg(tables)(X), expected(X, tables))
     scaled = [table.at_quality(30) for table in tables]
     assert torch.equal(NNJpeg(tables, quality=30)(X), expected(X, scaled))
+    picture = NNJpeg(tables, quality=30)(Image.fromarray(np.asarray(X.permute(1, 2, 0))))
+    np.testing.assert_array_equal(np.asarray(picture), expected(X, scaled).permute(1, 2, 0))
 
 
 # What a sample holds besides
@@ -301,7 +303,7 @@ class Photos(Dataset):
         return self.transform(noise(3, 224, 224, seed=index)), index
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_dataloader_workers(method):
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"{method} is not available here")
