@@ -3,39 +3,13 @@
 #include <string.h>
 
 #include "atomics.h"
+#include "cpu.h"
 #include "strip.h"
 
 /* setup.py defines NJ_WITH_<ISA> for each strip that it could compile. */
 extern const nj_strip nj_strip_avx2, nj_strip_avx512, nj_strip_avx512vnni, nj_strip_neon;
 
-#if defined(__x86_64__) || defined(_M_X64)
-#if defined(_MSC_VER)
-#include <intrin.h>
-static void cpuid(int leaf, int out[4]) { __cpuidex(out, leaf, 0); }
-static unsigned saved_registers(void) { return (unsigned)_xgetbv(0); }
-#else
-#include <cpuid.h>
-static void cpuid(int leaf, int out[4])
-{
-    __cpuid_count(leaf, 0, out[0], out[1], out[2], out[3]);
-}
-static unsigned saved_registers(void)
-{
-    unsigned low, high;
-    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return low;
-}
-#endif
-#else /* no strip for this CPU asks for what it may lack */
-static void cpuid(int leaf, int out[4])
-{
-    (void)leaf;
-    memset(out, 0, 4 * sizeof *out);
-}
-static unsigned saved_registers(void) { return 0; }
-#endif
-
-/* What a strip needs, as bits of CPUID leaves 1 and 7, and of the registers that the system saves; 0: nothing. */
+/* What a strip itself needs, as bits of CPUID leaves 1 and 7, and of the registers that the system saves; 0: nothing. */
 typedef struct needs {
     int leaf1_ecx, leaf7_ebx, leaf7_ecx;
     unsigned registers;
@@ -65,10 +39,9 @@ static const struct candidate {
 enum { CANDIDATES = sizeof candidates / sizeof candidates[0] };
 
 /* Intel SDM, volume 1, 14.3 and 15.2: the CPU must have the instructions, and the system must save the registers. */
-static int is_supported(const struct candidate *c)
+static int cpu_has(const needs *n)
 {
     enum { OSXSAVE = 1 << 27 };
-    const needs *n = &c->needs;
     int leaf[4];
     if (!n->registers)
         return 1;
@@ -83,6 +56,18 @@ static int is_supported(const struct candidate *c)
     return (leaf[1] & n->leaf7_ebx) == n->leaf7_ebx && (leaf[2] & n->leaf7_ecx) == n->leaf7_ecx;
 }
 
+/* A strip and the narrower ones, which it leaves small groups to. */
+static int is_supported(const nj_strip *strip)
+{
+    int i;
+    if (!strip)
+        return 1;
+    for (i = 0; i < CANDIDATES; i++)
+        if (candidates[i].strip == strip)
+            return cpu_has(&candidates[i].needs) && is_supported(strip->narrower);
+    return 0;
+}
+
 /* Set once; threads that meet here first at the same time store the same value. */
 static const nj_strip *volatile chosen;
 
@@ -90,7 +75,7 @@ static const nj_strip *choose(const char *name)
 {
     int i;
     for (i = 0; i < CANDIDATES; i++)
-        if ((!name || strcmp(name, candidates[i].strip->name) == 0) && is_supported(&candidates[i]))
+        if ((!name || strcmp(name, candidates[i].strip->name) == 0) && is_supported(candidates[i].strip))
             return candidates[i].strip;
     return NULL;
 }
@@ -126,6 +111,6 @@ const char *nnjpeg_compiled_isa(int index, int *supported)
     if (index < 0 || index >= CANDIDATES)
         return NULL;
     if (supported)
-        *supported = is_supported(&candidates[index]);
+        *supported = is_supported(candidates[index].strip);
     return candidates[index].strip->name;
 }

@@ -4,7 +4,6 @@
 #include "block.h"
 #include "strip_vector.h"
 
-/* Every CPU with AVX-512 has AVX2. */
 extern const nj_strip nj_strip_avx2;
 
 const nj_strip nj_strip_avx512 = NJ_STRIP("avx512", &nj_strip_avx2);

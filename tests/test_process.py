@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -44,20 +45,193 @@ def test_importing_prints_nothing():
     assert (result.returncode, result.stdout) == (0, "")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+# What another library of the process may do with the OpenMP that it shares with nnjpeg.
+OTHER_LIBRARY = """
+int use_threads(int threads)
+{
+    int used = 0;
+#pragma omp parallel num_threads(threads) reduction(+ : used)
+    used++;
+    return used;
+}
+
+void call_in_parallel_region(void (*function)(void))
+{
+#pragma omp parallel num_threads(2)
+#pragma omp master
+    function();
+}
+"""
+
+# Begins the code of processes that fork, use threads or lack them.
+SETTING = """
+import ctypes, os, resource, signal, sys, threading, time, traceback
+import numpy as np
+
+image = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
+result = np.empty_like(image)
+
+def check(threads):
+    import nnjpeg
+    expected = nnjpeg.roundtrip(image, nnjpeg.NN_TABLE, num_threads=1)
+    nnjpeg.roundtrip(image, nnjpeg.NN_TABLE, num_threads=threads, out=result)
+    assert np.array_equal(result, expected)
+
+def in_child(function, *arguments):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)  # ends it if it hangs
+        try:
+            function(*arguments)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, "the child failed or did not end"
+
+def running():
+    return len(os.listdir("/proc/self/task"))
+
+def check_that_threads_are_used():
+    # For threads that live for one call: those of OpenMP stay.
+    import nnjpeg
+    large, seen, end = np.zeros((8, 1024, 1024, 3), np.uint8), [], time.monotonic() + 30
+    def watch():
+        while time.monotonic() < end and max(seen, default=0) <= before:
+            seen.append(running())
+    before = running() + 1
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    while watcher.is_alive():
+        nnjpeg.roundtrip(large, nnjpeg.NN_TABLE, num_threads=2)
+    assert max(seen) > before, "one thread did all"
+
+def forbid_threads(user=65534):
+    # Root may always have more: as another user, who may have one.
+    if os.geteuid() == 0:
+        os.setuid(user)
+    resource.setrlimit(resource.RLIMIT_NPROC, (1, resource.getrlimit(resource.RLIMIT_NPROC)[1]))
+
+def limit_memory(room):
+    size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + room, resource.RLIM_INFINITY))
+
+def allow_all():
+    for what in (resource.RLIMIT_NPROC, resource.RLIMIT_AS):
+        resource.setrlimit(what, 2 * resource.getrlimit(what)[1:])
+
+"""
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux, /proc")
+needs_openmp = pytest.mark.skipif(_core.openmp_threads() == 0, reason="built without OpenMP")
+
+
+@pytest.fixture(scope="module")
+def other_library(tmp_path_factory):
+    """Code that loads it as `other`."""
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    folder = tmp_path_factory.mktemp("other")
+    (folder / "other.c").write_text(OTHER_LIBRARY)
+    command = ["gcc", "-std=c99", "-fopenmp", "-shared", "-fPIC", "other.c", "-o", "other.so"]
+    subprocess.run(command, check=True, cwd=folder)
+    return f"other = ctypes.CDLL({str(folder / 'other.so')!r})\n"
+
+
+def check_run(code, **environment):
+    result = run(SETTING + code + "\nprint('all right')", **environment)
+    assert (result.returncode, result.stdout) == (0, "all right\n"), result.stderr
+
+
+@needs_fork
 def test_fork_after_threads_does_not_hang():
-    result = run(
-        "import os, sys, numpy as np, nnjpeg\n"
-        "x = np.random.default_rng(0).integers(0, 256, (8, 512, 512, 3), dtype=np.uint8)\n"
-        "a = nnjpeg.roundtrip(x, nnjpeg.NN_TABLE, num_threads=4)\n"
-        "pid = os.fork()\n"
-        "b = nnjpeg.roundtrip(x, nnjpeg.NN_TABLE, num_threads=4)\n"
-        "assert (a == b).all()\n"
-        "if pid:\n"
-        "    assert os.waitpid(pid, 0)[1] == 0\n"
-        "    print('both')\n"
+    check_run("check(4)\nin_child(check, 4)\ncheck(4)")
+
+
+@needs_fork
+@pytest.mark.parametrize("imports", ["import nnjpeg", ""], ids=["imported before the fork", "imported in the child"])
+def test_fork_after_another_library_used_the_same_openmp_does_not_hang(imports, other_library):
+    check_run(
+        f"{imports}\n{other_library}assert other.use_threads(3) == 3\n"
+        "in_child(check, 2)\n"
+        "in_child(in_child, check, 2)\n"
+        "assert ('nnjpeg' in sys.modules) == " + str(bool(imports))
     )
-    assert (result.returncode, result.stdout) == (0, "both\n"), result.stderr
+
+
+@needs_fork
+@needs_linux
+@needs_openmp
+@pytest.mark.parametrize("before", ["", "import nnjpeg", "check(2)", "assert other.use_threads(3) == 3"])
+def test_a_forked_child_keeps_its_threads(before, other_library):
+    check_run(f"{other_library}{before}\nin_child(check_that_threads_are_used)")
+
+
+@needs_fork
+@needs_linux
+@needs_openmp
+def test_a_child_of_a_fork_server_keeps_its_threads():
+    check_run(
+        "import multiprocessing\n"
+        f"code = {SETTING + 'check(2); check_that_threads_are_used()'!r}\n"
+        "child = multiprocessing.get_context('forkserver').Process(target=exec, args=(code, {}))\n"
+        "child.start(); child.join(60); assert child.exitcode == 0"
+    )
+
+
+@needs_linux
+@needs_openmp
+@pytest.mark.parametrize("before", ["", "check(2)"], ids=["first team", "larger team"])
+@pytest.mark.parametrize("limit", ["forbid_threads()", "limit_memory(3 * 2**20)"], ids=["threads", "memory"])
+def test_where_threads_cannot_be_started_the_call_uses_one_and_the_process_lives(limit, before):
+    code = f"import nnjpeg\n{before}\n{limit}\ncheck(4)\ncheck(2)\nallow_all()\ncheck(4)\nassert running() >= 4"
+    check_run(code, OMP_STACKSIZE="8M")  # does not fit into that memory
+
+
+@needs_linux
+@needs_openmp
+def test_the_size_of_stacks_counts_when_threads_are_tried():
+    code = "import nnjpeg\nlimit_memory({})\nbefore = running()\ncheck(2)\nassert running() - before == {}"
+    check_run(code.format(2**28, 0), OMP_STACKSIZE="1G")
+    check_run(code.format(3 * 2**20, 1), OMP_STACKSIZE=" 256 k ")
+    check_run(code.format(2**28, 0), GOMP_STACKSIZE=str(2**20))
+
+
+@needs_linux
+@needs_openmp
+def test_where_threads_cannot_be_started_inside_a_parallel_region(other_library):
+    check_run(
+        f"import nnjpeg\n{other_library}"
+        "done = []\n"
+        "def function():\n"
+        "    forbid_threads(); check(2); done.append(True)\n"
+        "other.call_in_parallel_region(ctypes.CFUNCTYPE(None)(function))\n"
+        "assert done",
+        OMP_MAX_ACTIVE_LEVELS="2",
+    )
+
+
+@needs_linux
+@needs_openmp
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="counts the threads of a user of its own")
+def test_calling_threads_do_not_count_on_the_same_new_threads():
+    check_run(
+        "import nnjpeg\n"
+        "begin, wrong = threading.Barrier(8), []\n"
+        "expected = nnjpeg.roundtrip(image, nnjpeg.NN_TABLE, num_threads=1)\n"
+        "def call():\n"
+        "    begin.wait()\n"
+        "    wrong.append((nnjpeg.roundtrip(image, nnjpeg.NN_TABLE, num_threads=2) != expected).any())\n"
+        "forbid_threads(user=65000)\n"
+        "allow_all()\n"
+        "threads = [threading.Thread(target=call) for _ in range(8)]\n"
+        "for thread in threads[:7]: thread.start()\n"
+        "resource.setrlimit(resource.RLIMIT_NPROC, (running() + 4,) * 2)\n"
+        "for thread in threads[7:]: thread.start()\n"
+        "for thread in threads: thread.join()\n"
+        "assert wrong == [False] * 8"
+    )
 
 
 def test_show_config(capsys):
