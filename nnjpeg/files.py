@@ -5,21 +5,33 @@ from __future__ import annotations
 import io
 from os import PathLike
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from nnjpeg import exif as _exif
 from nnjpeg._arguments import UINT8, Colorspace, Layout, axes_of, check_array, components_of, is_ycbcr
 from nnjpeg.qtable import QTables, as_tables
 
-__all__ = ["decode", "encode"]
+__all__ = ["check_exif", "check_icc_profile", "decode", "encode", "sample_bits"]
+
+_MOST_PIXELS = 65500  # of a side: libjpeg's JPEG_MAX_DIMENSION
+_SEGMENT = 65533  # bytes of data in a segment, whose length has 16 bits and counts itself
+_ICC_SEGMENTS, _ICC_OVERHEAD = 255, 14  # a profile's segments are numbered by a byte, and have a name
 
 
 def encode(
-    image: npt.NDArray[np.uint8], qtable: QTables, *, colorspace: Colorspace = "rgb", layout: Layout | None = None
+    image: npt.NDArray[np.uint8],
+    qtable: QTables,
+    *,
+    colorspace: Colorspace = "rgb",
+    layout: Layout | None = None,
+    exif: bytes | None = None,
+    icc_profile: bytes | None = None,
 ) -> bytes:
-    """A standard baseline JPEG file: ``decode(encode(x, t))`` is ``roundtrip(x, t)``.
+    r"""A standard baseline JPEG file: ``decode(encode(x, t))`` is ``roundtrip(x, t)``.
 
     Components are stored as R, G, B without subsampling (an Adobe marker says so), or as YCbCr 4:4:4, or as grey: every
     decoder reads them.
@@ -27,11 +39,16 @@ def encode(
     Parameters
     ----------
     image : ndarray of uint8
-        One image: layout HW, HWC or CHW, of 1 or 3 components, sides up to 65535.
+        One image: layout HW, HWC or CHW, of 1 or 3 components, sides up to 65500, which is libjpeg's limit.
     qtable, colorspace
         As for `roundtrip`.
     layout : {"HW", "HWC", "CHW"}, optional
         By default HW or HWC.
+    exif : bytes, optional
+        EXIF data to put into the file as it is, with or without the leading ``Exif\0\0``; up to 65533 bytes with
+        it. An orientation in it should be 1: `image` is stored as it lies.
+    icc_profile : bytes, optional
+        ICC profile of the colours, of RGB for 3 components and of grey for 1; up to 16,707,345 bytes.
 
     Returns
     -------
@@ -40,8 +57,8 @@ def encode(
     Raises
     ------
     TypeError, ValueError
-        As `roundtrip`; a ValueError also if libjpeg refuses the image (its Huffman coder has no code for some
-        coefficients of extreme images under very fine tables).
+        As `roundtrip`; a ValueError also if `exif` or `icc_profile` is not as above, or if libjpeg refuses the image
+        (its Huffman coder has no code for some coefficients of extreme images under very fine tables).
     """
     check_array("image", image, UINT8)
     axes = axes_of("image", image.shape, layout)
@@ -52,8 +69,15 @@ def encode(
         raise ValueError(f"image must have 1 or 3 components to be a JPEG file, got {components}")
     keep_rgb = not is_ycbcr(colorspace, components) and components == 3
     height, width = image.shape[axes[2]], image.shape[axes[3]]
-    if max(height, width) > 65535:
-        raise ValueError(f"image must have sides of at most 65535 to be a JPEG file, got {height} x {width}")
+    if max(height, width) > _MOST_PIXELS:
+        raise ValueError(f"image must have sides of at most {_MOST_PIXELS} to be a JPEG file, got {height} x {width}")
+    metadata: dict[str, bytes] = {}
+    if exif is not None:
+        check_exif(exif)
+        metadata["exif"] = _exif.PREFIX + exif.removeprefix(_exif.PREFIX)
+    if icc_profile is not None:
+        check_icc_profile(icc_profile, components)
+        metadata["icc_profile"] = icc_profile
     tables = as_tables(qtable, components)
     pixels = image.transpose(axes[2], axes[3], axes[1]) if axes[1] >= 0 else image
     if components == 1:
@@ -66,20 +90,59 @@ def encode(
             qtables=[[step for row in table.to_list() for step in row] for table in tables],
             subsampling=0,
             **({"keep_rgb": True} if keep_rgb else {}),
+            **metadata,
         )
     except OSError as error:
         raise ValueError(f"libjpeg could not code the image with this qtable: {error}") from error
     return file.getvalue()
 
 
-def decode(source: bytes | str | PathLike[str], *, layout: Layout | None = None) -> npt.NDArray[np.uint8]:
+def check_exif(exif: bytes) -> None:
+    """Whether a JPEG file can hold this EXIF data.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no EXIF data, or too long.
+    """
+    if not isinstance(exif, bytes):
+        raise TypeError(f"exif must be bytes, got {type(exif).__name__}")
+    if not _exif.is_exif(exif):
+        raise ValueError(f"exif must begin with Exif\\0\\0 or a TIFF header, got {exif[:10]!r}")
+    length = len(_exif.PREFIX) + len(exif.removeprefix(_exif.PREFIX))
+    if length > _SEGMENT:
+        raise ValueError(f"exif must have at most {_SEGMENT} bytes with its leading Exif\\0\\0, got {length}")
+
+
+def check_icc_profile(profile: bytes, components: int) -> None:
+    """Whether a JPEG file of 1 or 3 components can hold this ICC profile.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no ICC profile, of other colours, or too long.
+    """
+    if not isinstance(profile, bytes):
+        raise TypeError(f"icc_profile must be bytes, got {type(profile).__name__}")
+    if len(profile) < 128 or profile[36:40] != b"acsp":  # the header and its signature
+        raise ValueError(f"icc_profile must be an ICC profile, got {len(profile)} bytes that are none")
+    most = _ICC_SEGMENTS * (_SEGMENT - _ICC_OVERHEAD)
+    if len(profile) > most:
+        raise ValueError(f"icc_profile must have at most {most} bytes, got {len(profile)}")
+    wanted, found = {1: "GRAY", 3: "RGB"}[components], profile[16:20].decode("latin-1").strip()
+    if found != wanted:
+        raise ValueError(f"icc_profile must be of {wanted} for {components} components, got one of {found}")
+
+
+def decode(source: bytes | str | PathLike[str] | BinaryIO, *, layout: Layout | None = None) -> npt.NDArray[np.uint8]:
     """Read a JPEG file of any kind in grey, RGB or YCbCr.
 
     Pixels as stored: an orientation in the metadata is not applied.
 
     Parameters
     ----------
-    source : bytes or path
+    source : bytes, path or binary file object
+        What has a method ``read`` is read to its end.
     layout : {"HW", "HWC", "CHW"}, optional
         Of the result. By default HW for a grey image and HWC for a coloured one.
 
@@ -90,16 +153,18 @@ def decode(source: bytes | str | PathLike[str], *, layout: Layout | None = None)
 
     Raises
     ------
+    TypeError
+        If `source` is nothing of the kind.
     FileNotFoundError, OSError
         If the file cannot be read.
     ValueError
-        If it is not a JPEG image, is cut off or damaged, has other colours (CMYK), or so many pixels that Pillow takes
-        it for an attack (``PIL.Image.MAX_IMAGE_PIXELS``).
+        If it is not a JPEG image, is cut off or damaged, has 12 bits a sample or other colours (CMYK), or so many
+        pixels that Pillow takes it for an attack (``PIL.Image.MAX_IMAGE_PIXELS``).
     """
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        name, data = "source", bytes(source)
-    else:
-        name, data = str(source), Path(source).read_bytes()
+    name, data = _read(source)
+    bits = sample_bits(data)
+    if bits not in (None, 8):
+        raise ValueError(f"{name}: JPEG image of {bits} bits a sample, accepted are 8")
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
             mode = image.mode
@@ -114,6 +179,38 @@ def decode(source: bytes | str | PathLike[str], *, layout: Layout | None = None)
     if mode not in ("L", "RGB"):
         raise ValueError(f"{name}: JPEG image in {mode}, accepted are grey, RGB and YCbCr")
     return _in_layout(pixels, layout)
+
+
+def _read(source: bytes | str | PathLike[str] | BinaryIO) -> tuple[str, bytes]:
+    """What errors call it, and all that is in it."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return "source", bytes(source)
+    if isinstance(source, (str, PathLike)):
+        return str(source), Path(source).read_bytes()
+    accepted = "source must be bytes, a path or a binary file object"
+    if not hasattr(source, "read"):
+        raise TypeError(f"{accepted}, got {type(source).__name__}")
+    data = source.read()
+    if not isinstance(data, bytes):
+        raise TypeError(f"{accepted}, got one that gives {type(data).__name__}")
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) else "source", data
+
+
+def sample_bits(data: bytes) -> int | None:
+    """Bits a sample, as the frame header of a JPEG image says; None if there is none."""
+    place = 2
+    while data[:2] == b"\xff\xd8" and data[place : place + 1] == b"\xff":
+        marker = data[place + 1 : place + 2]
+        if marker == b"\xff":  # a filling byte
+            place += 1
+        elif b"\xc0" <= marker <= b"\xcf" and marker not in (b"\xc4", b"\xc8", b"\xcc"):
+            return data[place + 4] if len(data) > place + 4 else None
+        elif marker in (b"\xda", b"\xd9"):  # the samples come before a frame header, or the end
+            return None
+        else:
+            place += 2 + max(int.from_bytes(data[place + 2 : place + 4], "big"), 2)
+    return None
 
 
 def _in_layout(pixels: npt.NDArray[np.uint8], layout: str | None) -> npt.NDArray[np.uint8]:

@@ -110,6 +110,107 @@ def test_missing_file(tmp_path):
         nnjpeg.decode(tmp_path / "none.jpg")
 
 
+def twelve_bits(progressive=False):
+    data = bytearray(jpeg(progressive=progressive))
+    data[data.index(b"\xff\xc2" if progressive else b"\xff\xc0") + 4] = 12
+    return bytes(data)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_twelve_bits(progressive, tmp_path):
+    path = tmp_path / "deep.jpg"
+    path.write_bytes(twelve_bits(progressive))
+    for source, name in ((path, str(path)), (path.read_bytes(), "source")):
+        with pytest.raises(ValueError, match="JPEG image of 12 bits a sample, accepted are 8") as error:
+            nnjpeg.decode(source)
+        assert str(error.value).startswith(name)
+
+
+def test_the_longest_side():
+    image = np.zeros((1, 65500), np.uint8)
+    assert nnjpeg.decode(nnjpeg.encode(image, NN_TABLE)).shape == image.shape
+
+
+def test_decode_reads_binary_files(image, tmp_path):
+    data = nnjpeg.encode(image, NN_TABLE)
+    (tmp_path / "x.jpg").write_bytes(b"head" + data)
+    np.testing.assert_array_equal(nnjpeg.decode(io.BytesIO(data)), nnjpeg.decode(data))
+    with open(tmp_path / "x.jpg", "rb") as file:
+        file.seek(4)
+        np.testing.assert_array_equal(nnjpeg.decode(file, layout="HWC"), nnjpeg.decode(data))
+        with pytest.raises(ValueError, match=r"x\.jpg: not a JPEG image"):
+            nnjpeg.decode(file)
+
+
+@pytest.mark.parametrize("source", [None, 3, ["x.jpg"], io.StringIO("words"), np.zeros((8, 8), np.uint8)])
+def test_decode_says_what_it_reads(source):
+    with pytest.raises(TypeError, match="source must be bytes, a path or a binary file object, got"):
+        nnjpeg.decode(source)
+
+
+EXIF = Image.Exif()
+EXIF[0x010F] = "Maker"
+EXIF = EXIF.tobytes()
+
+
+def icc(kind, length=200):
+    return b"\0" * 16 + kind.ljust(4) + b"\0" * 16 + b"acsp" + b"\1" * (length - 40)
+
+
+@pytest.mark.parametrize("colorspace", ["rgb", "ycbcr", "grey"])
+@pytest.mark.parametrize("prefix", [True, False])
+def test_metadata(image, colorspace, prefix):
+    """It is in the file as it was given, and the pixels are those of the file without it."""
+    grey = colorspace == "grey"
+    image, colorspace = (image[..., 0], "rgb") if grey else (image, colorspace)
+    exif = EXIF if prefix else EXIF[6:]
+    profile = icc(b"GRAY" if grey else b"RGB", 200_000)  # four segments
+    data = nnjpeg.encode(image, NN_TABLE, colorspace=colorspace, exif=exif, icc_profile=profile)
+    with Image.open(io.BytesIO(data)) as file:
+        assert file.info["exif"] == EXIF
+        assert file.getexif()[0x010F] == "Maker"
+        assert file.info["icc_profile"] == profile
+    plain = nnjpeg.encode(image, NN_TABLE, colorspace=colorspace)
+    np.testing.assert_array_equal(nnjpeg.decode(data), nnjpeg.decode(plain))
+    assert "exif" not in Image.open(io.BytesIO(plain)).info
+
+
+@pytest.mark.parametrize("side", [1, 300])
+def test_the_longest_metadata(side):
+    image = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    exif = EXIF + bytes(65533 - len(EXIF))
+    profile = icc(b"RGB", 255 * 65519)
+    data = nnjpeg.encode(image, NN_TABLE, exif=exif, icc_profile=profile)
+    with Image.open(io.BytesIO(data)) as file:
+        assert file.info["exif"] == exif
+        assert file.info["icc_profile"] == profile
+    np.testing.assert_array_equal(nnjpeg.decode(data), nnjpeg.roundtrip(image, NN_TABLE))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "error", "message"),
+    [
+        ({"exif": "words"}, TypeError, "exif must be bytes, got str"),
+        ({"exif": b"words"}, ValueError, "exif must begin with .* got b'words'"),
+        ({"exif": EXIF + bytes(65534 - len(EXIF))}, ValueError, "exif must have at most 65533 bytes .* got 65534"),
+        ({"exif": EXIF[6:] + bytes(65528)}, ValueError, "exif must have at most 65533 bytes"),
+        ({"icc_profile": "words"}, TypeError, "icc_profile must be bytes, got str"),
+        ({"icc_profile": b"words" * 99}, ValueError, "icc_profile must be an ICC profile, got 495 bytes"),
+        ({"icc_profile": icc(b"GRAY")}, ValueError, "icc_profile must be of RGB for 3 components, got one of GRAY"),
+        ({"icc_profile": icc(b"CMYK")}, ValueError, "got one of CMYK"),
+        ({"icc_profile": icc(b"RGB", 255 * 65519 + 1)}, ValueError, "at most 16707345 bytes, got 16707346"),
+    ],
+)
+def test_bad_metadata(image, metadata, error, message):
+    with pytest.raises(error, match=message):
+        nnjpeg.encode(image, NN_TABLE, **metadata)
+
+
+def test_a_profile_of_rgb_is_not_for_grey(image):
+    with pytest.raises(ValueError, match="icc_profile must be of GRAY for 1 components, got one of RGB"):
+        nnjpeg.encode(image[..., 0], NN_TABLE, icc_profile=icc(b"RGB"))
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -119,7 +220,8 @@ def test_missing_file(tmp_path):
         (lambda x: nnjpeg.encode(x, [NN_TABLE] * 2), ValueError, "each of 3 components, got 2"),
         (lambda x: nnjpeg.encode(x[..., :1], NN_TABLE, colorspace="ycbcr"), ValueError, "needs 3 components, got 1"),
         (lambda x: nnjpeg.encode(x[..., 0], NN_TABLE, colorspace="cmyk"), ValueError, "colorspace must be"),
-        (lambda x: nnjpeg.encode(np.zeros((1, 65536), np.uint8), NN_TABLE), ValueError, "at most 65535"),
+        (lambda x: nnjpeg.encode(np.zeros((1, 65501), np.uint8), NN_TABLE), ValueError, "at most 65500.* 1 x 65501"),
+        (lambda x: nnjpeg.encode(np.zeros((65535, 1), np.uint8), NN_TABLE), ValueError, "at most 65500.* 65535 x 1"),
         (lambda x: nnjpeg.decode(nnjpeg.encode(x, NN_TABLE), layout="HW"), ValueError, "for grey images"),
         (lambda x: nnjpeg.decode(nnjpeg.encode(x, NN_TABLE), layout="NHWC"), ValueError, "layout must be one of"),
     ],

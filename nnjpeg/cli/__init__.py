@@ -3,22 +3,46 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
+import os
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import nnjpeg
+from nnjpeg import atomic
+from nnjpeg._progress import stage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that `arguments` (by default the process's) name; return the exit status.
 
-    0: done. 1: something failed and was reported. 2: the arguments are wrong. 130: interrupted.
+    0: done. 1: something failed and was reported. 2: the arguments are wrong. 130: interrupted. 143: terminated.
     """
+    with _clean_when_terminated():
+        try:
+            return _flushed(_run, sys.argv[1:] if arguments is None else list(arguments))
+        except KeyboardInterrupt:
+            _let_go_of_output()
+            return 128 + signal.SIGINT
+        except BrokenPipeError:
+            return _failed("stopped: nobody reads the output any more")
+        except ModuleNotFoundError as error:
+            module = (error.name or "").partition(".")[0]
+            extra = next((extra for extra, modules in _EXTRAS.items() if module in modules), None)
+            if extra is None:
+                raise
+            return _failed(f"{error.name} is not installed: pip install 'nnjpeg[{extra}]'")
+        except (OSError, TypeError, ValueError) as error:
+            return _failed(str(error))
+
+
+def _run(arguments: list[str]) -> int:
     from nnjpeg.cli import compress, demo, selftest
 
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(prog="nnjpeg", description="JPEG with tables of your own.")
     parser.add_argument("--version", action="version", version=f"nnjpeg {nnjpeg.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -26,23 +50,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_parser(commands)
     for name, text in _METHOD.items():
         commands.add_parser(name, help=text, add_help=False)
+    if arguments and arguments[0] in _METHOD:
+        return _run_method(arguments[0], arguments[1:])
+    options = parser.parse_args(arguments)
+    return int(options.run(options))
+
+
+def _flushed(function: Any, *arguments: Any) -> Any:
+    """What the function returns, once all that it has printed is written: an error of that is the command's."""
     try:
-        if arguments and arguments[0] in _METHOD:
-            return _run_method(arguments[0], arguments[1:])
-        options = parser.parse_args(arguments)
-        return int(options.run(options))
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    except ModuleNotFoundError as error:
-        module = (error.name or "").partition(".")[0]
-        extra = next((extra for extra, modules in _EXTRAS.items() if module in modules), None)
-        if extra is None:
-            raise
-        print(f"nnjpeg: {error.name} is not installed: pip install 'nnjpeg[{extra}]'", file=sys.stderr)
-        return 1
-    except (OSError, TypeError, ValueError) as error:
-        print(f"nnjpeg: {error}", file=sys.stderr)
-        return 1
+        result = function(*arguments)
+    except SystemExit:  # of a parser that has printed help
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+    return result
+
+
+def _failed(message: str) -> int:
+    with contextlib.suppress(OSError):  # stderr may be closed as well
+        print(f"nnjpeg: {message}", file=sys.stderr, flush=True)
+    _let_go_of_output()
+    return 1
+
+
+def _let_go_of_output() -> None:
+    """Where output can't be written, drop what waits to be: the interpreter's end would try it again, loudly."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextlib.contextmanager
+def _clean_when_terminated() -> Iterator[None]:
+    """SIGTERM ends the process at once, with what is half written removed.
+
+    At once: an exception might be raised where Python ignores it, in a destructor or in the midst of clearing up.
+    """
+
+    def end(number: int, _: object) -> None:
+        atomic.discard()
+        os._exit(128 + number)
+
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:  # whoever calls has plans of its own
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 # The commands of the method take their parameters from the signature of one function each, and from YAML.
@@ -56,7 +117,7 @@ _METHOD = {
     "figure6": "every model of a chain on images of every quality, benign and attacked",
 }
 _EXTRAS = {
-    "cli": ("matplotlib", "skimage", "tqdm"),
+    "cli": ("matplotlib", "skimage"),
     "robust": ("accelerate", "foolbox", "jsonargparse", "pandas", "safetensors", "timm", "yaml"),
 }
 
@@ -64,12 +125,13 @@ _EXTRAS = {
 def _run_method(name: str, arguments: list[str]) -> int:
     from importlib import import_module
 
-    from jsonargparse import auto_cli
+    with stage(f"nnjpeg {name}", quiet=os.environ.get("RANK", "0") != "0"):  # of torchrun
+        from jsonargparse import auto_cli
 
-    _keep_freed_memory()
-    spelled = [_with_underscores(argument) for argument in arguments]
-    function = getattr(import_module(f"nnjpeg.cli.{name}"), name)
-    return int(auto_cli(function, args=spelled, as_positional=False, prog=f"nnjpeg {name}"))
+        _keep_freed_memory()
+        spelled = [_with_underscores(argument) for argument in arguments]
+        function = getattr(import_module(f"nnjpeg.cli.{name}"), name)
+        return int(auto_cli(function, args=spelled, as_positional=False, prog=f"nnjpeg {name}"))
 
 
 def _keep_freed_memory() -> None:

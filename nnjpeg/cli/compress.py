@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import hashlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageColor
 
-from nnjpeg import NN_TABLE, QTable, atomic, decode, encode, shards
+from nnjpeg import NN_TABLE, QTable, bulk
 from nnjpeg._arguments import integer
+from nnjpeg._progress import Progress
+from nnjpeg.pictures import Rules
+from nnjpeg.sources import find
 
-Source = tuple[Path, Path]
-"""A file, and its name relative to the folder that was given (a file by itself: its name)."""
+_EPILOG = """
+The EXIF data of an image (without its thumbnail) and its ICC profile are kept, if it fits grey or RGB pixels. The image
+is turned upright, and its orientation is then 1. What else its file holds is left out, and counted in the end: other
+frames, XMP, comments.
+
+A tar file is there whole or not at all, and so is every other file. The same command again goes on: tar files that are
+there are not made again, but images that failed are tried again. With --force, tar files --shard has left of another
+set under the same name are removed.
+"""
 
 
 def add_parser(commands: Any) -> None:
@@ -27,20 +33,21 @@ def add_parser(commands: Any) -> None:
         "compress",
         help="write images as JPEG files with one table for all components",
         description="Write each image as DIR/NAME.jpg, or as a member of a tar file that webdataset reads: a baseline "
-        "JPEG file in RGB, without subsampling. Prints size, bits per pixel and PSNR. Images that cannot be read or "
-        "written are reported and skipped; the exit status is then 1.",
+        "JPEG file in RGB, without subsampling. Prints size, bytes and bits per pixel (of the whole file) and PSNR. "
+        "Images that cannot be read or written are reported and skipped; the exit status is then 1.",
+        epilog=_EPILOG,
     )
     parser.add_argument(
         "files", nargs="+", type=Path, metavar="FILE",
         help="image in any format that Pillow reads, or a folder of these, whose folders are kept",
     )  # fmt: skip
     target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder; made if missing")
-    target.add_argument("--tar", type=Path, metavar="TAR", help="tar file with a member KEY.jpg for each image")
-    parser.add_argument(
-        "--shard", type=_count, metavar="N",
-        help="N images a tar file: TAR-000000, ...; those that are there are not made again",
+    target.add_argument(
+        "-o", "--output", type=Path, metavar="DIR",
+        help="folder; made if missing. Of one image it may be the file to write, NAME.jpg",
     )  # fmt: skip
+    target.add_argument("--tar", type=Path, metavar="TAR", help="tar file with a member KEY.jpg for each image")
+    parser.add_argument("--shard", type=_count, metavar="N", help="N images a tar file: TAR-000000, ...")
     parser.add_argument(
         "-t", "--qtable", type=_qtable, default=NN_TABLE, metavar="FILE",
         help="table as JSON or in the format of cjpeg -qtables (default: 16 / 50 on four diagonals)",
@@ -51,6 +58,15 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--colorspace", choices=["rgb", "ycbcr"], default="rgb", help="how colours are coded (default: %(default)s)"
     )
+    parser.add_argument(
+        "--background", type=_background, metavar="COLOUR",
+        help="put it behind transparent images, which are refused otherwise: white, #ffffff, ...",
+    )  # fmt: skip
+    parser.add_argument(
+        "--convert", action="store_true",
+        help="make 8 bits of more (grey: to the nearest; RGB: the upper eight, which is what Pillow reads), and RGB of "
+        "CMYK (by its ICC profile, if it has one) and Lab; such images are refused otherwise",
+    )  # fmt: skip
     parser.add_argument("-f", "--force", action="store_true", help="overwrite files")
     parser.set_defaults(run=run)
 
@@ -77,136 +93,90 @@ def _integer(name: str, text: str, most: int) -> int:
         raise argparse.ArgumentTypeError(f"{name} must be an integer in 1..{most}, got {text!r}") from None
 
 
+def _background(text: str) -> tuple[int, int, int]:
+    colour: tuple[int, ...]
+    try:
+        colour = ImageColor.getrgb(text)
+    except ValueError:
+        colour = ()
+    if len(colour) != 3:  # four are those of a colour that is itself transparent
+        message = f"background must be an opaque colour, such as white or #ffffff, got {text!r}"
+        raise argparse.ArgumentTypeError(message)
+    return colour[0], colour[1], colour[2]
+
+
 def run(options: argparse.Namespace) -> int:
     """Compress every file; return 1 if one was skipped."""
-    from tqdm import tqdm
-
     if options.shard is not None and options.tar is None:
         raise ValueError("--shard goes with --tar")
-    sources = list(_sources(options.files))
+    file = _file(options)
+    sources, unreadable = find(options.files)
     qtable = options.qtable if options.quality is None else options.qtable.at_quality(options.quality)
-    print(f"{'size':>11} {'bytes':>9} {'bits/pixel':>10} {'PSNR/dB':>8}  file")
-    with tqdm(total=len(sources), unit="image", disable=None) as bar:
-        job = _Job(qtable, options.colorspace, options.force, bar)
-        if options.tar is None:
-            job.to_folder(sources, options.output)
+    coder = bulk.Coder(qtable, options.colorspace, Rules(options.background, options.convert))
+    total = len(sources) + len(unreadable)
+    with Progress("compress", total, "image") as progress:
+        report = _Report(progress)
+        for error in unreadable:
+            report.skipped(error.filename, error)
+        if options.tar is not None:
+            bulk.to_tar(sources, options.tar, options.shard, coder, report, overwrite=options.force)
         else:
-            job.to_tar(sources, options.tar, options.shard)
-    if job.failures:
-        print(f"nnjpeg: {job.failures} of {len(sources)} images skipped", file=sys.stderr)
-    return 1 if job.failures else 0
+            images = ((one, file or options.output / one.name.with_suffix(".jpg")) for one in sources)
+            bulk.to_files(images, coder, report, overwrite=options.force)
+    report.summary(total)
+    return 1 if report.failures else 0
 
 
-def _sources(given: Iterable[Path]) -> Iterator[Source]:
-    """Files as they are; of folders, all files with a suffix that Pillow knows, in the order of their names."""
-    known = Image.registered_extensions()
-    for path in given:
-        if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in known and file.is_file())
-            if not inside:
-                raise ValueError(f"{path}: no images in this folder")
-            yield from ((file, file.relative_to(path)) for file in inside)
-        else:
-            yield path, Path(path.name)
+def _file(options: argparse.Namespace) -> Path | None:
+    """The file that --output names, if it names one."""
+    output = options.output
+    if output is None or output.is_dir():
+        return None
+    kind = Image.registered_extensions().get(output.suffix.lower())
+    if kind is None and not output.exists():
+        return None
+    if kind != "JPEG" or (output.exists() and not output.is_file()):
+        raise ValueError(f"-o {output} must be a folder, or for one image a file that ends in .jpg")
+    if len(options.files) > 1 or options.files[0].is_dir():
+        raise ValueError(f"-o {output} names one file; for several images give a folder")
+    return output
 
 
-class _Job:
-    """What all images of one run have in common."""
+class _Report:
+    """What a run says: a line for each image on stdout, what is wrong on stderr, and a summary."""
 
-    def __init__(self, qtable: QTable, colorspace: Any, force: bool, bar: Any) -> None:
-        self.qtable, self.colorspace, self.force, self.bar = qtable, colorspace, force, bar
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._left_out: Counter[str] = Counter()
         self.failures = 0
+        if hasattr(sys.stdout, "reconfigure"):  # names that are no text are printed nevertheless
+            sys.stdout.reconfigure(errors="backslashreplace")
+        progress.write(f"{'size':>11} {'bytes':>9} {'bits/pixel':>10} {'PSNR/dB':>8}  file")
 
-    def to_folder(self, sources: list[Source], folder: Path) -> None:
-        """A file for each image."""
-        folder.mkdir(parents=True, exist_ok=True)
-        written: set[Path] = set()
-        for source, name in sources:
-            target = folder / name.with_suffix(".jpg")
-            with self._reporting(source):
-                if target in written:
-                    raise FileExistsError(f"another image of this run was written to {target}")
-                if target.exists() and not self.force:
-                    raise FileExistsError(f"{target} exists; --force overwrites it")
-                data = self._compress(source, target)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                atomic.write(target, data, overwrite=self.force)
-                written.add(target)
+    def done(self, result: bulk.Result, target: object) -> None:
+        width, height = result.size
+        bits = 8 * len(result.data) / (height * width)
+        self._progress.write(f"{width:5d}x{height:<5d} {len(result.data):9d} {bits:10.3f} {result.psnr:8.2f}  {target}")
+        for warning in result.warnings:
+            self._progress.write(f"nnjpeg: {target}: {warning}", sys.stderr)
+        self._left_out.update(result.left_out)
+        self._progress.update()
 
-    def to_tar(self, sources: list[Source], tar: Path, images_each: int | None) -> None:
-        """A member for each image, in one tar file or in several."""
-        tar.parent.mkdir(parents=True, exist_ok=True)
-        each = images_each or max(len(sources), 1)
-        for begin in range(0, len(sources), each):
-            part = sources[begin : begin + each]
-            path = shards.shard_name(tar, begin // each if images_each else None)
-            description = self._description(part)
-            if path.exists() and not self.force:
-                if shards.description_of(path) != description:
-                    raise FileExistsError(f"{path} exists and holds something else; --force overwrites it")
-                self.bar.write(f"{path}: done before", file=sys.stdout)
-                self.bar.update(len(part))
-                continue
-            shards.write(path, self._members(part, path), description, overwrite=self.force)
+    def skipped(self, path: object, error: Exception) -> None:
+        self.failures += 1
+        message = " ".join(str(error).split())
+        if not (message and isinstance(error, (OSError, ValueError))):  # which speak for themselves
+            message = f"{type(error).__name__}: {message}"
+        self._progress.write(f"nnjpeg: skipped {path}: {message}", sys.stderr)
+        self._progress.update()
 
-    def _description(self, part: list[Source]) -> dict[str, Any]:
-        names = "\n".join(name.as_posix() for _, name in part)
-        return {
-            "qtable": self.qtable.to_list(),
-            "colorspace": self.colorspace,
-            "images": len(part),
-            "names": hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest(),
-        }
+    def passed(self, line: str, images: int) -> None:
+        self._progress.write(line)
+        self._progress.update(images)
 
-    def _members(self, part: list[Source], path: Path) -> Iterator[tuple[str, bytes]]:
-        keys: set[str] = set()
-        for source, name in part:
-            member, data = f"{shards.key_of(name)}.jpg", None
-            with self._reporting(source):
-                if member in keys:
-                    raise FileExistsError(f"another image of this run is {member} in {path}")
-                data = self._compress(source, f"{path}:{member}")
-            if data is not None:
-                keys.add(member)
-                yield member, data
-
-    @contextlib.contextmanager
-    def _reporting(self, source: Path) -> Iterator[None]:
-        """Around the work of one image: what goes wrong with it is reported, and others go on."""
-        try:
-            yield
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            self.failures += 1
-            self.bar.write(f"nnjpeg: skipped {source}: {error}", file=sys.stderr)
-        finally:
-            self.bar.update()
-
-    def _compress(self, source: Path, target: object) -> bytes:
-        from skimage.metrics import peak_signal_noise_ratio
-
-        image = read_image(source)
-        data = encode(image, self.qtable, colorspace=self.colorspace if image.ndim == 3 else "rgb")
-        height, width = image.shape[:2]
-        decoded = decode(data)
-        psnr = np.inf if np.array_equal(decoded, image) else peak_signal_noise_ratio(image, decoded)
-        line = f"{width:5d}x{height:<5d} {len(data):9d} {8 * len(data) / (height * width):10.3f} {psnr:8.2f}  {target}"
-        self.bar.write(line, file=sys.stdout)
-        return data
-
-
-def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """Read an image file, upright by its orientation tag, as uint8 (h, w) or (h, w, 3).
-
-    Raises
-    ------
-    ValueError
-        If its pixels would not survive as 8-bit grey or RGB: transparency, CMYK, more bits.
-    """
-    with Image.open(path) as image:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in ("1", "P") and not upright.has_transparency_data:
-            upright = upright.convert("L" if upright.mode == "1" else "RGB")
-        if upright.mode not in ("L", "RGB") or upright.has_transparency_data:
-            detail = "transparency" if upright.has_transparency_data else f"pixels of mode {upright.mode}"
-            raise ValueError(f"{detail} cannot be kept in this JPEG; accepted are 8-bit grey and RGB")
-        return np.array(upright)
+    def summary(self, images: int) -> None:
+        if self._left_out:
+            parts = ", ".join(f"{what} ({count})" for what, count in sorted(self._left_out.items()))
+            self._progress.write(f"nnjpeg: left out or converted, in how many images: {parts}", sys.stderr)
+        if self.failures:
+            self._progress.write(f"nnjpeg: {self.failures} of {images} images skipped", sys.stderr)

@@ -18,6 +18,7 @@ from PIL import Image, features
 
 import nnjpeg
 from nnjpeg import NN_TABLE, QTable, atomic
+from nnjpeg._progress import Progress
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -52,7 +53,6 @@ def run(options: argparse.Namespace) -> int:
     """Print the tables, write the picture; return 1 if a sample differs from Pillow's."""
     from skimage import data
     from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-    from tqdm import tqdm
 
     if not options.output.parent.is_dir():
         raise FileNotFoundError(f"no folder {options.output.parent} for the picture")
@@ -68,18 +68,21 @@ def run(options: argparse.Namespace) -> int:
     print(f"{'photo':10} {'size':>9}  {'method':8} {'bits/pixel':>10} {'PSNR/dB':>8} {'SSIM':>6}")
     timings, different, samples = [], 0, 0
     decoded = {}
-    for name, image in tqdm(photos.items(), unit="photo", disable=None, leave=False):
-        height, width = image.shape[:2]
-        for method in (jpeg, nn):
-            file = method.encode(image)
-            decoded[name, method.name] = result = nnjpeg.decode(file)
-            psnr = peak_signal_noise_ratio(image, result)
-            ssim = structural_similarity(image, result, channel_axis=-1)
-            bits = 8 * len(file) / (height * width)
-            tqdm.write(f"{name:10} {width:4d}x{height:<4d}  {method.name:8} {bits:10.2f} {psnr:8.2f} {ssim:6.3f}")
-        different += int((nnjpeg.roundtrip(image, NN_TABLE) != decoded[name, nn.name]).sum())
-        samples += image.size
-        timings.append((name, *_milliseconds(image)))
+    with Progress("demo", len(photos), "photo") as progress:
+        for name, image in photos.items():
+            height, width = image.shape[:2]
+            for method in (jpeg, nn):
+                file = method.encode(image)
+                decoded[name, method.name] = result = nnjpeg.decode(file)
+                psnr = peak_signal_noise_ratio(image, result)
+                ssim = structural_similarity(image, result, channel_axis=-1)
+                bits = 8 * len(file) / (height * width)
+                line = f"{name:10} {width:4d}x{height:<4d}  {method.name:8} {bits:10.2f} {psnr:8.2f} {ssim:6.3f}"
+                progress.write(line)
+            different += int((nnjpeg.roundtrip(image, NN_TABLE) != decoded[name, nn.name]).sum())
+            samples += image.size
+            timings.append((name, *_milliseconds(image)))
+            progress.update()
 
     print(f"\n{'photo':10} {'nnjpeg':>10} {'Pillow':>10} {'ratio':>6}   (ms per image, one thread, the equal job)")
     for name, ours, pillow in timings:

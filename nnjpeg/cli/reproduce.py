@@ -18,7 +18,7 @@ from nnjpeg.cli.subject import open_run
 from nnjpeg.cli.table1 import table1
 from nnjpeg.cli.train import train
 from nnjpeg.robust import distributed, report
-from nnjpeg.robust.runs import Run
+from nnjpeg.robust.runs import Run, as_before
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # Sizes for two cores and a short while.
@@ -39,9 +39,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "common": {"eps": 2.0, "arch": "resnetv2_50.a1h_in1k", "batch": 64},
         "analyze": {"images": 1000},
         "design": {"benign": 5000, "adversarial": 1000},
-        "train": {"precision": "bf16", "workers": 12},
+        "train": {"mixed_precision": "bf16", "workers": 12},
         "figure6": {"images": 5000, "attacked": 1000},
-        "table1": {"images": 50000, "attacked": 1000, "epochs": [4], "precision": "bf16", "workers": 12},
+        "table1": {"images": 50000, "attacked": 1000, "epochs": [4], "mixed_precision": "bf16", "workers": 12},
         "evaluate": {"images": 5000, "attacked": 1000, "other": "inception_v4.tf_in1k", "steps": 50, "restarts": 5},
     },
 }  # fmt: skip
@@ -111,8 +111,8 @@ def _stages(
 
     def of(stage: str, **more: Any) -> dict[str, Any]:
         chosen = {"eps": eps, "out": run / stage, **more, **given[stage]}
-        if chosen.get("precision") is False:  # what YAML makes of "no"
-            chosen["precision"] = "no"
+        if chosen.get("mixed_precision") is False:  # what YAML makes of "no"
+            chosen["mixed_precision"] = "no"
         return chosen
 
     return {
@@ -128,8 +128,8 @@ def _stages(
 def _stage(run: Run, name: str, parameters: dict[str, Any], needs: list[str], function: Callable[[], int]) -> None:
     """Run a stage, unless it is done with the same inputs; what other inputs gave is kept beside it."""
     folder, done = run / name, run / name / "done.json"
-    inputs = json.dumps([parameters, [_digest(path) for need in needs for path in sorted(run.folder.glob(need))]])
-    inputs = hashlib.sha256(inputs.encode()).hexdigest()
+    digests = [_digest(path) for need in needs for path in sorted(run.folder.glob(need))]
+    inputs = hashlib.sha256(json.dumps([as_before(parameters), digests]).encode()).hexdigest()
     begun = run / f"{name}.inputs.json"
     same = begun.exists() and json.loads(begun.read_text())["inputs"] == inputs
     distributed.barrier()

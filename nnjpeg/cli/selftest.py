@@ -28,10 +28,12 @@ def run(_: argparse.Namespace) -> int:
     failures, began = 0, time.perf_counter()
     for name, check in checks():
         try:
-            print(f"ok       {name}: {check()} images", flush=True)
+            compared = check()
         except Exception as error:  # whatever it is, the other checks say more about it
             failures += 1
             print(f"FAILED   {name}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        else:
+            print(f"ok       {name}: {compared} images", flush=True)
     if failures:
         print(f"nnjpeg: {failures} checks failed; please report this with all that stands above", file=sys.stderr)
         return 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -37,7 +37,7 @@ def table1(
     adversarial_epochs: float | None = None,
     batch: int = 64,
     judged: int = 64,
-    precision: str = "no",
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no",
     patches: int = 4200,
     workers: int = 4,
     save_every: int = 100,
@@ -72,7 +72,7 @@ def table1(
         batch: images at a time in training; for folders Fast AT's first phase has eight times, Free AT four times as
             many, as their authors do.
         judged: images at a time in judging.
-        precision: "no" for float32, or mixed with bf16 or fp16.
+        mixed_precision: "no" for float32 alone, or what it is mixed with: "bf16" or "fp16".
         patches: how many patches of photos to train on.
         workers: processes that read images, for each process that trains.
         save_every: steps between checkpoints within a training.
@@ -88,7 +88,7 @@ def table1(
         raise ValueError("val: give a folder of images to judge by")
     distributed.start()
     run = open_run("table1", out, parameters)
-    engine = accelerator(device_of(device), precision=precision, seed=seed)
+    engine = accelerator(device_of(device), mixed_precision=mixed_precision, seed=seed)
     one = trainee(
         run, engine, data=data, arch=arch, weights=weights, mean=mean, std=std, size=size,
         model_options=model_options, patches=patches, workers=workers, seed=seed,

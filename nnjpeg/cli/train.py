@@ -41,7 +41,7 @@ def train(
     weight_decay: float = 1e-4,
     batch: int = 64,
     accumulate: int = 1,
-    precision: Literal["no", "bf16", "fp16"] = "no",
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no",
     images: int = 1000,
     patches: int = 4200,
     workers: int = 4,
@@ -83,7 +83,7 @@ def train(
         weight_decay: of SGD, for chains and plain.
         batch: images at a time, of all processes together.
         accumulate: batches of gradients to one step of the weights.
-        precision: "no" for float32, or mixed with bf16 or fp16.
+        mixed_precision: "no" for float32 alone, or what it is mixed with: "bf16" or "fp16".
         images: how many images accuracy is measured on.
         patches: how many patches of photos to train on.
         workers: processes that read images, for each process that trains.
@@ -120,7 +120,7 @@ def train(
     }[method]()
     distributed.start()
     run = open_run("train", out, parameters)
-    engine = accelerator(device_of(device), precision=precision, accumulate=accumulate, seed=seed)
+    engine = accelerator(device_of(device), mixed_precision=mixed_precision, accumulate=accumulate, seed=seed)
     one = trainee(
         run, engine, data=data, arch=arch, weights=weights, mean=mean, std=std, size=size,
         model_options=model_options, patches=patches, workers=workers, seed=seed,

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 
+from nnjpeg._progress import Progress
 from nnjpeg.robust import distributed
 from nnjpeg.robust.data import Images
 
@@ -312,10 +312,11 @@ def attack_images(
     device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), None)
     parts = []
     pairs = list(zip(images.pixels.split(batch), images.labels.split(batch), strict=True))
-    quiet = None if distributed.is_main() else True
-    for x, y in tqdm(pairs, desc=attack, unit="batch", disable=quiet, leave=False):
-        adversarial = ATTACKS[attack](model, (x / 255).to(device), y.to(device), eps, **options)
-        parts.append(to_bytes(adversarial.cpu()))
+    with Progress(attack, len(pairs), "batch", quiet=not distributed.is_main()) as progress:
+        for x, y in pairs:
+            adversarial = ATTACKS[attack](model, (x / 255).to(device), y.to(device), eps, **options)
+            parts.append(to_bytes(adversarial.cpu()))
+            progress.update()
     return Images(torch.cat(parts), images.labels, images.classes)
 
 

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from nnjpeg import atomic
-from nnjpeg.robust.models import Classifier, Origin, create
+from nnjpeg.robust.models import Classifier, Origin, create, put_weights
 
 __all__ = ["load", "read", "save_model", "untrained", "write"]
 
@@ -132,10 +132,7 @@ def load(
     if outputs is not None and kept["outputs"] != outputs:
         raise ValueError(f"{path}: a model of {kept['outputs']} classes; {outputs} are wanted")
     model = _make(kept)
-    try:
-        model.network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ValueError(f"{path}: does not fit {kept['arch']}: {str(error).splitlines()[1].strip()}") from None
+    put_weights(model.network, tensors, path, kept["arch"])
     return model.eval(), facts
 
 

@@ -15,7 +15,9 @@ from PIL import Image
 from torch import Tensor
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
-from tqdm import tqdm
+
+from nnjpeg._progress import Progress
+from nnjpeg.robust import distributed
 
 __all__ = ["PHOTOS", "Images", "class_map", "crops", "folder", "photos"]
 
@@ -149,23 +151,23 @@ def folder(
     labels: list[int] = []
     skipped: list[str] = []
     order = torch.randperm(len(found.samples), generator=torch.Generator().manual_seed(seed)).tolist()
-    progress = tqdm(total=min(wanted, len(order)), desc="images", unit="image", disable=None)
-    for index in order:
-        if len(pixels) == wanted:
-            break
-        path, label = found.samples[index]
-        try:
-            with Image.open(path) as image:
-                if min(image.size) < 8:
-                    raise ValueError(f"{image.size[0]}x{image.size[1]} pixels, less than 8")
-                pixels.append(preprocess(image.convert("RGB")))
-        except (OSError, ValueError, SyntaxError) as error:
-            skipped.append(f"{path}: {error}")
-            progress.write(f"skipped {skipped[-1]}")
-            continue
-        labels.append(mapping[label])
-        progress.update()
-    progress.close()
+    with Progress("images", min(wanted, len(order)), "image", quiet=not distributed.is_main()) as progress:
+        for index in order:
+            if len(pixels) == wanted:
+                break
+            path, label = found.samples[index]
+            try:
+                with Image.open(path) as image:
+                    if min(image.size) < 8:
+                        raise ValueError(f"{image.size[0]}x{image.size[1]} pixels, less than 8")
+                    coloured = image.convert("RGB")
+            except Exception as error:  # Pillow's readers raise all sorts
+                skipped.append(f"{path}: {error}")
+                progress.write(f"skipped {skipped[-1]}")
+                continue
+            pixels.append(preprocess(coloured))
+            labels.append(mapping[label])
+            progress.update()
     needed = wanted if at_least is None else at_least
     if len(pixels) < needed or not pixels:
         also = f"; {len(skipped)} were skipped" if skipped else ""

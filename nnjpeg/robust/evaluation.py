@@ -19,9 +19,9 @@ import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from nnjpeg import atomic
+from nnjpeg._progress import Progress
 from nnjpeg.ops import Gradient
 from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.robust import attacks as gradients
@@ -345,10 +345,11 @@ def _attacked(target: nn.Module, originals: Images, attack: Attack, seed: int, b
     device = _device(target)
     parts = []
     pairs = list(zip(originals.pixels.split(batch), originals.labels.split(batch), strict=True))
-    quiet = None if distributed.is_main() else True
-    with with_gradient(target, attack.gradient):
-        for x, y in tqdm(pairs, desc=attack.name, unit="batch", disable=quiet, leave=False):
+    progress = Progress(attack.name, len(pairs), "batch", quiet=not distributed.is_main())
+    with with_gradient(target, attack.gradient), progress:
+        for x, y in pairs:
             parts.append(METHODS[attack.method](target, (x / 255).to(device), y.to(device), **options).cpu())
+            progress.update()
     return torch.cat(parts)
 
 

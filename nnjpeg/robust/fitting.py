@@ -63,7 +63,7 @@ def photos_model(
     batch: int = 64,
     engine: Accelerator | None = None,
 ) -> Classifier:
-    """A small network for `photos`: "preact" labels at least 90% of the patches of the test regions right.
+    """A small network for `photos`: "preact" labels about 90% of the patches of the test regions right.
 
     SGD with Nesterov momentum 0.9 and weight decay 5e-4; the learning rate rises to 0.05 and falls to 0.
 

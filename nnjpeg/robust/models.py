@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -184,6 +185,7 @@ def create(
 
 
 def _load_weights(network: nn.Module, path: Path, arch: str) -> None:
+    state: Any
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -191,15 +193,41 @@ def _load_weights(network: nn.Module, path: Path, arch: str) -> None:
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
+            if not isinstance(state, dict):
+                raise TypeError(f"it holds a {type(state).__name__}, no state dict")
             state = state.get("state_dict", state)
     except FileNotFoundError:
         raise
+    except pickle.UnpicklingError:  # whose text is a page
+        raise ValueError(f"{path}: not a file of weights (it holds more than tensors, or is damaged)") from None
     except Exception as error:
         raise ValueError(f"{path}: not a file of weights ({error})") from None
+    put_weights(network, state, path, arch)
+
+
+def put_weights(network: nn.Module, state: dict[str, Any], path: str | PathLike[str], arch: str) -> None:
+    """Load the weights that a file held into a network.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit; names the file, the architecture and the first tensor that is wrong.
+    """
     try:
         network.load_state_dict(state)
-    except RuntimeError as error:
-        raise ValueError(f"{path}: does not fit {arch}: {str(error).splitlines()[1].strip()}") from None
+    except RuntimeError as error:  # which names every tensor
+        wrong = _first_mismatch(network.state_dict(), state) or str(error).partition("\n")[0]
+        raise ValueError(f"{path}: does not fit {arch}: {wrong}") from None
+
+
+def _first_mismatch(wanted: dict[str, Any], found: dict[str, Any]) -> str | None:
+    for name, tensor in wanted.items():
+        if name not in found:
+            return f"{name} is missing"
+        if not isinstance(found[name], Tensor) or found[name].shape != tensor.shape:
+            shape = tuple(found[name].shape) if isinstance(found[name], Tensor) else type(found[name]).__name__
+            return f"{name} is {shape}, where {tuple(tensor.shape)} is wanted"
+    return next((f"there is no place for {name}" for name in found if name not in wanted), None)
 
 
 class _Block(nn.Module):

@@ -15,15 +15,23 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 import nnjpeg
 from nnjpeg import atomic
+from nnjpeg._progress import Progress
 from nnjpeg.robust import distributed
 
-__all__ = ["Journal", "Run", "shared", "versions"]
+__all__ = ["Journal", "Run", "as_before", "shared", "versions"]
 
 _PACKAGES = ("numpy", "pillow", "torch", "torchvision", "timm", "accelerate", "safetensors", "scikit-image", "pandas")
+
+
+_NAMES_BEFORE = {"mixed_precision": "precision"}
+"""Parameters that version 0.1.0 knew by another name: a run that it began goes on."""
+
+
+def as_before(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters by the names that version 0.1.0 knew them by."""
+    return {_NAMES_BEFORE.get(name, name): value for name, value in parameters.items()}
 
 
 class Run:
@@ -53,8 +61,10 @@ class Run:
             before = json.loads(path.read_text())
             if before.get("run") != command:
                 raise ValueError(f"out: {self.folder} holds a run of {before.get('run')}, not of {command}")
-            for name in sorted({*asked["parameters"], *before["parameters"]}):
-                old, new = before["parameters"].get(name), asked["parameters"].get(name)
+            now = {name: new for new, name in _NAMES_BEFORE.items()}
+            parameters = {now.get(name, name): value for name, value in before["parameters"].items()}
+            for name in sorted({*asked["parameters"], *parameters}):
+                old, new = parameters.get(name), asked["parameters"].get(name)
                 if old != new:
                     raise ValueError(f"out: {self.folder} holds a run with {name} = {old!r}, this one has {new!r}")
         distributed.barrier()
@@ -165,7 +175,7 @@ def shared(
     journal : Journal, optional
         Where results are kept as they come. Several processes need one.
     description, unit : str
-        Of the progress bar.
+        What progress is reported of.
 
     Returns
     -------
@@ -182,10 +192,12 @@ def shared(
     todo = [json.loads(one) for one in dict.fromkeys(map(name, keys)) if one not in known]
     mine = todo[distributed.rank() :: distributed.world_size()]
     distributed.barrier()  # nobody adds to the journal before all have read the same, else their shares do not fit
-    for key in tqdm(mine, desc=description, unit=unit, disable=None if distributed.is_main() else True):
-        known[name(key)] = line = {**key, **work(key)}
-        if journal is not None:
-            journal.append(line)
+    with Progress(description, len(mine), unit, quiet=not distributed.is_main()) as progress:
+        for key in mine:
+            known[name(key)] = line = {**key, **work(key)}
+            if journal is not None:
+                journal.append(line)
+            progress.update()
     distributed.barrier()
     if distributed.world_size() > 1:
         known = {name(line): line for line in journal or ()}

@@ -25,8 +25,8 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
+from nnjpeg._progress import Progress
 from nnjpeg.robust import checkpoints
 from nnjpeg.robust.objectives import Draws, Objective
 
@@ -103,7 +103,7 @@ class Optimization:
 
 
 def accelerator(
-    device: torch.device | str = "cpu", *, precision: str = "no", accumulate: int = 1, seed: int = 0
+    device: torch.device | str = "cpu", *, mixed_precision: str = "no", accumulate: int = 1, seed: int = 0
 ) -> Accelerator:
     """An Accelerator as `fit` wants one: the loader's batches are shared by the processes, in a seeded order.
 
@@ -111,8 +111,8 @@ def accelerator(
     ----------
     device : torch.device
         Under torchrun each process has its own.
-    precision : {"no", "bf16", "fp16"}
-        Mixed precision.
+    mixed_precision : {"no", "bf16", "fp16"}
+        What single precision is mixed with.
     accumulate : int
         Batches of gradients to a step of the weights.
     seed : int
@@ -120,7 +120,7 @@ def accelerator(
     """
     return Accelerator(
         cpu=torch.device(device).type == "cpu",
-        mixed_precision=precision,
+        mixed_precision=mixed_precision,
         gradient_accumulation_steps=accumulate,
         dataloader_config=DataLoaderConfiguration(split_batches=True, use_seedable_sampler=True, data_seed=seed),
     )
@@ -172,7 +172,7 @@ def fit(
     log : callable, optional
         Gets a dict for every `log_every` steps, in the main process.
     description : str
-        Of the progress bar.
+        What progress is reported of.
 
     Returns
     -------
@@ -208,9 +208,7 @@ def fit(
     prepared, optimizer, shared = engine.prepare(model, optimizer, loader)
     batch_norm = _SharedBatchNorm() if shares > 1 and engine.device.type == "cpu" else nullcontext()
     meter = _Meter(engine, log, log_every, total, seconds)
-    progress = tqdm(
-        total=total, initial=done, desc=description, unit="step", disable=None if engine.is_main_process else True
-    )
+    progress = Progress(description, total, "step", done=done, quiet=not engine.is_main_process)
     with progress, batch_norm:
         for step, (images, labels) in _batches(shared, batches, done, total, seed):
             draws = Draws((*seed, step), engine.device, share, shares)
