@@ -42,7 +42,11 @@ def jobs():
         ("forward", float_batch, ops.roundtrip),
         ("forward, precision float", float_batch, lambda x: ops.roundtrip(x, precision="float")),
         ("backward, straight-through", graph_of(), backward),
-        ("forward, cubic, precision float", float_batch, lambda x: ops.roundtrip(x, gradient="cubic", precision="float")),
+        (
+            "forward, cubic, precision float",
+            float_batch,
+            lambda x: ops.roundtrip(x, gradient="cubic", precision="float"),
+        ),
         ("backward, cubic", graph_of(gradient="cubic"), backward),
     ]
     for name, prepare, run in named:

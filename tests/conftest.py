@@ -1,5 +1,8 @@
+import gc
 import io
 import os
+import tempfile
+from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers are the threads: torch's own would wait for one another
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -19,6 +22,43 @@ _common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, Hea
 settings.register_profile("short", max_examples=200, stateful_step_count=20, **_common)
 settings.register_profile("long", max_examples=5_000, stateful_step_count=20, **_common)
 settings.load_profile("short")
+
+
+def pytest_collection_modifyitems(items):
+    """The slow tests first, and the longest of them before all: so none begins when everything else has ended."""
+    items.sort(key=_seconds, reverse=True)
+
+
+def pytest_collection_finish():
+    """What was imported stays: collections of garbage, of which Accelerate asks for one a training, pass it over."""
+    gc.freeze()
+
+
+def _seconds(item):
+    marker = item.get_closest_marker("slow")
+    if marker is None:
+        return 0
+    return marker.args[0] if marker.args else 10
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """A function that has a folder of a name filled, by the first worker that asks for it; the others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made_once(name, make):
+        from filelock import FileLock
+
+        folder = base / name
+        with FileLock(base / f"{name}.lock"):
+            if not folder.exists():
+                draft = Path(tempfile.mkdtemp(dir=base))
+                make(draft)
+                draft.rename(folder)
+        return folder
+
+    return made_once
 
 
 @pytest.fixture(params=_core.compiled_isas())
@@ -113,25 +153,36 @@ def image():
     return np.random.default_rng(0).integers(0, 256, (21, 35, 3), dtype=np.uint8)
 
 
-# A small model that was trained a little, and images to attack: once for all tests of a process.
+# Small models that were trained a little, and images to attack.
 
 
 @pytest.fixture(scope="session")
-def small_models(tmp_path_factory):
-    """A folder with two models, m and other: they label most patches right."""
+def weights(made_once):
+    """A checkpoint of a model that labels most patches right."""
     from nnjpeg.robust import fitting
 
-    path = tmp_path_factory.mktemp("weights")
-    fitting.photos_model(path / "m.safetensors", patches=896, epochs=4)
-    fitting.photos_model(path / "other.safetensors", arch="plain", patches=448, epochs=2)
-    return path
+    def train(folder):
+        fitting.photos_model(folder / "m.safetensors", patches=896, epochs=4)
+
+    return made_once("weights", train) / "m.safetensors"
 
 
 @pytest.fixture(scope="session")
-def model(small_models):
+def other_weights(made_once):
+    """Another, of the plain architecture, trained less."""
+    from nnjpeg.robust import fitting
+
+    def train(folder):
+        fitting.photos_model(folder / "m.safetensors", arch="plain", patches=448, epochs=2)
+
+    return made_once("other_weights", train) / "m.safetensors"
+
+
+@pytest.fixture(scope="session")
+def model(weights):
     from nnjpeg.robust import checkpoints
 
-    return checkpoints.load(small_models / "m.safetensors")[0]
+    return checkpoints.load(weights)[0]
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """Attacks that do what they say: in their ball, as strong as those of a library, and stronger than weaker ones."""
 
-import foolbox
 import numpy as np
 import pytest
 import scipy.fft
@@ -25,7 +24,7 @@ LINF = {
     "pgd": lambda m, x, y, eps: attacks.pgd(m, x, y, eps, steps=20, step=eps / 5),
     "tifgsm": attacks.tifgsm,
     "difgsm": attacks.difgsm,
-    "square": lambda m, x, y, eps: square(m, x, y, eps, queries=300),
+    "square": lambda m, x, y, eps: square(m, x, y, eps, queries=60),
 }
 
 
@@ -40,6 +39,7 @@ def test_attacks_stay_in_the_ball(model, originals, name, eps):
     assert not adversarial.requires_grad
 
 
+@pytest.mark.slow
 def test_a_large_eps_breaks_the_undefended_model(model, originals):
     x, y = originals.pixels / 255, originals.labels
     assert left(model, x, y) == 1
@@ -51,6 +51,7 @@ def test_a_large_eps_breaks_the_undefended_model(model, originals):
     assert left(model, attacks.bpda(model, x[:16], y[:16], eps=20.0, steps=150, rate=50.0), y[:16]) <= 0.1
 
 
+@pytest.mark.slow(5)
 def test_iterations_beat_a_single_step(model, originals):
     x, y = originals.pixels / 255, originals.labels
     for eps in (4 / 255, 8 / 255):
@@ -60,8 +61,11 @@ def test_iterations_beat_a_single_step(model, originals):
         assert left(model, attacks.pgd(model, x, y, eps, steps=20, step=eps / 5, loss="margin"), y) <= one + 0.05
 
 
+@pytest.mark.slow(5)
 def test_ours_agree_with_foolboxs(model, originals):
     """The same steps from the same start are the same attack; random starts differ by sampling error."""
+    import foolbox
+
     x, y, eps = originals.pixels / 255, originals.labels, 6 / 255
     wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
     theirs, _, _ = foolbox.attacks.LinfFastGradientAttack()(wrapped, x, y, epsilons=eps)

@@ -88,7 +88,7 @@ def test_batched_is_the_same(members, images):
     torch.testing.assert_close(Ensemble(plain, batched=True)(images), Ensemble(plain)(images))
 
 
-@pytest.mark.parametrize("rule", ["mean", "majority"])
+@pytest.mark.parametrize("rule", [pytest.param("mean", marks=pytest.mark.slow(2)), "majority"])
 def test_export(members, images, tmp_path, rule):
     ensemble = Ensemble(members, rule=rule).eval()
     ensemble.export(tmp_path / "e.pt2")
@@ -227,18 +227,11 @@ def test_behind_is_the_deployed_transform(images):
 # Table 1 and Figure 6
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """A model that labels two photographs of seven right: enough to attack."""
-    path = tmp_path_factory.mktemp("weights") / "m.safetensors"
-    checkpoints.save_model(path, fitting.photos_model(patches=448, epochs=2), {})
-    return str(path)
-
-
+@pytest.mark.slow
 def test_table_1(weights, tmp_path, capsys):
     sizes = ["--patches", "64", "--batch", "16", "--images", "60", "--attacked", "10", "--steps", "3"]
     command = [
-        "table1", "--weights", weights, *sizes, "--epochs", "[0.25,0.5]", "--adversarial-epochs", "0.5",
+        "table1", "--weights", str(weights), *sizes, "--epochs", "[0.25,0.5]", "--adversarial-epochs", "0.5",
         "--restarts", "[1,2]", "--out", str(tmp_path),
     ]  # fmt: skip
     assert main(command) == 0, capsys.readouterr().err
@@ -259,7 +252,7 @@ def test_table_1(weights, tmp_path, capsys):
 
 def test_figure_6(weights, tmp_path, capsys):
     assert main([
-        "train", "--weights", weights, "--patches", "64", "--batch", "16", "--images", "40", "--epochs", "0.5",
+        "train", "--weights", str(weights), "--patches", "64", "--batch", "16", "--images", "40", "--epochs", "0.5",
         "--qualities", "[90,30]", "--members", "[30]", "--out", str(tmp_path),
     ]) == 0  # fmt: skip
     command = ["figure6", "--models", str(tmp_path), "--images", "60", "--attacked", "8", "--steps", "2"]

@@ -121,6 +121,7 @@ def test_defences_beside_others_of_equal_benign_accuracy():
     }  # fmt: skip
 
 
+@pytest.mark.slow(15)
 def test_a_users_own_model_and_defence(model, benign):
     """The README's example, run."""
     readme = Path(__file__).parent.parent / "README.md"
@@ -166,7 +167,7 @@ def test_the_checklist_says_what_was_missed():
 
 
 OPTIONS = {
-    "train": {"patches": 64, "batch": 16, "epochs": 0.25, "images": 40, "precision": "no"},
+    "train": {"patches": 64, "batch": 16, "epochs": 0.25, "images": 40, "mixed_precision": "no"},
     "analyze": {"images": 4},
     "design": {"benign": 40, "adversarial": 4, "diagonals": [2], "steps": [50], "figure4": False},
     "figure6": {"images": 14, "attacked": 3, "steps": 1},
@@ -181,10 +182,11 @@ OPTIONS = {
 }  # fmt: skip
 
 
-def test_reproduce_from_the_first_stage_to_the_report(small_models, tmp_path, capsys):
+@pytest.mark.slow(45)
+def test_reproduce_from_the_first_stage_to_the_report(weights, other_weights, tmp_path, capsys):
     options = json.loads(json.dumps(OPTIONS))
-    options["train"]["weights"] = str(small_models / "m.safetensors")
-    options["evaluate"]["other_weights"] = str(small_models / "other.safetensors")
+    options["train"]["weights"] = str(weights)
+    options["evaluate"]["other_weights"] = str(other_weights)
 
     def command(out):
         return ["reproduce", "--options", json.dumps(options), "--out", str(tmp_path / out)]

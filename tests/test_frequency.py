@@ -1,14 +1,13 @@
 """Statistics of DCT coefficients, against scipy and NumPy in double precision."""
 
-import subprocess
-import sys
-
 import numpy as np
+import processes
 import pytest
 import scipy.fft
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
+from nnjpeg.robust import distributed
 from nnjpeg.robust.frequency import COMPONENTS, FrequencyStatistics, band_order, deviation_ratio
 
 RNG = np.random.default_rng(0)
@@ -94,25 +93,16 @@ def test_a_file_brings_them_back(tmp_path):
         FrequencyStatistics.load(tmp_path / "other.npz")
 
 
-RANKS = """
-import numpy as np, sys
-from nnjpeg.robust import distributed
-from nnjpeg.robust.frequency import FrequencyStatistics
-distributed.start()
-images = np.load(sys.argv[1])[distributed.rank()::distributed.world_size()]
-statistics = FrequencyStatistics.of([images])
-statistics.all_reduce()
-statistics.save(sys.argv[2] + f".{distributed.rank()}.npz")
-"""
+def statistics_of_a_share(folder):
+    distributed.start()
+    statistics = FrequencyStatistics.of([IMAGES[distributed.rank() :: distributed.world_size()]])
+    statistics.all_reduce()
+    statistics.save(folder / f"statistics.{distributed.rank()}.npz")
 
 
+@pytest.mark.slow
 def test_two_ranks_are_as_good_as_one(tmp_path):
-    np.save(tmp_path / "images.npy", IMAGES)
-    (tmp_path / "ranks.py").write_text(RANKS)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*launch, "ranks.py", "images.npy", "statistics"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr
+    processes.together(statistics_of_a_share, tmp_path, folder=tmp_path)
     alone = FrequencyStatistics.of([IMAGES])
     for rank in range(2):
         together = FrequencyStatistics.load(tmp_path / f"statistics.{rank}.npz")

@@ -230,6 +230,7 @@ def test_images_that_no_memory_holds(height, width, components, odd):
             call(image, NN_TABLE)
 
 
+@pytest.mark.slow
 def test_an_image_of_more_bytes_than_an_int_counts():
     """2.5 GB in place: the corners of it are those of the corners alone."""
     try:

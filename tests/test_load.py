@@ -15,7 +15,10 @@ import nnjpeg
 from nnjpeg import NN_TABLE
 from nnjpeg.transforms import NNJpeg
 
+SPAWN = pytest.param("spawn", marks=pytest.mark.slow(15))  # each process imports torch anew
 
+
+@pytest.mark.slow(25)
 def test_processes_of_threads_of_threads():
     assert soak.load(4, processes=4, threads=8) > 500
 
@@ -62,7 +65,7 @@ def check(loader):
     assert seen == list(range(24))
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("method", ["fork", SPAWN, "forkserver"])
 def test_persistent_workers(method):
     nnjpeg.roundtrip(np.zeros((1024, 1024, 3), np.uint8), NN_TABLE, num_threads=2)  # threads before the fork
     loader = DataLoader(
@@ -80,7 +83,7 @@ def test_pinned_memory():
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", SPAWN])
 def test_a_worker_killed_in_mid_batch_is_an_error_and_no_more(method, tmp_path):
     dataset = Images(deadly=9, marker=tmp_path / "killed")
     loader = DataLoader(dataset, 4, num_workers=2, multiprocessing_context=method, timeout=120)

@@ -297,6 +297,7 @@ def model(**options):
 compiles = pytest.mark.filterwarnings("ignore:Skipping serialization of skipfiles")
 
 
+@pytest.mark.slow
 @compiles
 @pytest.mark.parametrize("gradient", ["straight-through", "cubic"])
 @pytest.mark.parametrize("precision", ["float", "uint8"])
@@ -311,6 +312,7 @@ def test_compile_without_a_graph_break(gradient, precision):
     torch.testing.assert_close(compiled_input.grad, eager_input.grad)
 
 
+@pytest.mark.slow
 @compiles
 def test_compile_draws_qualities_and_takes_bytes():
     torch.manual_seed(0)
@@ -419,6 +421,7 @@ def test_jacobians_and_hessians():
                 torch.func.hessian(lambda x: function(x).square().sum())(image)
 
 
+@pytest.mark.slow
 @compiles
 @pytest.mark.parametrize("mode", ["jvp", "dual"])
 def test_forward_mode_in_a_compiled_graph_is_an_error(mode):

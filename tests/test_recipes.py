@@ -137,6 +137,7 @@ def test_every_recipe_is_checked():
     assert sorted(name for name, _ in BLOCK.findall(RECIPES.read_text())) == sorted(CHECKS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHECKS)
 def test_recipe(name, folder):
     packages, check = CHECKS[name]

@@ -1,22 +1,18 @@
 """nnjpeg train: the chain of models, killed and resumed, on one process and on two."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pandas
+import processes
 import pytest
 import torch
 from PIL import Image
 
 from nnjpeg import NN_TABLE
 from nnjpeg.cli import main
-from nnjpeg.robust import checkpoints, fitting, models
+from nnjpeg.robust import checkpoints, data, fitting, models, objectives, training
 from nnjpeg.robust.ensemble import Ensemble
 
 
@@ -28,18 +24,11 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """Of a model that was trained a little: one that is random makes much of every rounding."""
-    path = tmp_path_factory.mktemp("weights") / "m.safetensors"
-    checkpoints.save_model(path, fitting.photos_model(patches=448, epochs=2), {})
-    return str(path)
-
-
 def arguments(weights, out, *more):
+    """From a model that was trained a little: one that is random makes much of every rounding."""
     sizes = ["--patches", "64", "--batch", "16", "--images", "40", "--save-every", "1", "--epochs", "1.5"]
     chain_of = ["--qualities", "[90,50,30]", "--members", "[90,30]"]
-    return ["train", "--weights", weights, *sizes, *chain_of, "--out", str(out), *more]
+    return ["train", "--weights", str(weights), *sizes, *chain_of, "--out", str(out), *more]
 
 
 @pytest.fixture(scope="module")
@@ -80,33 +69,17 @@ def test_the_chain(trained, weights, capsys):
     assert "holds a run with xi = 0.9, this one has 0.5" in capsys.readouterr().err
 
 
-def run(command, folder, **options):
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=500, **options)
-
-
-def kill_when(process, ready):
-    deadline = time.monotonic() + 300
-    while process.poll() is None and not ready():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-    assert process.poll() is None, "it ended before it could be killed"
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-
-
+@pytest.mark.slow
 def test_killed_in_mid_epoch_and_resumed(trained, weights, tmp_path):
     """SIGKILL, again and again: every model ends with the same bits."""
     folder = tmp_path / "killed"
-    command = [sys.executable, "-m", "nnjpeg", *arguments(weights, folder)]
     for name in ("M90", "M50"):
         state = folder / f"{name}.state.safetensors"
-        with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            kill_when(process, state.exists)
+        processes.kill_when(processes.start(main, arguments(weights, folder), folder=tmp_path), state.exists)
         assert state.exists()
         assert not (folder / f"{name}.safetensors").exists()
         assert checkpoints.read(state)[1]["done"] < 6
-    result = run(command, tmp_path)
-    assert result.returncode == 0, result.stderr
+    processes.alone(main, arguments(weights, folder), folder=tmp_path)
     for name in ("M90", "M50", "M30"):
         assert same(tensors_of(folder / f"{name}.safetensors"), tensors_of(trained / f"{name}.safetensors")), name
     steps = [
@@ -116,47 +89,42 @@ def test_killed_in_mid_epoch_and_resumed(trained, weights, tmp_path):
     assert not list(folder.glob("*.state.safetensors"))
 
 
-TWO = """
-import sys
-from nnjpeg.robust import checkpoints, data, fitting, objectives, training
-
-start, path, name = sys.argv[1:]
-objective = {
-    "noisy": objectives.Noisy(30, 0.03), "free": objectives.Free(0.03), "fast": objectives.Adversarial.fast(0.03),
-}[name]
-engine = training.accelerator()
-model = checkpoints.load(start)[0].double()
-training.fit(
-    model, objective, fitting.in_memory(data.photos("train", 64), 16), training.Optimization(2), engine,
-    augment=lambda images, draws: fitting.photos_augment(images, draws).double(),
-)
-if engine.is_main_process:
-    checkpoints.write(path, model.network.state_dict(), {"processes": engine.num_processes})
-"""
+OBJECTIVES = {
+    "noisy": lambda: objectives.Noisy(30, 0.03),
+    "free": lambda: objectives.Free(0.03),
+    "fast": lambda: objectives.Adversarial.fast(0.03),
+}
 
 
-@pytest.mark.parametrize("name", ["noisy", "fast", "free"])
+def train_in_double_precision(weights, path, name):
+    engine = training.accelerator()
+    model = checkpoints.load(weights)[0].double()
+    training.fit(
+        model, OBJECTIVES[name](), fitting.in_memory(data.photos("train", 64), 16), training.Optimization(2), engine,
+        augment=lambda images, draws: fitting.photos_augment(images, draws).double(),
+    )  # fmt: skip
+    if engine.is_main_process:
+        checkpoints.write(path, model.network.state_dict(), {"processes": engine.num_processes})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OBJECTIVES)
 def test_two_processes_end_as_one(weights, tmp_path, name):
     """gloo; in double precision, so that nothing hides behind rounding: batch norm, noise and order are shared."""
-    (tmp_path / "two.py").write_text(TWO)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    for start in ([sys.executable], launch):
-        path = f"{len(start)}.safetensors"
-        result = run([*start, "two.py", weights, path, name], tmp_path)
-        assert result.returncode == 0, result.stderr
-    (one, _), (two, facts) = (checkpoints.read(tmp_path / f"{len(start)}.safetensors") for start in ([0], launch))
+    for start in (processes.alone, processes.together):
+        start(train_in_double_precision, weights, tmp_path / start.__name__, name, folder=tmp_path)
+    (one, _), (two, facts) = (checkpoints.read(tmp_path / name) for name in ("alone", "together"))
     assert facts["processes"] == 2
     for key in one:
         torch.testing.assert_close(two[key], one[key], rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_two_processes_in_half_precision(trained, weights, tmp_path):
     """bf16 comes as near to single precision as its eight bits allow; batch norm is summed in single."""
     folder = tmp_path / "half"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "nnjpeg"]
-    result = run([*launch, *arguments(weights, folder, "--precision", "bf16")], tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert "FutureWarning" not in result.stderr
+    printed = processes.together(main, arguments(weights, folder, "--mixed-precision", "bf16"), folder=tmp_path)
+    assert "FutureWarning" not in printed
     a, b = tensors_of(folder / "M90.safetensors"), tensors_of(trained / "M90.safetensors")
     changed = False
     for name in a:
@@ -165,19 +133,18 @@ def test_two_processes_in_half_precision(trained, weights, tmp_path):
     assert changed
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_where_one_was_killed(trained, weights, tmp_path):
     folder = tmp_path / "killed"
-    command = [sys.executable, "-m", "nnjpeg", *arguments(weights, folder)]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        kill_when(process, (folder / "M50.state.safetensors").exists)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "nnjpeg"]
-    result = run([*launch, *arguments(weights, folder)], tmp_path)
-    assert result.returncode == 0, result.stderr
+    process = processes.start(main, arguments(weights, folder), folder=tmp_path)
+    processes.kill_when(process, (folder / "M50.state.safetensors").exists)
+    processes.together(main, arguments(weights, folder), folder=tmp_path)
     a, b = tensors_of(folder / "M30.safetensors"), tensors_of(trained / "M30.safetensors")
     for name in a:
         torch.testing.assert_close(a[name], b[name], rtol=1e-2, atol=1e-3)
 
 
+@pytest.mark.slow(5)
 def test_a_folder_of_images_and_a_model_of_timm(tmp_path, capsys):
     rng = np.random.default_rng(0)
     for split in ("train", "val"):

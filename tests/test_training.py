@@ -2,10 +2,9 @@
 
 import resource
 import signal
-import subprocess
-import sys
 
 import numpy as np
+import processes
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -153,7 +152,7 @@ class Noised(torch.utils.data.Dataset):
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow(2))])
 def test_a_resumed_training_ends_as_an_undisturbed_one(engine, tmp_path, name, workers):
     """Dropout, momentum, batch norm, a loader that draws at random: all go on as if nothing had been."""
     loader = DataLoader(Noised(), 16, shuffle=True, drop_last=True, num_workers=workers)
@@ -225,20 +224,20 @@ def test_a_training_that_diverges_says_so(engine):
         train_small(engine, Plain(), optimization=training.Optimization(20, training.Exponential(1e30, 1)))
 
 
+def train_in_mixed_precision():
+    engine = training.accelerator(mixed_precision="bf16")
+    loader, seen = fitting.in_memory(data.photos("train", 64), 16), []
+    model = fitting.untrained()
+    model.network.stem.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    training.fit(model, Noisy(50, 0.03), loader, training.Optimization(1), engine)
+    print(set(map(str, seen)), {str(p.dtype) for p in model.parameters()})
+
+
+@pytest.mark.slow
 def test_mixed_precision(tmp_path):
     """In a process of its own: Accelerate has one precision a process."""
-    code = (
-        "from nnjpeg.robust import fitting, training, data, objectives\n"
-        "engine = training.accelerator(precision='bf16')\n"
-        "loader = fitting.in_memory(data.photos('train', 64), 16)\n"
-        "seen = []\n"
-        "model = fitting.untrained()\n"
-        "model.network.stem.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))\n"
-        "training.fit(model, objectives.Noisy(50, 0.03), loader, training.Optimization(1), engine)\n"
-        "print(set(map(str, seen)), {str(p.dtype) for p in model.parameters()})\n"
-    )
-    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert result.stdout.strip() == "{'torch.bfloat16'} {'torch.float32'}", result.stderr
+    printed = processes.alone(train_in_mixed_precision, folder=tmp_path)
+    assert printed.strip() == "{'torch.bfloat16'} {'torch.float32'}"
 
 
 # Checkpoints
