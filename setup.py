@@ -12,8 +12,8 @@ import sys
 import tempfile
 from glob import glob
 
+import Cython  # noqa: F401 without it setuptools would compile a _core.c, and there is none
 import numpy
-from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
@@ -35,10 +35,19 @@ def target_machine():
     return MACHINES.get(name, name)
 
 
+def load(path):
+    """A module of this source tree that can be used without the package."""
+    spec = importlib.util.spec_from_file_location(os.path.splitext(os.path.basename(path))[0], path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 class BuildCore(build_ext):
     """Chooses flags by compiler, compiles each strip with its own, and probes for OpenMP."""
 
     def build_extensions(self):
+        load("build_backend/nnjpeg_build.py").require(self.compiler)
         (core,) = self.extensions
         msvc = self.compiler.compiler_type == "msvc"
         flags = ["/O2"] if msvc else GNU_FLAGS
@@ -62,9 +71,7 @@ class BuildCore(build_ext):
             self.build_kernel()
 
     def build_kernel(self):
-        spec = importlib.util.spec_from_file_location("nnjpeg_cuda_recipe", "nnjpeg/cuda.py")
-        recipe = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(recipe)
+        recipe = load("nnjpeg/cuda.py")
         library = recipe.build(os.path.abspath(os.path.join(self.build_temp, "cuda")), verbose=True)
         folder = os.path.dirname(self.get_ext_fullpath("nnjpeg._core"))
         self.copy_file(str(library), os.path.join(folder, recipe.PREBUILT.name))
@@ -88,7 +95,7 @@ class BuildCore(build_ext):
 
 strips = {f"csrc/strip_{isa}.c" for isas in ISAS.values() for isa in isas}
 setup(
-    ext_modules=cythonize(
+    ext_modules=[
         Extension(
             "nnjpeg._core",
             sources=["nnjpeg/_core.pyx", *sorted(path for path in glob("csrc/*.c") if path not in strips)],
@@ -96,6 +103,6 @@ setup(
             include_dirs=["csrc", numpy.get_include()],
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_19_API_VERSION")],
         )
-    ),
+    ],
     cmdclass={"build_ext": BuildCore},
 )

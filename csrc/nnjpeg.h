@@ -73,7 +73,7 @@ typedef struct nnjpeg_quantizers {
 } nnjpeg_quantizers;
 
 /* Compress and decompress. dst may be src itself (same pointer and strides), but must not overlap it in another way.
- * num_threads: at most this many OpenMP threads. */
+ * num_threads: at most this many threads. */
 nnjpeg_status nnjpeg_roundtrip(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides,
                                uint8_t *dst, const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
                                nnjpeg_colorspace colorspace, int num_threads);

@@ -43,13 +43,16 @@ class Call(ctypes.Structure):
 
 
 def compile_kernel(folder):
-    library = folder / "emulated.so"
     flags = ["-std=c++17", "-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
     sanitize = ["-fsanitize=undefined", "-fno-sanitize-recover=all"]
     includes = ["-I", str(ROOT / "tests/c/emulation"), "-I", str(ROOT / "csrc"), "-I", str(ROOT / "csrc/cuda")]
     source = ["-x", "c++", str(ROOT / "csrc/cuda/kernel.cu")]
-    subprocess.run(["g++", *flags, *sanitize, "-fPIC", "-shared", *includes, *source, "-o", str(library)], check=True)
-    return ctypes.CDLL(str(library))
+    library = str(folder / "emulated.so")
+    subprocess.run(["g++", *flags, *sanitize, "-fPIC", "-shared", *includes, *source, "-o", library], check=True)
+
+
+def load_kernel(folder):
+    return ctypes.CDLL(str(folder / "emulated.so"))
 
 
 def _view(tensor):

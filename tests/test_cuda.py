@@ -9,7 +9,7 @@ import sys
 
 import pytest
 import torch
-from emulation import FLOAT, FLOAT_CUBIC, ROOT, UINT8, compile_kernel
+from emulation import FLOAT, FLOAT_CUBIC, ROOT, UINT8, compile_kernel, load_kernel
 from emulation import run as run_emulated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -27,10 +27,10 @@ FORMATS = [torch.contiguous_format, torch.channels_last]
 
 
 @pytest.fixture(scope="module")
-def emulated(tmp_path_factory):
+def emulated(made_once):
     if shutil.which("g++") is None:
         pytest.skip("g++ is not installed")
-    library = compile_kernel(tmp_path_factory.mktemp("emulated"))
+    library = load_kernel(made_once("emulated", compile_kernel))
     return lambda *arguments: run_emulated(library, *arguments)
 
 
