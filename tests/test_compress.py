@@ -577,9 +577,9 @@ def test_what_a_signal_leaves(many, tmp_path, end, where):
         path.unlink()
     # A file is written slowly, so that the signal comes while one is.
     slow = (
-        "import os, sys, time\n"
+        "import os, signal, sys, time\n"
         "from nnjpeg.cli import main\n"
-        "sync = os.fsync\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which a shell's background jobs ignore
         "def wait(handle):\n"
         "    print('writing', flush=True)\n"
         "    time.sleep(60)\n"
