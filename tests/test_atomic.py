@@ -77,7 +77,7 @@ def test_what_a_living_process_writes_is_left_alone(tmp_path):
     """Two runs at once in a folder: neither takes the other's file for a dead one's."""
     command = [sys.executable, "-c", WRITES, str(tmp_path / "theirs")]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=tmp_path) as process:
         assert process.stdout.readline() == "writing\n"
         (temporary,) = tmp_path.iterdir()
         for name in ("mine", "mine too"):
@@ -102,7 +102,8 @@ def test_what_a_thread_writes_is_left_alone_by_another(tmp_path):
 @pytest.mark.skipif(atomic.fcntl is None, reason="locks of POSIX")
 def test_a_killed_process_is_cleaned_up_after(tmp_path):
     command = [sys.executable, "-c", WRITES, str(tmp_path / "theirs")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=tmp_path) as process:
         assert process.stdout.readline() == "writing\n"
         process.kill()
     assert [path.name for path in tmp_path.iterdir()] != ["theirs"]
@@ -185,7 +186,8 @@ def test_the_end_of_a_forked_child_removes_nothing(tmp_path):
     )
     if not hasattr(os, "fork"):
         pytest.skip("no fork")
-    result = subprocess.run([sys.executable, "-c", code, str(tmp_path / "file")], input="\n", text=True, timeout=60)
+    command = [sys.executable, "-c", code, str(tmp_path / "file")]
+    result = subprocess.run(command, input="\n", text=True, timeout=60, cwd=tmp_path)
     assert result.returncode == 0
     assert (tmp_path / "file").read_bytes() == b"whole"
 

@@ -73,11 +73,11 @@ finally:
 
 
 @pytest.mark.parametrize("command", [[], ["compress"], ["demo"], ["selftest"]])
-def test_help_answers_at_once_and_without_torch(command):
+def test_help_answers_at_once_and_without_torch(command, tmp_path):
     seconds = []
     for _ in range(5):
         began = time.perf_counter()
-        result = run(HELP, *command, "--help")
+        result = run(HELP, *command, "--help", folder=tmp_path)
         seconds.append(time.perf_counter() - began)
         assert result.stdout.startswith("usage: nnjpeg")
         assert result.stderr == "loaded:\n"
@@ -130,11 +130,11 @@ BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHON
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pipes of this kind")
 @pytest.mark.parametrize("command", [["--help"], ["compress", "--help"]])
-def test_nobody_reads_what_is_printed(command):
+def test_nobody_reads_what_is_printed(command, tmp_path):
     read, write = os.pipe()
     os.close(read)
     try:
-        options = {"stderr": subprocess.PIPE, "text": True, "timeout": 60, "env": BUFFERED}
+        options = {"stderr": subprocess.PIPE, "text": True, "timeout": 60, "env": BUFFERED, "cwd": tmp_path}
         result = subprocess.run([sys.executable, "-m", "nnjpeg", *command], stdout=write, **options)
     finally:
         os.close(write)
@@ -144,9 +144,9 @@ def test_nobody_reads_what_is_printed(command):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no disk that is always full")
 @pytest.mark.parametrize("command", [["--help"], ["selftest"]])
-def test_output_to_a_full_disk(command):
+def test_output_to_a_full_disk(command, tmp_path):
     with open("/dev/full", "w") as full:
-        options = {"stderr": subprocess.PIPE, "text": True, "timeout": 60, "env": BUFFERED}
+        options = {"stderr": subprocess.PIPE, "text": True, "timeout": 60, "env": BUFFERED, "cwd": tmp_path}
         result = subprocess.run([sys.executable, "-m", "nnjpeg", *command], stdout=full, **options)
     assert result.returncode == 1
     assert "No space left on device" in result.stderr
