@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas
 
-from nnjpeg.robust.scores import read_table
+from nnjpeg.robust.judge.statistics import read_table
 
 
 def by_attack(frame: pandas.DataFrame) -> str:

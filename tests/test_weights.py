@@ -4,10 +4,10 @@ import json
 
 import pytest
 import torch
+from nnjpeg.robust.runs import Run, as_before
 from torch import nn
 
 from nnjpeg.robust import checkpoints, models
-from nnjpeg.robust.runs import Run, as_before
 
 
 @pytest.fixture

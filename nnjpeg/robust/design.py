@@ -15,11 +15,11 @@ import numpy as np
 from torch import Tensor, nn
 
 from nnjpeg.qtable import QTable
-from nnjpeg.robust.attacks import attack_images
+from nnjpeg.robust.attack.gradients import attack_images
 from nnjpeg.robust.data import Images
-from nnjpeg.robust.defences import pillow_jpeg
-from nnjpeg.robust.runs import Journal, shared
-from nnjpeg.robust.scores import right, well_labelled, wilson
+from nnjpeg.robust.defend.transforms import pillow_jpeg
+from nnjpeg.robust.judge.statistics import right, well_labelled, wilson
+from nnjpeg.robust.record.store import Journal, shared
 from nnjpeg.transforms import nn_jpeg
 
 __all__ = [
@@ -184,7 +184,8 @@ def evaluate_cells(
             "adversarial": len(adversarial),
         }
 
-    return shared([{"cell": asdict(cell)} for cell in cells], count, journal, description=description, unit="cell")
+    keys = [{"cell": asdict(cell)} for cell in cells]
+    return shared(keys, lambda several: [count(key) for key in several], journal, description=description, unit="cell")
 
 
 def references() -> list[Cell]:
