@@ -162,6 +162,19 @@ def test_a_fault_of_compress_is_found(fault, message, folder, capsys, tmp_path, 
     assert message in printed
 
 
+@pytest.mark.parametrize("wrong", [0, 2])
+def test_a_wrong_status_of_compress_is_found(wrong, folder, capsys, tmp_path, monkeypatch):
+    def faulty(arguments):
+        nnjpeg_main(arguments)
+        return wrong
+
+    monkeypatch.setattr(pillow_images, "nnjpeg_main", faulty)
+    monkeypatch.setattr(pillow_images, "WAYS", {})
+    status, _, printed = results(folder, capsys, tmp_path)
+    assert status == 1
+    assert f"{folder}: status {wrong} with 5 images reported as skipped" in printed
+
+
 def test_arguments(folder, capsys):
     for arguments, status in ((["--help"], 0), ([], 2), ([str(folder / "none")], 2)):
         with pytest.raises(SystemExit) as exit_:
