@@ -321,7 +321,19 @@ class NNJpeg(v2.Transform):
             (image,) = inputs
             if not isinstance(image, tv_tensors.TVTensor) or isinstance(image, (tv_tensors.Image, tv_tensors.Video)):
                 return self.transform(image, self.make_params([image]))
+        if any(isinstance(one, torch.fx.Proxy) for one in inputs):
+            raise TypeError(
+                "torch.fx can't trace through NNJpeg, and would leave it out: make it a leaf (leaf_modules=[NNJpeg] in "
+                "torchvision's create_feature_extractor, is_leaf_module of a Tracer)"
+            )
         return super().forward(*inputs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("qtable", "quality") and name in self.__dict__:
+            raise AttributeError(
+                f"the {name} of an NNJpeg is fixed, since its tables are made of it: make another NNJpeg"
+            )
+        super().__setattr__(name, value)
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Draw the qualities of one call, and find which input without a type of its own is the image."""

@@ -79,6 +79,7 @@ def test_ours_agree_with_foolboxs(model, originals):
     assert abs(left(model, theirs, y) - left(model, attacks.pgd(model, x, y, eps, 20, eps / 5), y)) <= 0.1
 
 
+@pytest.mark.slow(2)
 def test_targeted_attacks_go_where_they_are_told(model, originals):
     keep = originals.labels != 2
     x, y = originals.pixels[keep] / 255, originals.labels[keep]
@@ -114,6 +115,7 @@ def test_diverse_inputs_are_enlarged_and_padded(originals):
     assert 15 < seen.count(71) < 45
 
 
+@pytest.mark.slow(3)
 def test_bpda_beats_a_zero_gradient(model, originals):
     """Behind a step function the true gradient is 0, and an attack that follows it moves nowhere."""
     x, y = originals.pixels[:24] / 255, originals.labels[:24]

@@ -31,6 +31,7 @@ def test_wrong_arguments(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow(3)
 def test_demo(tmp_path, capsys):
     path = tmp_path / "demo.png"
     assert main(["demo", "-o", str(path)]) == 0
@@ -109,6 +110,7 @@ def test_compress_needs_no_extra(tmp_path):
     assert (result.returncode, result.stderr) == (0, "")
 
 
+@pytest.mark.slow(3)
 def test_the_self_test_needs_no_extra(tmp_path):
     result = run(PLAIN.replace('"torch", "torchvision", ', ""), "selftest", folder=tmp_path)
     assert result.returncode == 0, result.stderr

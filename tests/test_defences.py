@@ -159,6 +159,7 @@ def test_any_transform_of_bytes_is_attacked_straight_through(model, originals):
             defences.Defended(model, wrong)(x)
 
 
+@pytest.mark.slow(4)
 def test_the_named_defences_do_not_ruin_benign_images(model, benign):
     plain = accuracy(model, benign)
     for name, transform in defences.named(benign.pixels).items():

@@ -250,6 +250,7 @@ def test_table_1(weights, tmp_path, capsys):
     assert (tmp_path / "table1.csv").read_text() == before
 
 
+@pytest.mark.slow(3)
 def test_figure_6(weights, tmp_path, capsys):
     assert main([
         "train", "--weights", str(weights), "--patches", "64", "--batch", "16", "--images", "40", "--epochs", "0.5",

@@ -474,4 +474,4 @@ class TableFiles(RuleBasedStateMachine):
             assert QTable.load(self.path / name) == table
 
 
-TestTableFiles = TableFiles.TestCase
+TestTableFiles = pytest.mark.slow(3)(TableFiles.TestCase)

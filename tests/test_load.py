@@ -65,7 +65,7 @@ def check(loader):
     assert seen == list(range(24))
 
 
-@pytest.mark.parametrize("method", ["fork", SPAWN, "forkserver"])
+@pytest.mark.parametrize("method", ["fork", SPAWN, pytest.param("forkserver", marks=pytest.mark.slow(5))])
 def test_persistent_workers(method):
     nnjpeg.roundtrip(np.zeros((1024, 1024, 3), np.uint8), NN_TABLE, num_threads=2)  # threads before the fork
     loader = DataLoader(

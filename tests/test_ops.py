@@ -564,6 +564,31 @@ def test_a_buffer_on_another_device_is_not_used():
     assert torch.equal(layer(image), NNJpeg(quality=30)(image))
 
 
+def test_fx_does_not_leave_it_out():
+    """It would pass a Proxy through as it does what is no image: the model would lose its defence in silence."""
+    defended = torch.nn.Sequential(NNJpeg(), torch.nn.Identity())
+    with pytest.raises(TypeError, match="can't trace through NNJpeg, and would leave it out"):
+        torch.fx.symbolic_trace(defended)
+
+    class Leaf(torch.fx.Tracer):
+        def is_leaf_module(self, module, name):
+            return isinstance(module, NNJpeg) or super().is_leaf_module(module, name)
+
+    image = uniform(2, 3, 16, 16)
+    traced = torch.fx.GraphModule(defended, Leaf().trace(defended))
+    assert torch.equal(traced(image), NNJpeg()(image))
+
+
+@pytest.mark.parametrize(("name", "value"), [("quality", 10), ("qtable", QTable.nn(2))])
+def test_what_tables_are_made_of_is_fixed(name, value):
+    layer = NNJpeg(quality=90)
+    with pytest.raises(AttributeError, match=f"the {name} of an NNJpeg is fixed"):
+        setattr(layer, name, value)
+    assert repr(layer) == repr(NNJpeg(quality=90))
+    layer.gradient = "cubic"
+    assert copy.deepcopy(layer).gradient == "cubic"
+
+
 def test_garbage_in_the_buffer_is_written_over():
     layer = NNJpeg(quality=30)
     layer.steps.fill_(1)

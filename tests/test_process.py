@@ -40,6 +40,7 @@ def test_the_array_api_never_imports_torch():
     assert result.stdout == "[]\n"
 
 
+@pytest.mark.slow(6)
 def test_importing_prints_nothing():
     result = run("import nnjpeg.transforms")
     assert (result.returncode, result.stdout) == (0, "")
@@ -276,6 +277,7 @@ def test_control_group_quotas(files, quota, tmp_path, monkeypatch):
     assert _threads.available_cpus(tmp_path) == (quota or 16)
 
 
+@pytest.mark.slow(3)
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
 def test_affinity_is_respected():
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); import nnjpeg; nnjpeg.show_config()"
@@ -347,6 +349,7 @@ def test_selftest_says_what_is_wrong(monkeypatch, capsys):
     assert "all equal" not in captured.out
 
 
+@pytest.mark.slow(3)
 def test_selftest_of_an_instruction_set_that_is_not_to_be_had():
     result = run_module(NNJPEG_FORCE_ISA="mmx")
     assert result.returncode == 1

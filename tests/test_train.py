@@ -38,6 +38,7 @@ def trained(weights, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow(3)
 def test_the_chain(trained, weights, capsys):
     names = {path.name for path in trained.iterdir()}
     assert names == {
