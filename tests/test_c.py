@@ -125,6 +125,7 @@ def strips_of(made_once, tmp_path_factory):
     return strips
 
 
+@pytest.mark.slow(5)
 @pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="instruction sets of x86-64")
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 @pytest.mark.parametrize(

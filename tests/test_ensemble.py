@@ -88,7 +88,8 @@ def test_batched_is_the_same(members, images):
     torch.testing.assert_close(Ensemble(plain, batched=True)(images), Ensemble(plain)(images))
 
 
-@pytest.mark.parametrize("rule", [pytest.param("mean", marks=pytest.mark.slow(2)), "majority"])
+@pytest.mark.slow(2)
+@pytest.mark.parametrize("rule", ["mean", "majority"])
 def test_export(members, images, tmp_path, rule):
     ensemble = Ensemble(members, rule=rule).eval()
     ensemble.export(tmp_path / "e.pt2")

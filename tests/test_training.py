@@ -1,5 +1,6 @@
 """The engine of all trainings: schedules, resuming, precision, and checkpoints that survive."""
 
+import functools
 import resource
 import signal
 
@@ -79,8 +80,11 @@ def small(seed=0):
     return Small()
 
 
+photos = functools.cache(data.photos)
+
+
 def numbered(count=96, **options):
-    images = data.photos("train", count)
+    images = photos("train", count)
     return DataLoader(TensorDataset(images.pixels, images.labels), 16, shuffle=True, drop_last=True, **options)
 
 
@@ -141,7 +145,7 @@ def noise_on_load(image):
 
 class Noised(torch.utils.data.Dataset):
     def __init__(self):
-        images = data.photos("train", 96)
+        images = photos("train", 96)
         self.pairs = list(zip(images.pixels, images.labels, strict=True))
 
     def __len__(self):
