@@ -1,6 +1,7 @@
 """Many threads and processes at once, workers that are killed, memory over many calls; longer by hand: soak.py."""
 
 import os
+import re
 import signal
 import sys
 import time
@@ -88,8 +89,11 @@ def test_a_worker_killed_in_mid_batch_is_an_error_and_no_more(method, tmp_path):
     dataset = Images(deadly=9, marker=tmp_path / "killed")
     loader = DataLoader(dataset, 4, num_workers=2, multiprocessing_context=method, timeout=120)
     began = time.monotonic()
-    with pytest.raises(RuntimeError, match=r"killed by signal|exited unexpectedly"):
+    # torch's own words; or the end of a connection, where the parent fetches a batch from the worker that has died.
+    with pytest.raises((RuntimeError, EOFError, ConnectionError)) as caught:
         check(loader)
+    if isinstance(caught.value, RuntimeError):
+        assert re.search("killed by signal|exited unexpectedly", str(caught.value))
     assert time.monotonic() - began < 100, "the loader must notice, not time out"
     check(loader)  # the same loader and process go on
     image = dataset.original(0).numpy()
