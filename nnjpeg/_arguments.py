@@ -25,7 +25,7 @@ LAYOUTS: dict[str, Axes] = {
 UINT8, INT16, FLOAT32 = np.dtype(np.uint8), np.dtype(np.int16), np.dtype(np.float32)
 
 _DEFAULT_LAYOUTS = {2: "HW", 3: "HWC", 4: "NHWC"}
-MOST_COMPONENTS_BY_DEFAULT = 4
+_MOST_COMPONENTS_BY_DEFAULT = 4
 
 
 def integer(name: str, value: Any, low: int, high: int) -> int:
@@ -62,16 +62,34 @@ def check_array(name: str, array: Any, *dtypes: np.dtype[Any]) -> None:
         raise TypeError(f"{name} must have dtype {accepted}, got {array.dtype}{hint}")
 
 
-def axes_of(name: str, shape: tuple[int, ...], layout: str | None, components: int | None = None) -> Axes:
-    """The axes of an array of this layout; `components` says how many there are, where a function takes no layout."""
+def default_layout(name: str, shape: tuple[int, ...]) -> str:
+    default = _DEFAULT_LAYOUTS.get(len(shape))
+    if default is None:
+        raise ValueError(f"{name} must have 2 (HW), 3 (HWC) or 4 (NHWC) dimensions, got shape {shape}")
+    return default
+
+
+def check_components(name: str, shape: tuple[int, ...], count: int, components: int | None, reading: str) -> None:
+    """That an image has `components`, where a function takes them in place of a layout; by default at most four.
+
+    `reading` says how `shape` was read to have `count` of them.
+    """
+    if components is None:
+        if count > _MOST_COMPONENTS_BY_DEFAULT:
+            raise ValueError(
+                f"{name} of shape {tuple(shape)} has {count} components if {reading}; if it does have so many, give "
+                f"components={count}"
+            )
+    elif integer("components", components, 1, sys.maxsize) != count:
+        raise ValueError(
+            f"{name} must have {components} components, as components says, got {count}: shape {tuple(shape)}"
+        )
+
+
+def axes_of(name: str, shape: tuple[int, ...], layout: str | None) -> Axes:
     if layout is None:
-        default = _DEFAULT_LAYOUTS.get(len(shape))
-        if default is None:
-            raise ValueError(f"{name} must have 2 (HW), 3 (HWC) or 4 (NHWC) dimensions, got shape {shape}")
-        if components is not None:
-            if integer("components", components, 1, sys.maxsize) != (shape[-1] if len(shape) > 2 else 1):
-                raise ValueError(f"{name} must have {components} components, as components says, got shape {shape}")
-        elif len(shape) > 2 and shape[-1] > MOST_COMPONENTS_BY_DEFAULT:
+        default = default_layout(name, shape)
+        if len(shape) > 2 and shape[-1] > _MOST_COMPONENTS_BY_DEFAULT:
             raise ValueError(
                 f"{name} of shape {shape} has {shape[-1]} components if its layout is {default}, the default for "
                 f"{len(shape)} dimensions; give layout={default!r} if that is meant, else one of {sorted(LAYOUTS)}"

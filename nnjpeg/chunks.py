@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnjpeg._arguments import LAYOUTS, UINT8, Colorspace, Layout, axes_of, check_array, components_of, is_ycbcr
-from nnjpeg.files import decode, encode
+from nnjpeg.files import check_storable, decode_bytes, encode
 from nnjpeg.qtable import NN_TABLE, QTable, QTables, as_tables
 
 __all__ = ["Chunks"]
@@ -83,16 +83,15 @@ class Chunks:
         Raises
         ------
         ValueError
-            If it is not of the layout, has other than 1 or 3 components, or as many as do not fit the colour space or
-            the tables.
+            If it is not of the layout, no JPEG file can hold its images, or its components do not fit the colour space
+            or the tables.
         """
         axes = axes_of("chunk", shape, self.layout)
+        try:
+            check_storable("chunk", shape, axes)
+        except ValueError as error:
+            raise ValueError(f"{error}, since its shape is {shape} and the codec's layout is {self.layout}") from None
         components = components_of(shape, axes)
-        if components not in (1, 3):
-            raise ValueError(
-                f"chunk must have 1 or 3 components to be stored as JPEG, got {components}, since its shape is {shape} "
-                f"and the codec's layout is {self.layout}"
-            )
         is_ycbcr(self.colorspace, components)
         as_tables(self.tables, components)
 
@@ -124,7 +123,7 @@ class Chunks:
         files = _split(data)
         if not self._batched() and len(files) != 1:
             raise ValueError(f"chunk holds {len(files)} images, where layout {self.layout} has one")
-        images = [self._decode_image(file) for file in files]
+        images = [decode_bytes("chunk", file, self._image_layout()) for file in files]
         if len({image.shape for image in images}) > 1:
             raise ValueError(f"chunk holds images of different shapes: {sorted({image.shape for image in images})}")
         return np.stack(images) if self._batched() else images[0]
@@ -137,12 +136,6 @@ class Chunks:
 
     def _encode_image(self, image: npt.NDArray[np.uint8]) -> bytes:
         return encode(image, self.tables, colorspace=self.colorspace, layout=self._image_layout())
-
-    def _decode_image(self, file: bytes) -> npt.NDArray[np.uint8]:
-        try:
-            return decode(file, layout=self._image_layout())
-        except ValueError as error:
-            raise ValueError(f"chunk holds what is no image of layout {self.layout} ({error})") from None
 
 
 def _split(data: bytes) -> list[bytes]:

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from nnjpeg import exif as _exif
-from nnjpeg._arguments import UINT8, Colorspace, Layout, axes_of, check_array, components_of, is_ycbcr
+from nnjpeg._arguments import UINT8, Axes, Colorspace, Layout, axes_of, check_array, components_of, is_ycbcr
 from nnjpeg.qtable import QTables, as_tables
 
-__all__ = ["check_exif", "check_icc_profile", "decode", "encode", "sample_bits"]
+__all__ = ["check_exif", "check_icc_profile", "check_storable", "decode", "decode_bytes", "encode", "sample_bits"]
 
 _MOST_PIXELS = 65500  # of a side: libjpeg's JPEG_MAX_DIMENSION
 _SEGMENT = 65533  # bytes of data in a segment, whose length has 16 bits and counts itself
@@ -64,13 +64,10 @@ def encode(
     axes = axes_of("image", image.shape, layout)
     if axes[0] >= 0:
         raise ValueError(f"image must be one image (HW, HWC or CHW), got a batch of shape {image.shape}")
+    check_storable("image", image.shape, axes)
     components = components_of(image.shape, axes)
-    if components not in (1, 3):
-        raise ValueError(f"image must have 1 or 3 components to be a JPEG file, got {components}")
     keep_rgb = not is_ycbcr(colorspace, components) and components == 3
     height, width = image.shape[axes[2]], image.shape[axes[3]]
-    if max(height, width) > _MOST_PIXELS:
-        raise ValueError(f"image must have sides of at most {_MOST_PIXELS} to be a JPEG file, got {height} x {width}")
     metadata: dict[str, bytes] = {}
     if exif is not None:
         check_exif(exif)
@@ -95,6 +92,21 @@ def encode(
     except OSError as error:
         raise ValueError(f"libjpeg could not code the image with this qtable: {error}") from error
     return file.getvalue()
+
+
+def check_storable(name: str, shape: tuple[int, ...], axes: Axes) -> None:
+    """Whether JPEG files can hold images of this shape.
+
+    Raises
+    ------
+    ValueError
+        If they have other than 1 or 3 components, or sides beyond libjpeg's limit.
+    """
+    components, height, width = components_of(shape, axes), shape[axes[2]], shape[axes[3]]
+    if components not in (1, 3):
+        raise ValueError(f"{name} must have 1 or 3 components to be a JPEG file, got {components}")
+    if max(height, width) > _MOST_PIXELS:
+        raise ValueError(f"{name} must have sides of at most {_MOST_PIXELS} to be a JPEG file, got {height} x {width}")
 
 
 def check_exif(exif: bytes) -> None:
@@ -161,7 +173,11 @@ def decode(source: bytes | str | PathLike[str] | BinaryIO, *, layout: Layout | N
         If it is not a JPEG image, is cut off or damaged, has 12 bits a sample or other colours (CMYK), or so many
         pixels that Pillow takes it for an attack (``PIL.Image.MAX_IMAGE_PIXELS``).
     """
-    name, data = _read(source)
+    return decode_bytes(*_read(source), layout)
+
+
+def decode_bytes(name: str, data: bytes, layout: Layout | None) -> npt.NDArray[np.uint8]:
+    """`decode` of what has been read; errors call it `name`."""
     bits = sample_bits(data)
     if bits not in (None, 8):
         raise ValueError(f"{name}: JPEG image of {bits} bits a sample, accepted are 8")

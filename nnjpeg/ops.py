@@ -8,7 +8,6 @@ the function to call; it checks its arguments and takes what is more convenient 
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from collections.abc import Sequence
 from functools import lru_cache
@@ -20,7 +19,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from nnjpeg import _core, _plain, cuda
-from nnjpeg._arguments import LAYOUTS, MOST_COMPONENTS_BY_DEFAULT, Colorspace, integer, is_ycbcr
+from nnjpeg._arguments import LAYOUTS, Colorspace, check_components, is_ycbcr
 from nnjpeg._threads import thread_limit
 from nnjpeg.qtable import NN_TABLE, QTable, QTables, as_tables
 
@@ -423,7 +422,7 @@ def roundtrip(
     return apply(image, tables, ycbcr, gradient, precision)
 
 
-DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16, torch.float64)
+DTYPES = (*_OPERATOR_DTYPES, torch.float64)
 
 
 def check(
@@ -444,22 +443,11 @@ def check(
         raise ValueError(f"image must be a tensor of shape (..., C, H, W), got {tuple(image.shape)}")
     if 0 in image.shape[-3:]:
         raise ValueError(f"image must have height, width and components of at least 1, got shape {tuple(image.shape)}")
-    if components is not None or image.shape[-3] > MOST_COMPONENTS_BY_DEFAULT:
-        _check_components(image, components)
+    reading = "its axes are (..., C, H, W); if it is in channels-last order, permute it"
+    check_components("image", image.shape, image.shape[-3], components, reading)
     check_choice("gradient", gradient, Gradient)
     check_choice("precision", precision, Precision)
     return is_ycbcr(colorspace, image.shape[-3])
-
-
-def _check_components(image: Tensor, components: int | None) -> None:
-    shape = tuple(image.shape)
-    if components is None:
-        raise ValueError(
-            f"image must have shape (..., C, H, W), got {shape} with C = {shape[-3]}: if it is in channels-last order, "
-            f"permute it; if it does have {shape[-3]} components, give components={shape[-3]}"
-        )
-    if integer("components", components, 1, sys.maxsize) != shape[-3]:
-        raise ValueError(f"image must have {components} components, as components says, got {shape[-3]}: shape {shape}")
 
 
 def values_are_hidden() -> bool:

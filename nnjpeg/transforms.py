@@ -16,7 +16,17 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import is_pure_tensor
 
 from nnjpeg import _core, ops
-from nnjpeg._arguments import UINT8, Colorspace, axes_of, check_array, components_of, integer, is_ycbcr
+from nnjpeg._arguments import (
+    UINT8,
+    Colorspace,
+    axes_of,
+    check_array,
+    check_components,
+    components_of,
+    default_layout,
+    integer,
+    is_ycbcr,
+)
 from nnjpeg._pil import roundtrip_image
 from nnjpeg.codec import prepare, quantizers_for, roundtrip_with
 from nnjpeg.ops import Gradient, Precision
@@ -100,6 +110,8 @@ def _check_picture(image: PIL.Image.Image) -> None:
         advice = "; bring it to 8 bits by PIL.Image.fromarray(numpy.rint(numpy.asarray(image) / 257).astype('uint8'))"
     elif image.mode in ("I", "F"):
         advice = f"; scale its values, which now run from {image.getextrema()[0]} to {image.getextrema()[1]}, to 0..255"
+    elif image.mode in ("La", "RGBa"):
+        advice = f"; image.convert({image.mode.upper()!r}).convert('RGB') drops its transparency"
     elif image.has_transparency_data:
         advice = "; image.convert('RGB') drops its transparency, or paste it on a background"
     else:
@@ -116,7 +128,7 @@ def _checked(quality: int | npt.NDArray[Any] | None, stacklevel: int) -> int | l
         if quality.dtype.kind not in "iu" or quality.ndim > 1:
             raise _not_qualities(quality)
         listed = quality.tolist()
-    elif isinstance(quality, (list, tuple)):
+    elif isinstance(quality, (list, tuple)) and not torch.compiler.is_compiling():
         warnings.warn(
             f"quality={quality!r} as one for each image is deprecated, since in NNJpeg a pair is a range to draw from: "
             f"use numpy.array({list(quality)})",
@@ -154,6 +166,8 @@ def _nn_jpeg_tensor(
     components: int | None,
 ) -> Tensor:
     ycbcr = ops.check(image, colorspace, gradient, precision, components)
+    if isinstance(quality, np.ndarray) and torch.compiler.is_compiling():
+        quality = torch.from_numpy(quality)  # which is all that a graph knows of arrays
     qualities = _checked_tensor(quality) if isinstance(quality, Tensor) else _checked(quality, 4)
     pure = is_pure_tensor(image)
     plain = image if pure else image.as_subclass(Tensor)
@@ -178,10 +192,9 @@ def _tables(qtable: QTables | Tensor, quality: int | list[int] | Tensor | None, 
     tables = ops.tables_tensor(qtable, images, components, image.device)
     if quality is None:
         return tables
-    qualities = (
-        quality if isinstance(quality, Tensor) else torch.tensor([quality] if isinstance(quality, int) else quality)
-    )
-    qualities = qualities.to(image.device, non_blocking=True)
+    if not isinstance(quality, Tensor):
+        quality = torch.tensor([quality] if isinstance(quality, int) else quality, device="cpu")
+    qualities = quality.to(image.device, non_blocking=True)
     if qualities.shape[0] != 1:
         _check_count(qualities.shape[0], images // frames)
         qualities = qualities.repeat_interleave(frames) if frames > 1 else qualities
@@ -204,7 +217,11 @@ def _nn_jpeg_array(
 ) -> npt.NDArray[np.uint8]:
     """The round trip of `pixels`, whose images form clips of `frames` each."""
     check_array("image", pixels, UINT8)
-    axes = axes_of("image", pixels.shape, layout, components)
+    if layout is None:
+        layout = default_layout("image", pixels.shape)
+        reading = f"its layout is {layout}, that of arrays with {pixels.ndim} dimensions"
+        check_components("image", pixels.shape, pixels.shape[-1] if pixels.ndim > 2 else 1, components, reading)
+    axes = axes_of("image", pixels.shape, layout)
     count = components_of(pixels.shape, axes)
     ycbcr = is_ycbcr(colorspace, count)
     images = len(pixels) if axes[0] >= 0 else 1

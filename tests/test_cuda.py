@@ -13,7 +13,7 @@ from emulation import FLOAT, FLOAT_CUBIC, ROOT, UINT8, compile_kernel, load_kern
 from emulation import run as run_emulated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_ops import FLOATS, NN, TOLERANCE, away_from_ties, noise, some_tables, uniform
+from tensors import FLOATS, NN, TOLERANCE, away_from_ties, noise, some_tables, uniform
 
 from nnjpeg import NN_TABLE, cuda, ops
 from nnjpeg.transforms import NNJpeg, nn_jpeg

@@ -8,6 +8,7 @@ import PIL
 import pytest
 import torch
 from PIL import Image
+from tensors import noise
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms as v1
 from torchvision import tv_tensors
@@ -16,10 +17,6 @@ from torchvision.transforms import v2
 import nnjpeg
 from nnjpeg import NN_TABLE, QTable
 from nnjpeg.transforms import NNJpeg, nn_jpeg
-
-
-def noise(*shape, seed=0):
-    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
 
 
 def expected(image, table=NN_TABLE, **options):

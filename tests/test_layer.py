@@ -1,0 +1,142 @@
+"""NNJpeg as a layer of a model."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+from tensors import noise, some_tables, uniform
+
+from nnjpeg import NN_TABLE, QTable, ops
+from nnjpeg.transforms import NNJpeg, nn_jpeg
+
+
+def test_a_layer_that_was_empty_has_its_tables():
+    """As large models are loaded: made without memory, which comes later."""
+    image = uniform(2, 3, 16, 16)
+    with torch.device("meta"):
+        layer = torch.nn.Sequential(NNJpeg(quality=30))
+    emptied = NNJpeg(quality=30).to("meta").to_empty(device="cpu")
+    for made in (layer.to_empty(device="cpu"), torch.nn.Sequential(emptied)):
+        assert torch.equal(made[0].steps, NNJpeg(quality=30).steps)
+        assert torch.equal(made(image), NNJpeg(quality=30)(image))
+
+
+def test_a_buffer_on_another_device_is_not_used():
+    layer = NNJpeg(quality=30)
+    layer.steps = layer.steps.to("meta")  # what loaders of large models do to buffers
+    image = uniform(2, 3, 16, 16)
+    assert torch.equal(layer(image), NNJpeg(quality=30)(image))
+
+
+def test_a_default_device_is_not_that_of_the_image():
+    image = uniform(2, 3, 16, 16)
+    with torch.device("meta"):
+        result = NNJpeg(quality=(30, 30))(image)
+    assert torch.equal(result, NNJpeg(quality=30)(image))
+
+
+def test_fx_does_not_leave_it_out():
+    """It would pass a Proxy through as it does what is no image: the model would lose its defence in silence."""
+    defended = torch.nn.Sequential(NNJpeg(), torch.nn.Identity())
+    with pytest.raises(TypeError, match="can't trace through NNJpeg, and would leave it out"):
+        torch.fx.symbolic_trace(defended)
+
+    class Leaf(torch.fx.Tracer):
+        def is_leaf_module(self, module, name):
+            return isinstance(module, NNJpeg) or super().is_leaf_module(module, name)
+
+    image = uniform(2, 3, 16, 16)
+    traced = torch.fx.GraphModule(defended, Leaf().trace(defended))
+    assert torch.equal(traced(image), NNJpeg()(image))
+
+
+@pytest.mark.parametrize(("name", "value"), [("quality", 10), ("qtable", QTable.nn(2))])
+def test_what_tables_are_made_of_is_fixed(name, value):
+    layer = NNJpeg(quality=90)
+    with pytest.raises(AttributeError, match=f"the {name} of an NNJpeg is fixed"):
+        setattr(layer, name, value)
+    assert repr(layer) == repr(NNJpeg(quality=90))
+    layer.gradient = "cubic"
+    assert copy.deepcopy(layer).gradient == "cubic"
+
+
+def test_garbage_in_the_buffer_is_written_over():
+    layer = NNJpeg(quality=30)
+    layer.steps.fill_(1)
+    layer.reset_parameters()
+    assert torch.equal(layer.steps, NNJpeg(quality=30).steps)
+
+
+@pytest.fixture
+def fresh_range_check(monkeypatch):
+    monkeypatch.setattr(ops, "_range", ops._RangeCheck())
+
+
+@pytest.mark.usefixtures("fresh_range_check")
+@pytest.mark.parametrize("image", [uniform(3, 16, 16, high=255), uniform(3, 16, 16, low=-2, high=2.5)])
+def test_floats_far_outside_their_range_are_warned_of_once(image):
+    NNJpeg()(uniform(3, 16, 16))
+    with pytest.warns(UserWarning, match=r"images in \[0, 1\], got samples from .* put NNJpeg before Normalize"):
+        NNJpeg()(image)
+    NNJpeg()(image)
+
+
+@pytest.mark.usefixtures("fresh_range_check")
+def test_floats_beside_their_range_are_not_warned_of():
+    for image in (uniform(3, 16, 16, low=-0.3, high=1.3), torch.full((3, 16, 16), torch.nan), noise(3, 16, 16)):
+        for _ in range(4):
+            ops.roundtrip(image)
+    ops.roundtrip(torch.empty(0, 3, 8, 8))
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 3), (1, 64, 64, 3), (5, 8, 8), (2, 5, 8, 8)])
+def test_more_than_four_components_need_a_word(shape):
+    components = shape[-3]
+    for image in (noise(*shape), uniform(*shape)):
+        for call in (ops.roundtrip, nn_jpeg, lambda x, **options: NNJpeg(**options)(x)):
+            with pytest.raises(ValueError, match=rf"channels-last order, permute it; .* components={components}"):
+                call(image)
+            result = call(image, components=components)
+            assert torch.equal(result[..., :1, :, :], ops.roundtrip(image[..., :1, :, :]))
+            with pytest.raises(ValueError, match="must have 7 components, as components says"):
+                call(image, components=7)
+
+
+def test_a_layer_whose_table_moves():
+    layer = NNJpeg([NN_TABLE] * 3, quality=30)
+    assert layer.to("meta").steps.device.type == "meta"
+    assert NNJpeg().half().steps.dtype == torch.uint8
+    assert NNJpeg().state_dict() == {}
+    assert copy.deepcopy(NNJpeg(precision="uint8")).precision == "uint8"
+
+
+def test_tables_given_as_tensors():
+    table = some_tables(3)
+    assert NNJpeg(table).qtable == tuple(QTable(t) for t in table.numpy())
+    assert torch.equal(NNJpeg(table)(noise(3, 16, 16)), ops.roundtrip(noise(3, 16, 16), table))
+
+
+def test_fixed_quality_of_floats():
+    image = uniform(2, 3, 16, 16)
+    assert torch.equal(NNJpeg(quality=30)(image), ops.roundtrip(image, NN_TABLE.at_quality(30)))
+
+
+def test_an_attack_of_foolbox_goes_through_it_unmodified():
+    """White-box PGD on a torchvision model behind the layer: a gradient arrives, and the attack finds something."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        foolbox = pytest.importorskip("foolbox")
+    from torchvision.models import squeezenet1_1
+
+    torch.manual_seed(0)
+    network = squeezenet1_1(num_classes=10).eval()
+    defended = torch.nn.Sequential(NNJpeg(precision="uint8"), network).eval()
+    images = uniform(4, 3, 64, 64)
+    attacked = foolbox.PyTorchModel(defended, bounds=(0, 1), device="cpu")
+    labels = defended(images).argmax(1)
+    attack = foolbox.attacks.LinfPGD(steps=10)
+    _, adversarial, success = attack(attacked, images, labels, epsilons=16 / 255)
+    assert success.all()
+    assert (adversarial - images).abs().max() <= 16 / 255 + 1e-6
+    assert (defended(adversarial).argmax(1) != labels).all()

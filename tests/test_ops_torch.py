@@ -1,0 +1,157 @@
+"""What torch does with operators: compiles, exports, traces and maps them."""
+
+import numpy as np
+import pytest
+import torch
+from tensors import FLOATS, NN, compiles, noise, some_tables, uniform
+from torch.library import opcheck
+
+from nnjpeg import ops
+from nnjpeg.transforms import NNJpeg, nn_jpeg
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # opcheck's own
+@pytest.mark.parametrize("dtype", [torch.uint8, *FLOATS])
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("cubic", [False, True])
+def test_opcheck(dtype, exact, cubic):
+    image = noise(2, 3, 13, 21) if dtype == torch.uint8 else uniform(2, 3, 13, 21).to(dtype)
+    leaf = image.clone().requires_grad_(dtype != torch.uint8)
+    for batch in (leaf, image.contiguous(memory_format=torch.channels_last)):
+        opcheck(torch.ops.nnjpeg.roundtrip, (batch, some_tables(2, 3), True, exact, cubic))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_opcheck_backward(dtype):
+    image, grad = uniform(2, 3, 13, 21).to(dtype), uniform(2, 3, 13, 21, seed=1).to(dtype)
+    opcheck(torch.ops.nnjpeg.cubic_backward, (grad, image, some_tables(2, 3), True))
+
+
+def model(**options):
+    torch.manual_seed(0)
+    return torch.nn.Sequential(NNJpeg(**options), torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.LazyLinear(5))
+
+
+@pytest.mark.slow
+@compiles
+@pytest.mark.parametrize("gradient", ["straight-through", "cubic"])
+@pytest.mark.parametrize("precision", ["float", "uint8"])
+def test_compile_without_a_graph_break(gradient, precision):
+    layer = model(gradient=gradient, precision=precision)
+    image = uniform(2, 3, 16, 16)
+    eager_input, compiled_input = image.clone().requires_grad_(), image.clone().requires_grad_()
+    expected, result = layer(eager_input), torch.compile(layer, fullgraph=True)(compiled_input)
+    torch.testing.assert_close(result, expected)
+    expected.sum().backward()
+    result.sum().backward()
+    torch.testing.assert_close(compiled_input.grad, eager_input.grad)
+
+
+@pytest.mark.slow
+@compiles
+def test_compile_draws_qualities_and_takes_bytes():
+    torch.manual_seed(0)
+    batch = noise(1, 3, 16, 16).expand(20, 3, 16, 16).contiguous()
+    result = torch.compile(NNJpeg(quality=(20, 21)), fullgraph=True)(batch)
+    expected = [nn_jpeg(batch[0], quality=q) for q in (20, 21)]
+    found = [[torch.equal(image, e) for e in expected] for image in result]
+    assert all(sum(row) == 1 for row in found)
+    assert {row[0] for row in found} == {True, False}
+
+
+def test_export():
+    layer, image = model(), uniform(2, 3, 16, 16)
+    layer(image)
+    exported = torch.export.export(layer, (image,)).module()
+    torch.testing.assert_close(exported(image), layer(image))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast_leaves_the_dtype_alone(dtype):
+    image = uniform(1, 3, 16, 16)
+    with torch.autocast("cpu", dtype=dtype):
+        assert torch.equal(NNJpeg()(image), ops.roundtrip(image))
+        assert NNJpeg()(image.to(dtype)).dtype == dtype
+
+
+@pytest.mark.parametrize("image", [noise(4, 2, 3, 16, 16), uniform(4, 2, 3, 16, 16)])
+def test_vmap(image):
+    flat = image.flatten(0, 1)
+    options = {"gradient": "cubic", "precision": "float"}
+    for tables, in_dims, full in [
+        (NN, (0, None), NN),
+        (some_tables(4, 1, 1), (0, 0), some_tables(4, 1, 1).expand(4, 2, 1, 8, 8).reshape(8, 1, 8, 8)),
+        (some_tables(2, 4, 3), (0, 1), some_tables(2, 4, 3).transpose(0, 1).reshape(8, 3, 8, 8)),
+        (some_tables(2, 3), (0, None), some_tables(2, 3).repeat(4, 1, 1, 1)),
+    ]:
+        result = torch.func.vmap(lambda x, t: ops.roundtrip(x, t, **options), in_dims)(image, tables)
+        assert torch.equal(result, ops.roundtrip(flat, full, **options).reshape(image.shape))
+    moved = torch.func.vmap(ops.roundtrip, in_dims=2)(image.movedim(0, 2))
+    assert torch.equal(moved, ops.roundtrip(flat).reshape(image.shape))
+
+
+# torch.jit says that it is old, and, of sizes that are checked, that it does not trace the checks.
+traces = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::torch.jit.TracerWarning"
+)
+
+
+@traces
+@pytest.mark.parametrize("options", [{}, {"quality": 30}, {"colorspace": "ycbcr"}])
+@pytest.mark.parametrize("make", [noise, uniform])
+def test_a_trace_takes_other_images(make, options):
+    layer = NNJpeg(**options)
+    traced = torch.jit.trace(layer, make(2, 3, 16, 24, seed=1))
+    for shape in ((2, 3, 16, 24), (2, 3, 40, 33)):
+        assert torch.equal(traced(make(*shape, seed=2)), layer(make(*shape, seed=2)))
+
+
+@traces
+def test_a_trace_draws_anew():
+    image = noise(1, 3, 16, 16).expand(40, 3, 16, 16).contiguous()
+    traced = torch.jit.trace(NNJpeg(quality=(20, 21)), image, check_trace=False)
+    expected = [nn_jpeg(image[0], quality=q) for q in (20, 21)]
+    found = [[torch.equal(one, e) for e in expected].index(True) for one in traced(image)]
+    assert set(found) == {0, 1}
+
+
+@pytest.mark.parametrize("quality", [None, 30, (20, 80)])
+@pytest.mark.parametrize("make", [noise, uniform])
+def test_export_with_a_dynamic_batch(make, quality):
+    layer = NNJpeg(quality=quality)
+    batch = torch.export.Dim("batch", min=2, max=64)
+    exported = torch.export.export(layer, (make(4, 3, 16, 24),), dynamic_shapes=(({0: batch},),)).module()
+    image = make(7, 3, 16, 24, seed=1)
+    torch.manual_seed(0)
+    result = exported(image)
+    torch.manual_seed(0)
+    assert torch.equal(result, layer(image))
+
+
+@pytest.mark.parametrize("make", [noise, uniform])
+def test_vmap_draws_for_each_image(make):
+    image = make(3, 16, 16)
+    result = torch.func.vmap(NNJpeg(quality=(20, 21)), randomness="different")(image.expand(40, 3, 16, 16))
+    expected = [nn_jpeg(image, quality=q) for q in (20, 21)]
+    assert {[torch.equal(one, e) for e in expected].index(True) for one in result} == {0, 1}
+
+
+@pytest.mark.parametrize("make", [noise, uniform])
+def test_vmap_over_qualities_and_wide_tables(make):
+    image, qualities = make(3, 16, 16), torch.tensor([10, 50, 90])
+    result = torch.func.vmap(lambda q: nn_jpeg(image, quality=q))(qualities)
+    for one, quality in zip(result, qualities.tolist(), strict=True):
+        assert torch.equal(one, nn_jpeg(image, quality=quality))
+    tables = some_tables(4).long()
+    result = torch.func.vmap(lambda t: ops.roundtrip(image, t))(tables)
+    for one, table in zip(result, tables, strict=True):
+        assert torch.equal(one, ops.roundtrip(image, table))
+
+
+@compiles
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
+def test_compile_takes_a_quality_for_each_image(kind):
+    """A list, which is deprecated, as well: there is no warning inside a graph."""
+    image, qualities = uniform(3, 3, 16, 16), [10, 50, 90]
+    compiled = torch.compile(lambda x: nn_jpeg(x, quality=kind(qualities)), fullgraph=True)
+    assert torch.equal(compiled(image), nn_jpeg(image, quality=np.array(qualities)))
