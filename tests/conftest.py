@@ -159,7 +159,7 @@ def image():
 @pytest.fixture(scope="session")
 def weights(made_once):
     """A checkpoint of a model that labels most patches right."""
-    from nnjpeg.robust import fitting
+    from nnjpeg.robust.train import photos as fitting
 
     def train(folder):
         fitting.photos_model(folder / "m.safetensors", patches=896, epochs=4)
@@ -170,7 +170,7 @@ def weights(made_once):
 @pytest.fixture(scope="session")
 def other_weights(made_once):
     """Another, of the plain architecture, trained less."""
-    from nnjpeg.robust import fitting
+    from nnjpeg.robust.train import photos as fitting
 
     def train(folder):
         fitting.photos_model(folder / "m.safetensors", arch="plain", patches=448, epochs=2)
@@ -180,7 +180,7 @@ def other_weights(made_once):
 
 @pytest.fixture(scope="session")
 def model(weights):
-    from nnjpeg.robust import checkpoints
+    from nnjpeg.robust.record import checkpoints
 
     return checkpoints.load(weights)[0]
 
@@ -194,7 +194,7 @@ def benign():
 
 @pytest.fixture(scope="session")
 def originals(model, benign):
-    from nnjpeg.robust.scores import well_labelled
+    from nnjpeg.robust.judge.statistics import well_labelled
 
     return well_labelled(model, benign, 48)
 

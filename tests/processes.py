@@ -8,7 +8,7 @@ import time
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
-    ["nnjpeg.cli.design", "nnjpeg.cli.train", "datasets", "jsonargparse", "pandas", "pytest", "skimage.io", "timm"]
+    ["nnjpeg.paper.design", "nnjpeg.paper.train", "datasets", "pandas", "pytest", "skimage.io", "timm"]
 )
 
 TIMEOUT = 300  # seconds

@@ -6,7 +6,6 @@ import re
 import sys
 import threading
 import time
-import types
 from pathlib import Path
 
 import pytest
@@ -165,17 +164,16 @@ def test_on_a_terminal_without_tqdm_there_are_lines(monkeypatch):
             time.sleep(0.01)
 
 
-def test_a_command_of_the_method_shows_that_it_lives(monkeypatch, capsys):
-    def analyze(seconds: float = 1.0) -> int:
-        time.sleep(seconds)
-        return 0
+def test_a_command_of_the_method_shows_that_it_lives(monkeypatch, tmp_path, capsys):
+    pytest.importorskip("accelerate")
+    from nnjpeg.paper import analyze
+    from nnjpeg.robust.record import distributed
 
-    pytest.importorskip("jsonargparse")
-    monkeypatch.setitem(sys.modules, "nnjpeg.cli.analyze", types.SimpleNamespace(analyze=analyze))
-    assert main(["analyze", "--seconds", "0.5"]) == 0
+    monkeypatch.setattr(analyze, "run", lambda spec, run, machine: time.sleep(0.5))
+    assert main(["analyze", "--out", str(tmp_path / "a")]) == 0
     assert re.search(r"^nnjpeg analyze: \d:\d\d so far$", capsys.readouterr().err, re.M)
-    monkeypatch.setenv("RANK", "1")
-    assert main(["analyze", "--seconds", "0.5"]) == 0
+    monkeypatch.setattr(distributed, "is_main", lambda: False)
+    assert main(["analyze", "--out", str(tmp_path / "a")]) == 0
     assert capsys.readouterr().err == "", "of torchrun's processes, one talks"
 
 

@@ -17,7 +17,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from nnjpeg._progress import Progress
-from nnjpeg.robust import distributed
+from nnjpeg.robust.record import distributed
 
 __all__ = ["PHOTOS", "Images", "class_map", "crops", "folder", "photos"]
 
@@ -43,19 +43,23 @@ class Images:
         The names of the labels.
     skipped : tuple of str
         Files that were not usable, and why.
+    sources : Tensor, optional
+        int64 (N,): which photograph, or group of files, an image comes from. None where each image is its own source.
     """
 
     pixels: Tensor
     labels: Tensor
     classes: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    sources: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, index: Tensor | slice) -> Images:
         """Some of them."""
-        return Images(self.pixels[index], self.labels[index], self.classes, self.skipped)
+        sources = None if self.sources is None else self.sources[index]
+        return Images(self.pixels[index], self.labels[index], self.classes, self.skipped, sources)
 
 
 def photos(split: str, count: int, *, size: int = 64, seed: int = 0) -> Images:
@@ -78,6 +82,7 @@ def photos(split: str, count: int, *, size: int = 64, seed: int = 0) -> Images:
     Returns
     -------
     Images
+        The `sources` are the photographs too: patches of one overlap, and stand or fall together.
     """
     if split not in ("train", "test"):
         raise ValueError(f"split must be 'train' or 'test', got {split!r}")
@@ -94,9 +99,8 @@ def photos(split: str, count: int, *, size: int = 64, seed: int = 0) -> Images:
         y, x = (rng.integers(0, side - size + 1) for side in stripe.shape[:2])
         pixels[k] = stripe[y : y + size, x : x + size]
     order = rng.permutation(count)
-    return Images(
-        torch.from_numpy(pixels[order]).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels[order]), PHOTOS
-    )
+    chosen = torch.from_numpy(labels[order])
+    return Images(torch.from_numpy(pixels[order]).permute(0, 3, 1, 2).contiguous(), chosen, PHOTOS, sources=chosen)
 
 
 def _stripes(name: str, split: str) -> list[npt.NDArray[np.uint8]]:

@@ -15,11 +15,11 @@ import numpy as np
 from torch import Tensor, nn
 
 from nnjpeg.qtable import QTable
-from nnjpeg.robust.attacks import attack_images
+from nnjpeg.robust.attack.gradients import attack_images
 from nnjpeg.robust.data import Images
-from nnjpeg.robust.defences import pillow_jpeg
-from nnjpeg.robust.runs import Journal, shared
-from nnjpeg.robust.scores import right, well_labelled, wilson
+from nnjpeg.robust.defend.transforms import pillow_jpeg
+from nnjpeg.robust.judge.statistics import right, share_of, well_labelled
+from nnjpeg.robust.record.store import Journal, shared
 from nnjpeg.transforms import nn_jpeg
 
 __all__ = [
@@ -130,7 +130,7 @@ def attack_set(
     count : int
         How many.
     attack : {"fgsm", "ifgsm", "pgd"}
-        One of `attacks.ATTACKS`.
+        One of `gradients.ATTACKS`.
     eps : float
         In units of 1.
     seed : int
@@ -172,19 +172,20 @@ def evaluate_cells(
     Returns
     -------
     list of dict
-        In the order of `cells`: the cell, ``benign_right``, ``benign``, ``defended`` and ``adversarial``.
+        In the order of `cells`: the cell, and which images are labelled right ("1") and which not ("0"),
+        ``benign_hits`` and ``defended_hits``.
     """
 
     def count(key: dict[str, Any]) -> dict[str, Any]:
         transform = _transform(Cell(**key["cell"]), order)
+        both = (("benign_hits", benign), ("defended_hits", adversarial))
         return {
-            "benign_right": int(right(model, benign, transform=transform, batch=batch).sum()),
-            "benign": len(benign),
-            "defended": int(right(model, adversarial, transform=transform, batch=batch).sum()),
-            "adversarial": len(adversarial),
+            name: "".join("01"[int(hit)] for hit in right(model, images, transform=transform, batch=batch))
+            for name, images in both
         }
 
-    return shared([{"cell": asdict(cell)} for cell in cells], count, journal, description=description, unit="cell")
+    keys = [{"cell": asdict(cell)} for cell in cells]
+    return shared(keys, lambda several: [count(key) for key in several], journal, description=description, unit="cell")
 
 
 def references() -> list[Cell]:
@@ -197,17 +198,21 @@ def flat_sweep(steps: Sequence[int] = QS_AF) -> list[Cell]:
     return [Cell("flat", 0, 0, step, space) for space in ("rgb", "ycbcr") for step in steps]
 
 
-def frame(results: Sequence[dict[str, Any]]) -> Any:
-    """Results as a pandas frame: a row a cell, shares in 0..1 with their 95% intervals."""
+def frame(results: Sequence[dict[str, Any]], benign: Images, adversarial: Images) -> Any:
+    """Results of `evaluate_cells` as a pandas frame: a row a cell, shares in 0..1 with their 95% intervals.
+
+    The intervals are by source where images share one; see `statistics.interval`.
+    """
     import pandas
 
+    kinds = (("accuracy", "benign_hits", benign), ("defence", "defended_hits", adversarial))
     rows = []
     for result in results:
         row = dict(result["cell"])
-        for name, count, total in (("accuracy", "benign_right", "benign"), ("defence", "defended", "adversarial")):
-            low, high = wilson(result[count], result[total])
-            row |= {name: result[count] / result[total], f"{name}_low": low, f"{name}_high": high}
-        rows.append(row | {"benign": result["benign"], "adversarial": result["adversarial"]})
+        for name, hits, images in kinds:
+            found = share_of(result[hits], None if images.sources is None else images.sources.numpy())
+            row |= {name: found["accuracy"], f"{name}_low": found["low"], f"{name}_high": found["high"]}
+        rows.append(row | {"benign": len(benign), "adversarial": len(adversarial)})
     return pandas.DataFrame(rows)
 
 
@@ -275,10 +280,9 @@ def choose(cells: Any, none: dict[str, Any], *, max_loss: float = 0.01, min_defe
         f"points, to {best['accuracy']:.1%}; {undefended}."
     )
     if not useful:
-        text += (
-            f" This table is of little use: it stays below {min_defence:.0%}, or within the error of no defence. "
-            "The front shows what more loss would buy."
-        )
+        low = best["defence"] < min_defence
+        why = f"it stays below {min_defence:.0%}" if low else "its interval reaches down to no defence"
+        text += f" This table is of little use: {why}. The front shows what more loss would buy."
     return Verdict(best, bool(useful), text)
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from nnjpeg import atomic, codec
-from nnjpeg.robust import distributed
+from nnjpeg.robust.record import distributed
 
 __all__ = ["COMPONENTS", "FrequencyStatistics", "band_order", "deviation_ratio"]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from os import PathLike
@@ -15,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-__all__ = ["OURS", "Classifier", "Origin", "PlainNet", "PreActResNet", "create", "load"]
+__all__ = ["OURS", "Classifier", "Origin", "PlainNet", "PreActResNet", "create", "given", "load"]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -156,6 +158,57 @@ def load(
         Origin(arch, classes, options),
     )
     return classifier.eval()
+
+
+def given(place: str, size: int | None = None) -> Classifier:
+    """A model of the user's own, from a function that makes it.
+
+    Parameters
+    ----------
+    place : str
+        MODULE:FUNCTION. The function takes no arguments, and returns a module from float images (B, 3, H, W) in [0, 1]
+        to logits, or a `Classifier`. The working directory is searched for the module first.
+    size : int, optional
+        The side of its images in pixels; by default that of a `Classifier`, else 224. Photographs are resized to 8/7 of
+        it before the centre is cut out.
+
+    Returns
+    -------
+    Classifier
+        In evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        If there is no such module or function, or it fails.
+    TypeError
+        If it does not return a module.
+    """
+    module, _, function = place.partition(":")
+    with from_here():
+        try:
+            network = getattr(import_module(module), function)()
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"model: {place} cannot be called ({error})") from error
+    if not isinstance(network, nn.Module):
+        raise TypeError(f"model: {place} must return a torch module, got a {type(network).__name__}")
+    if isinstance(network, Classifier):
+        if size not in (None, network.size):
+            raise ValueError(f"size: {place} has images of {network.size} pixels, got {size}")
+        return network.eval()
+    side = size or 224
+    return Classifier(network, size=side, resize=round(side * 256 / 224)).eval()
+
+
+@contextlib.contextmanager
+def from_here() -> Iterator[None]:
+    """While it lasts, modules are looked for in the working directory first."""
+    here = os.getcwd()
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
 
 
 def create(

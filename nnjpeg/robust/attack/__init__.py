@@ -1,0 +1,1 @@
+"""Attacks on a classifier of images, and the attack as a value."""

@@ -1,0 +1,252 @@
+"""What a training step minimises: noisy training (section 3.4 of the paper), and what it is compared with.
+
+An objective gives, for a batch, one or more losses, after each of which the weights move; each may look at the
+gradients that the last one left. Images are float (B, 3, H, W) in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+
+from nnjpeg._arguments import integer
+from nnjpeg.qtable import NN_TABLE, QTable
+from nnjpeg.robust.attack.gradients import descend, project, to_bytes
+from nnjpeg.robust.defend.transforms import jpeg
+from nnjpeg.transforms import NNJpeg
+
+__all__ = ["Adversarial", "Draws", "Free", "Noisy", "Objective", "Plain", "Vaccination"]
+
+
+class Draws:
+    """The random numbers of one step, for this process's share of its batch: the same however many processes share it.
+
+    Parameters
+    ----------
+    seed : sequence of int
+        Of this step.
+    device : torch.device
+        Where they are drawn; another kind of device draws other numbers.
+    share, shares : int
+        This process's number and how many there are; shares are equal, in order.
+    """
+
+    def __init__(self, seed: tuple[int, ...], device: torch.device | str = "cpu", share: int = 0, shares: int = 1):
+        state = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+        self._generator = torch.Generator(device).manual_seed(state)
+        self._share, self._shares = share, shares
+
+    def uniform(self, *shape: int) -> Tensor:
+        """float32 in [0, 1)."""
+        return self._mine(torch.rand, shape)
+
+    def normal(self, *shape: int) -> Tensor:
+        """float32 of mean 0 and deviation 1."""
+        return self._mine(torch.randn, shape)
+
+    def _mine(self, draw: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
+        whole = draw(shape[0] * self._shares, *shape[1:], generator=self._generator, device=self._generator.device)
+        return whole[self._share * shape[0] : (self._share + 1) * shape[0]]
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """What `engine.fit` asks of an objective.
+
+    `facts` names its parameters as JSON can hold them. `updates` is how many losses `losses` gives for a batch.
+    """
+
+    updates: int
+
+    def facts(self) -> dict[str, Any]:
+        """Parameters for the record."""
+        ...
+
+    def losses(self, model: nn.Module, images: Tensor, labels: Tensor, draws: Draws) -> Iterator[Tensor]:
+        """One scalar after the other; the weights move between them."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """What outlives a batch: this process's share, along the first dimension."""
+        ...
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from a `state`."""
+        ...
+
+
+class Plain:
+    """J(x): cross-entropy on the images as they are."""
+
+    updates = 1
+
+    def facts(self) -> dict[str, Any]:
+        """Parameters for the record."""
+        return {"objective": type(self).__name__.lower()}
+
+    def losses(self, model: nn.Module, images: Tensor, labels: Tensor, draws: Draws) -> Iterator[Tensor]:
+        """One loss."""
+        yield functional.cross_entropy(model(images), labels)
+
+    def state(self) -> dict[str, Tensor]:
+        """Nothing outlives a batch."""
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Nothing to restore."""
+
+
+class Vaccination(Plain):
+    """J(x_q) alone, x_q the images after ordinary JPEG of one quality (Das et al., 2018).
+
+    Parameters
+    ----------
+    quality : int
+        1..100. The standard tables in YCbCr, 4:4:4 (the authors' is 4:2:0).
+    """
+
+    def __init__(self, quality: int) -> None:
+        self.quality = integer("quality", quality, 1, 100)
+        self.transform = jpeg(self.quality)
+
+    def facts(self) -> dict[str, Any]:
+        """Parameters for the record."""
+        return {**super().facts(), "quality": self.quality}
+
+    def losses(self, model: nn.Module, images: Tensor, labels: Tensor, draws: Draws) -> Iterator[Tensor]:
+        """One loss."""
+        yield functional.cross_entropy(model(self.transform(to_bytes(images)) / 255), labels)
+
+
+class Noisy(Plain):
+    """J' = xi J(x) + (1 - xi) J(x_q) (Eq. 9): x_q is x through NN-JPEG at one quality, plus Gaussian noise.
+
+    x and x_q go through the model as one batch, so batch norm sees the statistics of both together, and its running
+    averages serve benign and compressed images alike. x_q is clamped to [0, 1]. Both are our choices: the paper says
+    nothing of them.
+
+    Parameters
+    ----------
+    quality : int
+        1..100, of x_q.
+    noise : float
+        The noise's deviation, in units of 1; the paper does not give it. A natural one is the eps of the attack, the
+        deviation of its sign perturbation.
+    xi : float
+        The weight of the images as they are, 0..1.
+    table : QTable
+        At quality 50.
+    """
+
+    def __init__(self, quality: int, noise: float, xi: float = 0.9, table: QTable = NN_TABLE) -> None:
+        if not 0 <= xi <= 1:
+            raise ValueError(f"xi must be in 0..1, got {xi}")
+        if not noise >= 0:
+            raise ValueError(f"noise must be at least 0, got {noise}")
+        self.quality, self.noise, self.xi, self.table = integer("quality", quality, 1, 100), noise, xi, table
+        self.transform = NNJpeg(table, quality=self.quality)
+
+    def facts(self) -> dict[str, Any]:
+        """Parameters for the record."""
+        return {
+            **super().facts(),
+            "quality": self.quality,
+            "noise": self.noise,
+            "xi": self.xi,
+            "table": self.table.to_list(),
+        }
+
+    def losses(self, model: nn.Module, images: Tensor, labels: Tensor, draws: Draws) -> Iterator[Tensor]:
+        """One loss."""
+        compressed = self.transform(to_bytes(images)) / 255
+        if self.noise:
+            compressed = (compressed + self.noise * draws.normal(*images.shape)).clamp_(0, 1)
+        clean, noisy = model(torch.cat([images, compressed])).chunk(2)
+        yield self.xi * functional.cross_entropy(clean, labels) + (1 - self.xi) * functional.cross_entropy(
+            noisy, labels
+        )
+
+
+class Adversarial(Plain):
+    """J at the end of an attack: Fast AT with one step of 1.25 eps (Wong et al., 2020), PGD AT with several.
+
+    The attack sees the model as it trains, batch norm included, as the originals' does.
+
+    Parameters
+    ----------
+    eps, step : float
+        In units of 1.
+    steps : int
+        From a random point of the ball.
+    """
+
+    def __init__(self, eps: float, step: float, steps: int) -> None:
+        self.eps, self.step, self.steps = eps, step, steps
+
+    @classmethod
+    def fast(cls, eps: float) -> Adversarial:
+        """Fast AT."""
+        return cls(eps, 1.25 * eps, 1)
+
+    @classmethod
+    def pgd(cls, eps: float) -> Adversarial:
+        """PGD AT as for CIFAR-10: 7 steps, a quarter of eps each (Madry et al., 2018)."""
+        return cls(eps, eps / 4, 7)
+
+    def facts(self) -> dict[str, Any]:
+        """Parameters for the record."""
+        return {**super().facts(), "eps": self.eps, "step": self.step, "steps": self.steps}
+
+    def losses(self, model: nn.Module, images: Tensor, labels: Tensor, draws: Draws) -> Iterator[Tensor]:
+        """One loss."""
+        start = project(images + self.eps * (2 * draws.uniform(*images.shape) - 1), images, self.eps)
+        # Not through the wrapper that synchronises gradients: this one is no step of the weights.
+        bare = model.module if isinstance(model, DistributedDataParallel) else model
+        attacked = descend(bare, start, images, labels, self.eps, self.step, self.steps, never_still=False)
+        yield functional.cross_entropy(model(attacked), labels)
+
+
+class Free(Plain):
+    """Each batch `replays` times, one perturbation growing along with the weights (Free AT, Shafahi et al., 2019).
+
+    The perturbation is kept from batch to batch, and moves by a step of eps in the sign of its gradient.
+
+    Parameters
+    ----------
+    eps : float
+        In units of 1.
+    replays : int
+        m, at least 1.
+    """
+
+    def __init__(self, eps: float, replays: int = 4) -> None:
+        self.eps, self.updates = eps, integer("replays", replays, 1, 1000)
+        self._delta: Tensor | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Parameters for the record."""
+        return {**super().facts(), "eps": self.eps, "replays": self.updates}
+
+    def losses(self, model: nn.Module, images: Tensor, labels: Tensor, draws: Draws) -> Iterator[Tensor]:
+        """A loss for each replay."""
+        if self._delta is None or self._delta.shape != images.shape:
+            self._delta = torch.zeros_like(images)
+        for _ in range(self.updates):
+            delta = self._delta.detach().requires_grad_()
+            yield functional.cross_entropy(model((images + delta).clamp(0, 1)), labels)
+            assert delta.grad is not None
+            self._delta = (delta.detach() + self.eps * delta.grad.sign()).clamp(-self.eps, self.eps)
+
+    def state(self) -> dict[str, Tensor]:
+        """The perturbation."""
+        return {} if self._delta is None else {"delta": self._delta}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from a `state`."""
+        self._delta = state.get("delta")
