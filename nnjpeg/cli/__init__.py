@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -14,7 +13,6 @@ from typing import Any
 
 import nnjpeg
 from nnjpeg import atomic
-from nnjpeg._progress import stage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,17 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from nnjpeg.cli import compress, demo, selftest
+    from nnjpeg.cli import compress, demo, experiments, selftest
 
     parser = argparse.ArgumentParser(prog="nnjpeg", description="JPEG with tables of your own.")
     parser.add_argument("--version", action="version", version=f"nnjpeg {nnjpeg.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in (compress, demo, selftest):
         command.add_parser(commands)
-    for name, text in _METHOD.items():
-        commands.add_parser(name, help=text, add_help=False)
-    if arguments and arguments[0] in _METHOD:
-        return _run_method(arguments[0], arguments[1:])
+    experiments.add_parsers(commands)
     options = parser.parse_args(arguments)
     return int(options.run(options))
 
@@ -106,50 +101,5 @@ def _clean_when_terminated() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-# The commands of the method take their parameters from the signature of one function each, and from YAML.
-_METHOD = {
-    "reproduce": "the whole paper in one folder, from the frequencies to the last table, and a report of it",
-    "analyze": "deviations of the DCT coefficients of images and perturbations, and the order of the bands",
-    "design": "Algorithm 1: the table with the best defence at little loss, with every cell and the front",
-    "train": "noisy training: the chain of models and their ensemble; and what they are compared with",
-    "evaluate": "defences under attack: gray-box, black-box, white-box, with the attack that knows all of them",
-    "table1": "this method beside Fast and Free adversarial training: accuracy, robustness, time",
-    "figure6": "every model of a chain on images of every quality, benign and attacked",
-}
-_EXTRAS = {
-    "cli": ("matplotlib", "skimage"),
-    "robust": ("accelerate", "foolbox", "jsonargparse", "pandas", "safetensors", "timm", "yaml"),
-}
-
-
-def _run_method(name: str, arguments: list[str]) -> int:
-    from importlib import import_module
-
-    with stage(f"nnjpeg {name}", quiet=os.environ.get("RANK", "0") != "0"):  # of torchrun
-        from jsonargparse import auto_cli
-
-        _keep_freed_memory()
-        spelled = [_with_underscores(argument) for argument in arguments]
-        function = getattr(import_module(f"nnjpeg.cli.{name}"), name)
-        return int(auto_cli(function, args=spelled, as_positional=False, prog=f"nnjpeg {name}"))
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep what it was given: torch asks for the same large blocks again in each step.
-
-    Else each is new memory, which the system clears page by page.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:  # musl has none
-        mmap_max, trim_threshold, top_pad = -4, -1, -2  # of malloc.h
-        mallopt(mmap_max, 0)
-        mallopt(trim_threshold, 2**31 - 1)
-        mallopt(top_pad, 2**26)
-
-
-def _with_underscores(argument: str) -> str:
-    """An option's name as its parameter's: users may write dashes."""
-    if not argument.startswith("--"):
-        return argument
-    name, equals, value = argument[2:].partition("=")
-    return "--" + name.replace("-", "_") + equals + value
+_ROBUST = "accelerate foolbox pandas pyautoattack safetensors scipy timm torch torchvision yaml"
+_EXTRAS = {"cli": ("matplotlib", "skimage"), "robust": tuple(_ROBUST.split())}

@@ -1,0 +1,110 @@
+"""The commands that run the paper's experiments: each is one dataclass of `nnjpeg.paper.specs` and its `run`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from nnjpeg.cli import _options
+from nnjpeg.paper import specs
+from nnjpeg.paper.specs import Machine
+
+
+@dataclass(frozen=True)
+class _Command:
+    """A command: its experiment, its texts, and the options of `Machine` that it has."""
+
+    spec: type[specs.Spec]
+    help: str
+    description: str
+    machine: tuple[str, ...]
+    out: str | None = None
+
+
+_JUDGES, _TRAINS = ("device", "batch"), ("device", "workers", "save_every")
+
+_COMMANDS = (
+    _Command(
+        specs.Reproduce,
+        "the whole paper in one folder, from the frequencies to the last table, and a report of it",
+        "Run every stage of the paper, and write report.html. Stages are model, analyze, design, train, control, "
+        "figure6, table1 and evaluate, each in a subfolder (photos-full has train-2 and train-3 as well, imagenet "
+        "table1-eps4, train-v4 and evaluate-v4). The table that design finds goes on into all that follows. A stage "
+        "that is done is not done again unless its inputs have changed (then what it gave before is kept beside it, as "
+        "NAME.before1); one that was stopped goes on where it was. Under torchrun stages are shared by the processes.",
+        (*_TRAINS, "batch"),
+    ),
+    _Command(
+        specs.Analyze,
+        "deviations of the DCT coefficients of images and perturbations, and the order of the bands",
+        "Measure the standard deviation of each DCT coefficient, for images and for adversarial perturbations. Writes "
+        "deviations.csv, order.json, the statistics themselves and the figures into the run folder.",
+        _JUDGES,
+    ),
+    _Command(
+        specs.Design,
+        "Algorithm 1: the table with the best defence at little loss, with every cell and the front",
+        "Search the table with the best defence among those that cost little benign accuracy (Algorithm 1). Writes "
+        "cells.csv, front.csv, verdict.json, the figures and, if a cell qualifies, table.json into the run folder; "
+        "else the exit status is 1. A stopped search goes on where it was; torchrun splits it over processes.",
+        _JUDGES,
+    ),
+    _Command(
+        specs.Train,
+        "noisy training: the chain of models and their ensemble; and what they are compared with",
+        "Train the chain M -> M90 -> ... -> M30 with noise, and put M and the models of --members together as an "
+        "ensemble. Writes a checkpoint for each model (safetensors), train.0.jsonl, ensemble.json and results.csv into "
+        "the run folder. A stopped run goes on where it was; torchrun trains on several devices, with the same "
+        "results to rounding.",
+        _TRAINS,
+    ),
+    _Command(
+        specs.Evaluate,
+        "defences under attack: gray-box, black-box, white-box, with attacks that know all of them",
+        "Attack defences in gray-box, black-box and white-box, and tell who holds, against whom, and at what cost. "
+        "Writes cells.csv (every defence under every attack, with intervals), further tables, checklist.json, the "
+        "figures and the adversarial images into the run folder. A stopped run goes on where it was; torchrun "
+        "splits it over processes.",
+        _JUDGES,
+    ),
+    _Command(
+        specs.Table1,
+        "this method beside Fast and Free adversarial training: accuracy, robustness, time",
+        "Train this method, Fast AT and Free AT, and attack each with PGD that knows all of it: accuracy, robustness "
+        "and time. Writes all models, table1.csv, table1.json and table1.png into the run folder; resumable, and under "
+        "torchrun as nnjpeg train.",
+        (*_TRAINS, "batch"),
+    ),
+    _Command(
+        specs.Figure6,
+        "every model of a chain on images of every quality, benign and attacked",
+        "Judge every model that nnjpeg train has left behind NN-JPEG of every quality: on benign images, attacked "
+        "knowing M alone, as the paper attacks, and attacked knowing all of the pair. Writes figure6.csv, figure6.json "
+        "and figure6.png.",
+        _JUDGES,
+        out="figure6 within --models",
+    ),
+)
+
+
+def add_parsers(commands: Any) -> None:
+    """Declare the commands and their options."""
+    for one in _COMMANDS:
+        _options.command(
+            commands, one.spec, partial(run, one.spec.__name__.lower()), help=one.help, description=one.description,
+            machine=one.machine, out=one.out,
+        )  # fmt: skip
+
+
+def run(name: str, spec: specs.Spec, machine: Machine, out: Path | None) -> int:
+    """Run an experiment by the name of its module; return the exit status."""
+    from nnjpeg.paper.subject import execute
+
+    if out is None and isinstance(spec, specs.Figure6):
+        out = spec.models / "figure6"
+    tables = execute(import_module(f"nnjpeg.paper.{name}").run, spec, machine, out)
+    # A search that chooses no table has done its work, and yet a script must not go on as if there were one.
+    return 1 if isinstance(spec, specs.Design) and not len(tables["chosen"]) else 0

@@ -1,0 +1,102 @@
+"""Every model of the chain on images of every quality (Figure 6 of the paper)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas
+from torch import nn
+
+from nnjpeg.paper import figures
+from nnjpeg.paper.labels import attack_labels
+from nnjpeg.paper.specs import Figure6, Machine
+from nnjpeg.paper.subject import benign_images, device_of
+from nnjpeg.qtable import NN_TABLE, QTable
+from nnjpeg.robust.attack.attack import Attack
+from nnjpeg.robust.defend.transforms import behind
+from nnjpeg.robust.judge.assess import BENIGN, WORST, assess, worst_case
+from nnjpeg.robust.judge.statistics import find_well_labelled
+from nnjpeg.robust.models import Classifier
+from nnjpeg.robust.record import checkpoints, distributed
+from nnjpeg.robust.record.run import Run
+from nnjpeg.robust.record.store import Journal
+
+__all__ = ["run"]
+
+
+def run(spec: Figure6, run: Run, machine: Machine) -> dict[str, pandas.DataFrame]:
+    """Attack every pair of a model and a quality: knowing M alone, as the paper attacks, and knowing all of the pair.
+
+    Writes figure6.csv, figure6.json and figure6.png into the run folder.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        "figure6": as of `assess`, with the columns ``model`` and ``quality`` ("none": images as they are).
+    """
+    trained = _parameters(spec.models)
+    on = device_of(machine.device)
+    networks: dict[str, Classifier] = {}
+    table = NN_TABLE
+    for name in ("M", *(f"M{quality}" for quality in trained["qualities"])):
+        model, facts = checkpoints.load(spec.models / f"{name}.safetensors")
+        networks[name] = model.to(on)
+        if facts.get("stage", {}).get("table") is not None:
+            table = QTable(facts["stage"]["table"])
+    pairs = {
+        f"{name} {quality or 'none'}": (name, quality) for name in networks for quality in (None, *trained["qualities"])
+    }
+    defences: dict[str, nn.Module] = {
+        pair: behind(networks[name], quality, table).to(on) for pair, (name, quality) in pairs.items()
+    }
+    benign = benign_images(trained["data"], trained["val"], networks["M"], spec.images, trained["seed"])
+    if benign is None:
+        raise ValueError(f"models: {spec.models} was trained without images to judge by (val)")
+    originals, considered = find_well_labelled(networks["M"], benign, spec.attacked, machine.batch)
+    frame = worst_case(
+        assess(
+            defences, benign, originals, _attacks(spec), networks, Journal(run, "cells"), considered=considered,
+            seed=trained["seed"], batch=machine.batch,
+        ),
+        originals.sources,
+    )  # fmt: skip
+    frame["model"] = frame["defence"].map(lambda pair: pairs[pair][0])
+    frame["quality"] = frame["defence"].map(lambda pair: str(pairs[pair][1] or "none"))
+    if distributed.is_main():
+        _write(run, frame)
+    distributed.barrier()
+    return {"figure6": frame}
+
+
+def _parameters(models: Path) -> dict[str, Any]:
+    """What the models were trained with."""
+    config = models / "config.json"
+    found = json.loads(config.read_text()) if config.exists() else {}
+    if found.get("run") != "train":
+        raise FileNotFoundError(f"models: {models} is no run of nnjpeg train")
+    return dict(found["parameters"])
+
+
+def _attacks(spec: Figure6) -> list[Attack]:
+    eps = spec.threat.eps / 255
+    length: dict[str, Any] = {"steps": spec.steps, "step": eps}
+    if spec.attack == "pgd":
+        length |= {"step": eps / 4, "loss": "cross-entropy"}
+    return [
+        Attack(spec.attack, eps, target="M", **length),
+        Attack(spec.attack, eps, gradient="identity", **length),
+        Attack(spec.attack, eps, gradient="smooth", **length),
+    ]
+
+
+def _write(run: Run, frame: pandas.DataFrame) -> None:
+    run.write_csv("figure6.csv", frame)
+    run.write_json("figure6.json", {"cells": frame.to_dict("records")})
+    shown = frame[frame["attack"].isin([BENIGN, WORST]) | (frame["target"] == "M")]
+    figures.matrices(shown, run / "figure6.png")
+    for label, part in shown.groupby(attack_labels(shown), sort=False):
+        table = part.pivot_table(index="model", columns="quality", values="accuracy", sort=False)
+        print(f"{label}, {part['images'].iloc[0]} images, percent right; columns: quality\n{(100 * table).round(1)}")
+    print(f"in {run.folder}: figure6.csv, figure6.json, figure6.png")

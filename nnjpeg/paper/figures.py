@@ -1,0 +1,206 @@
+"""The figures of the experiments, drawn for print: no titles that a caption would say."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from nnjpeg import atomic
+from nnjpeg.paper.labels import FAMILIES, METHODS, attack_labels, defence_label
+from nnjpeg.robust.frequency import COMPONENTS
+from nnjpeg.robust.judge.assess import BENIGN, WORST
+
+__all__ = ["bands", "bars", "curves", "deviation_maps", "front", "heat_map", "matrices", "sweep", "trade"]
+
+
+def _save(figure: Figure, path: Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
+    atomic.write(path, buffer.getvalue())
+
+
+def deviation_maps(values: npt.NDArray[np.float64], label: str, path: Path) -> None:
+    """Figure 2: (6, 8, 8) values as a map for each component, on one scale."""
+    figure = Figure(figsize=(9, 6))
+    axes = figure.subplots(2, 3, sharex=True, sharey=True)
+    finite = values[np.isfinite(values) & (values > 0)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.1, 1.0)
+    norm = matplotlib.colors.LogNorm(low, high)
+    for ax, name, value in zip(axes.flat, COMPONENTS, values, strict=True):
+        image = ax.imshow(np.clip(np.nan_to_num(value, posinf=high), low, high), norm=norm, cmap="viridis")
+        ax.set_title(name)
+        ax.set_xticks(range(8))
+        ax.set_yticks(range(8))
+    figure.supxlabel("horizontal frequency")
+    figure.supylabel("vertical frequency")
+    figure.colorbar(image, ax=axes, label=label, shrink=0.9)
+    _save(figure, path)
+
+
+def bands(images: npt.NDArray[np.float64], perturbations: npt.NDArray[np.float64], path: Path) -> None:
+    """Figure 3: deviations and their ratio along the zigzag, for each component."""
+    from nnjpeg.qtable import ZIGZAG
+
+    figure = Figure(figsize=(9, 7))
+    axes = figure.subplots(3, 1, sharex=True)
+    order = np.argsort(ZIGZAG.ravel())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = perturbations / images
+    panels = ((images, "images"), (perturbations, "perturbations"), (ratio, "delta'"))
+    for ax, (values, label) in zip(axes, panels, strict=True):
+        for name, value in zip(COMPONENTS, values, strict=True):
+            ax.plot(value.ravel()[order], label=name, linewidth=1.2)
+        ax.set_yscale("log")
+        ax.set_ylabel(label)
+    axes[0].legend(ncols=6, fontsize="small")
+    axes[-1].set_xlabel("band, along the zigzag")
+    _save(figure, path)
+
+
+def heat_map(cells: Any, path: Path) -> None:
+    """Algorithm 1: benign accuracy and defence of every cell."""
+    partitions = list(dict.fromkeys(cells["partition"]))
+    figure = Figure(figsize=(11, 4 * len(partitions)))
+    axes = np.atleast_2d(figure.subplots(len(partitions), 2, squeeze=False))
+    for row, partition in zip(axes, partitions, strict=True):
+        part = cells[cells["partition"] == partition]
+        for ax, value in zip(row, ("accuracy", "defence"), strict=True):
+            table = part.pivot_table(index="n", columns="qs_af", values=value)
+            image = ax.imshow(table, aspect="auto", cmap="viridis")
+            ax.set_xticks(range(len(table.columns)), table.columns, rotation=90, fontsize="small")
+            ax.set_yticks(range(len(table.index)), table.index, fontsize="small")
+            ax.set_xlabel("QS_AF")
+            ax.set_ylabel("anti-diagonals" if partition == "diagonal" else "measured bands")
+            figure.colorbar(image, ax=ax, label="benign accuracy" if value == "accuracy" else value)
+    figure.tight_layout()
+    _save(figure, path)
+
+
+def front(cells: Any, best: Any, twins: Any, others: Any, chosen: dict[str, Any] | None, path: Path) -> None:
+    """All cells by benign accuracy and defence, with the front, its tables in YCbCr, JPEG and no defence."""
+    figure = Figure(figsize=(7, 5))
+    ax = figure.subplots()
+    ax.scatter(cells["accuracy"], cells["defence"], s=8, color="0.75", label="cells")
+    ax.plot(best["accuracy"], best["defence"], "o-", color="C0", markersize=4, label="front, RGB")
+    if len(twins):
+        ax.scatter(twins["accuracy"], twins["defence"], marker="s", s=18, color="C1", label="the same tables, YCbCr")
+    for row in others.to_dict("records"):
+        name = "no defence" if row["partition"] == "none" else f"JPEG {row['n']}"
+        ax.scatter(row["accuracy"], row["defence"], marker="^", color="C3")
+        ax.annotate(
+            name, (row["accuracy"], row["defence"]), xytext=(4, 4), textcoords="offset points", fontsize="small"
+        )
+    if chosen is not None:
+        ax.scatter(chosen["accuracy"], chosen["defence"], marker="*", s=140, color="C2", label="chosen", zorder=3)
+    ax.set_xlabel("benign accuracy")
+    ax.set_ylabel("adversarial images labelled right")
+    ax.legend(fontsize="small")
+    _save(figure, path)
+
+
+def sweep(cells: Any, none: dict[str, Any], path: Path) -> None:
+    """Figure 4: one step for all bands."""
+    figure = Figure(figsize=(7, 4.5))
+    ax = figure.subplots()
+    for color, space in (("C0", "rgb"), ("C1", "ycbcr")):
+        part = cells[cells["colorspace"] == space].sort_values("qs_af")
+        for style, value, label in (("-", "accuracy", "benign"), ("--", "defence", "adversarial")):
+            ax.plot(part["qs_af"], part[value], style, color=color, label=f"{label}, {space}")
+            ax.fill_between(part["qs_af"], part[f"{value}_low"], part[f"{value}_high"], color=color, alpha=0.1)
+    ax.axhline(none["accuracy"], color="0.5", linewidth=0.8)
+    ax.set_xlabel("QS, one step for all bands")
+    ax.set_ylabel("labelled right")
+    ax.legend(fontsize="small")
+    _save(figure, path)
+
+
+def matrices(cells: Any, path: Path) -> None:
+    """Figure 6: a matrix of models and qualities for benign images, and for each attack."""
+    kinds = dict(iter(cells.groupby(attack_labels(cells), sort=False)))
+    figure = Figure(figsize=(4.6 * len(kinds), 4.4))
+    for ax, (label, part) in zip(
+        np.atleast_1d(figure.subplots(1, len(kinds), sharey=True)), kinds.items(), strict=True
+    ):
+        table = 100 * part.pivot_table(index="model", columns="quality", values="accuracy", sort=False)
+        ax.imshow(table, cmap="viridis", vmin=0, vmax=100)
+        for (y, x), value in np.ndenumerate(table.to_numpy()):
+            color = "white" if value < 60 else "black"
+            ax.text(x, y, f"{value:.0f}", ha="center", va="center", color=color, fontsize="small")
+        ax.set_xticks(range(len(table.columns)), table.columns)
+        ax.set_yticks(range(len(table.index)), table.index)
+        ax.set_xlabel(f"quality; {label}, percent right")
+    figure.tight_layout()
+    _save(figure, path)
+
+
+def bars(cells: Any, path: Path) -> None:
+    """Table 1: percent right of each defence, benign and under each attack, with 95% intervals."""
+    kinds = dict(iter(cells.groupby(attack_labels(cells), sort=False)))
+    defences = list(dict.fromkeys(cells["defence"]))
+    figure = Figure(figsize=(8, 4.5))
+    ax = figure.subplots()
+    width = 0.8 / len(kinds)
+    for number, (label, rows) in enumerate(kinds.items()):
+        part = 100 * rows.set_index("defence").loc[defences, ["accuracy", "low", "high"]]
+        errors = [part["accuracy"] - part["low"], part["high"] - part["accuracy"]]
+        places = np.arange(len(defences)) + (number - (len(kinds) - 1) / 2) * width
+        ax.bar(places, part["accuracy"], width, yerr=np.abs(errors), label=label, error_kw={"linewidth": 0.8})
+    ax.set_xticks(range(len(defences)), map(defence_label, defences))
+    ax.set_ylabel("percent right")
+    ax.legend(fontsize="small")
+    _save(figure, path)
+
+
+def curves(cells: Any, path: Path) -> None:
+    """Accuracy against eps: one step and many, of several gradients the one that leaves least."""
+    figure = Figure(figsize=(7, 4.5))
+    ax = figure.subplots()
+    least = cells[cells["attack"] != BENIGN].groupby(["defence", "attack", "eps"])["accuracy"].min()
+    for number, defence in enumerate(dict.fromkeys(cells["defence"])):
+        for style, method in (("--", "fgsm"), ("-", "pgd")):
+            line = least[defence, method]
+            ax.plot(255 * line.index.to_numpy(), 100 * line, style, color=f"C{number}", marker="o", markersize=3,
+                    label=f"{defence_label(defence)}, {METHODS[method]}")  # fmt: skip
+    ax.set_xscale("log", base=2)
+    ax.set_xlabel("eps, in units of 1/255")
+    ax.set_ylabel("percent right, white-box")
+    ax.set_ylim(-2, 102)
+    ax.legend(fontsize="small")
+    _save(figure, path)
+
+
+def trade(cells: Any, defences: Any, path: Path) -> None:
+    """Benign accuracy against gray-box accuracy: a line for each family of compressions, a cross for each defence."""
+    figure = Figure(figsize=(7, 4.5))
+    ax = figure.subplots()
+    gray, crosses = (frame[frame["scenario"] == "gray-box"] for frame in (cells, defences))
+    places = []
+    for family, part in gray.groupby("family", sort=False):
+        benign = 100 * part[part["attack"] == BENIGN].set_index("quality")["accuracy"]
+        attacked = 100 * part[part["attack"] == WORST].set_index("quality")["accuracy"]
+        ax.plot(benign, attacked[benign.index], "o-", markersize=4, label=FAMILIES[str(family)])
+        places += [(str(quality), benign[quality], attacked[quality]) for quality in benign.index]
+    ax.plot(100 * crosses["benign"], 100 * crosses["accuracy"], "kx", markersize=5, label="defences")
+    marked = [(defence_label(row.defence), 100 * row.benign, 100 * row.accuracy) for row in crosses.itertuples()]
+    ax.set_xlabel("benign, percent right")
+    ax.set_ylabel(f"gray-box {METHODS[crosses['attack'].iloc[0]]}, percent right")
+    ax.legend(fontsize="small")
+    _label(ax, marked + places)
+    _save(figure, path)
+
+
+def _label(ax: Any, places: list[tuple[str, float, float]], height: float = 12, width: float = 6) -> None:
+    """Texts beside their points, but for those that would cover an earlier one; sizes of a character in pixels."""
+    ax.autoscale_view()
+    taken: list[tuple[str, float, float]] = []
+    for text, x, y in places:
+        across, up = ax.transData.transform((x, y))
+        if all(abs(up - v) > height or abs(across - u) > width * max(len(text), len(t)) for t, u, v in taken):
+            taken.append((text, across, up))
+            ax.annotate(text, (x, y), xytext=(3, 3), textcoords="offset points", fontsize="x-small")

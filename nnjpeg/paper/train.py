@@ -1,0 +1,110 @@
+"""Noisy training, the chain of models and their ensemble (section 3.4 of the paper), and what it is compared with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas
+import torch
+
+from nnjpeg.paper.specs import CHAINS, Machine, Train
+from nnjpeg.paper.subject import benign_images, device_of, trainee
+from nnjpeg.qtable import NN_TABLE, QTable
+from nnjpeg.robust.data import Images
+from nnjpeg.robust.defend.ensemble import Ensemble, input_transform
+from nnjpeg.robust.judge.statistics import right, share_of
+from nnjpeg.robust.record import checkpoints, distributed
+from nnjpeg.robust.record.run import Run
+from nnjpeg.robust.train import chain
+from nnjpeg.robust.train.chain import Stage
+from nnjpeg.robust.train.engine import Exponential, Optimization, accelerator
+
+__all__ = ["run"]
+
+
+def run(spec: Train, run: Run, machine: Machine) -> dict[str, pandas.DataFrame]:
+    """Train all models of a method, and measure their benign accuracy.
+
+    Writes a checkpoint for each model (safetensors), train.0.jsonl, ensemble.json and results.csv into the run folder.
+    A stopped run goes on where it was; torchrun trains on several devices, with the same results to rounding.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        "results": a row for each model and each kind of image that it sees; empty in all processes but the first.
+    """
+    stages = _stages(spec)
+    engine = accelerator(
+        device_of(machine.device), mixed_precision=spec.mixed_precision, accumulate=spec.accumulate, seed=spec.seed
+    )
+    one = trainee(run, spec.subject, engine, patches=spec.patches, workers=machine.workers, seed=spec.seed)
+    chain.run_stages(
+        run, stages, one.fresh, one.loaders, engine, seed=spec.seed, augment=one.augment,
+        save_every=machine.save_every,
+    )  # fmt: skip
+    results = pandas.DataFrame()
+    if distributed.is_main():
+        together = ["M", *(f"M{quality}" for quality in spec.members)] if spec.method in CHAINS else None
+        if together is not None:
+            run.write_json("ensemble.json", {"members": together, "rule": "mean"})
+        first = checkpoints.load(run / "M.safetensors")[0]
+        test = benign_images(spec.subject.data, spec.val, first, spec.images, spec.seed)
+        results = _judge(run, ["M", *(stage.name for stage in stages)], together, engine.device, test)
+    distributed.barrier()
+    return {"results": results}
+
+
+def _stages(spec: Train) -> list[Stage]:
+    eps, batch = spec.threat.eps / 255, spec.train_batch
+    noise = eps if spec.noise is None else spec.noise / 255
+    table = NN_TABLE if spec.table is None else QTable.load(spec.table)
+    rate: dict[str, Any] = {} if spec.lr is None else {"rate": spec.lr}
+    length: dict[str, Any] = {} if spec.epochs is None else {"epochs": spec.epochs}
+    sgd = Optimization(
+        spec.epochs or (14 if spec.method == "plain" else 2),
+        Exponential(spec.lr or 0.005, spec.decay),
+        spec.momentum,
+        spec.weight_decay,
+    )
+    if spec.method == "noisy":
+        return chain.noisy(spec.qualities, noise=noise, xi=spec.xi, table=table, optimization=sgd, batch=batch)
+    if spec.method == "vaccination":
+        return chain.vaccination(spec.qualities, optimization=sgd, batch=batch)
+    if spec.method == "plain":
+        return chain.plain(optimization=sgd, batch=batch)
+    if spec.method == "fast":
+        return chain.fast(eps, batch=batch, phases=spec.subject.data != "photos", **length, **rate)
+    if spec.method == "free":
+        return chain.free(eps, batch=batch, **length, **rate)
+    if spec.method == "pgd":
+        return chain.pgd(eps, batch=batch, **length, **rate)
+    return []
+
+
+def _judge(
+    run: Run, names: list[str], together: list[str] | None, device: torch.device, test: Images | None
+) -> pandas.DataFrame:
+    """Benign accuracy of each model, on images as they are and through its own compression, and of the ensemble."""
+    judges: list[tuple[str, str, torch.nn.Module, dict[str, Any]]] = []
+    for name in names:
+        model, facts = checkpoints.load(run / f"{name}.safetensors")
+        judges.append((name, "as it is", model, facts))
+        transform = input_transform(facts)
+        if transform is not None:
+            judges.append((name, "compressed", torch.nn.Sequential(transform, model), facts))
+    if together is not None:
+        judges.append(("ensemble", "by member", Ensemble.load(run.folder, together), {}))
+    rows = []
+    for name, sees, judge, facts in judges:
+        row = {"model": name, "image": sees, "seconds": facts.get("seconds"), "loss": facts.get("loss")}
+        if test is not None:
+            hits = right(judge.to(device), test)
+            found = share_of(hits, None if test.sources is None else test.sources.numpy())
+            row |= found
+            text = "{accuracy:.1%} right (95% interval {low:.1%} to {high:.1%})".format(**found)
+            print(f"{name:>9}, image {sees}: {text}")
+        rows.append(row)
+    frame = pandas.DataFrame(rows)
+    run.write_csv("results.csv", frame)
+    print(f"in {run.folder}: a checkpoint for each model, results.csv, train.0.jsonl, ensemble.json if there is one")
+    return frame

@@ -1,0 +1,138 @@
+"""Experiments as values: what is refused, what a run is known by, and that defaults are those of the library."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nnjpeg.paper import specs
+from nnjpeg.paper.fields import changed, identity, make, options_of
+from nnjpeg.paper.specs import Analyze, Design, Evaluate, Figure6, Machine, Reproduce, Subject, Table1, Threat, Train
+
+EXPERIMENTS = (Analyze, Design, Train, Figure6, Table1, Evaluate, Reproduce)
+
+
+def test_neither_torch_nor_the_library_is_imported(tmp_path):
+    code = "import sys, nnjpeg.paper.specs; print([m for m in sys.modules if m == 'torch' or 'nnjpeg.robust' in m])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("cls", EXPERIMENTS)
+def test_names_are_unique_and_have_help(cls):
+    options = [*options_of(cls), *options_of(Machine)]
+    names = [one.name for one in options]
+    assert len(set(names)) == len(names)
+    assert all(one.help for one in options)
+
+
+def test_defaults_are_the_librarys():
+    from nnjpeg.robust import design
+    from nnjpeg.robust.defend import ensemble
+    from nnjpeg.robust.train import chain
+
+    assert Design().steps == design.QS_AF
+    assert Train().qualities == chain.QUALITIES
+    assert tuple(f"M{quality}" for quality in Train().members) == ensemble.MEMBERS[1:]
+
+
+def test_figure_6_is_the_papers():
+    spec = Figure6(models=Path("m"))
+    assert spec.threat.eps / 255 == pytest.approx(0.008)
+    assert spec.attack == "ifgsm"
+    assert Design().qs_of == "eps"
+
+
+@pytest.mark.parametrize(
+    ("make_one", "message"),
+    [
+        (lambda: Design(attack="foo"), "attack must be one of fgsm, ifgsm, pgd, got 'foo'"),
+        (lambda: Analyze(attack="foo"), "attack must be one of"),
+        (lambda: Figure6(models=Path("m"), attack="fgsm"), "attack must be one of ifgsm, pgd, got 'fgsm'"),
+        (lambda: Train(members=(75,)), r"members must be qualities of the chain, .*; got 75"),
+        (lambda: Train(qualities=(30, 90)), "qualities must fall"),
+        (lambda: Train(qualities=(101, 90)), r"qualities must be in 1\.\.100, got 101"),
+        (lambda: Train(method="magic"), "method must be one of noisy"),
+        (lambda: Train(mixed_precision="half"), "mixed_precision must be one of no, bf16, fp16, got 'half'"),
+        (lambda: Train(xi=2.0), r"xi must be in 0\.\.1, got 2"),
+        (lambda: Train(epochs=0.0), "epochs must be above 0, got 0"),
+        (lambda: Train(subject=Subject(data="folder")), "arch: give the name of a model"),
+        (lambda: Design(diagonals=()), "diagonals must not be empty"),
+        (lambda: Design(steps=()), "steps must not be empty"),
+        (lambda: Design(steps=(0,)), r"steps must be in 1\.\.255, got 0"),
+        (lambda: Design(qs_of=300), r"qs_of must be in 1\.\.255, got 300"),
+        (lambda: Design(qs_of="delta"), "qs_of must be one of eps, got 'delta'"),
+        (lambda: Design(benign=10, adversarial=20), r"adversarial must be at most benign \(10\), got 20"),
+        (lambda: Table1(restarts=()), "restarts must not be empty"),
+        (lambda: Table1(epochs=()), "epochs must not be empty without models_of"),
+        (lambda: Table1(subject=Subject(data="d", arch="a")), "val: give a folder"),
+        (lambda: Evaluate(curve=()), "curve must not be empty"),
+        (lambda: Evaluate(attacked=0), "attacked must be at least 1, got 0"),
+        (lambda: Evaluate(images=10, attacked=20), r"attacked must be at most images \(10\), got 20"),
+        (lambda: Evaluate(keep="none"), "keep must be one of transferred, all"),
+        (lambda: Evaluate(other="resnet18"), "photos have preact and plain; got 'resnet18'"),
+        (lambda: Subject(arch="resnet18"), "photos come with a model of their own"),
+        (lambda: Subject(std=(0.1, 0.0, 0.1)), "std must be above 0"),
+        (lambda: Threat(eps=float("nan")), "eps must be above 0, got nan"),
+        (lambda: Threat(eps=300.0), r"eps must be in 0\.\.255, got 300"),
+        (lambda: Machine(batch=0), "batch must be at least 1, got 0"),
+        (lambda: Reproduce(preset="cifar"), "preset must be one of photos, photos-full, imagenet, got 'cifar'"),
+        (lambda: Reproduce(preset="imagenet"), "data: give a folder with train and val"),
+    ],
+)
+def test_what_is_refused(make_one, message):
+    with pytest.raises(ValueError, match=message):
+        make_one()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"magic": 1}, "magic is no option of design; its options are data, "),
+        ({"steps": "50"}, "steps must be a list, got '50'"),
+        ({"steps": [1.5]}, "steps must be a whole number, got 1.5"),
+        ({"benign": True}, "benign must be a whole number, got True"),
+        ({"eps": "much"}, "eps must be a number, got 'much'"),
+        ({"figure4": "no"}, "figure4 must be true or false, got 'no'"),
+        ({"qs_of": "much"}, "qs_of must be a whole number, got 'much', nor 'eps'"),
+        ({"model_options": "{"}, "model_options must be JSON"),
+        ({"model_options": "[1]"}, "model_options must be an object"),
+    ],
+)
+def test_values_that_are_refused_by_name(values, message):
+    with pytest.raises(ValueError, match=message):
+        make(Design, values)
+
+
+def test_values_from_text_json_and_yaml():
+    assert make(Design, {"steps": ["1", "50"], "qs_of": "16", "eps": "2"}) == Design(
+        steps=(1, 50), qs_of=16, threat=Threat(eps=2.0)
+    )
+    assert make(Train, {"mixed_precision": False}) == Train()  # YAML's no
+    assert make(Train, {"lr": "1e-3"}).lr == 1e-3  # a text to YAML
+    spec = make(Train, {"weights": "w.pt", "mean": [0.5, 0.5, 0.5], "model_options": '{"a": 1}'})
+    assert spec.subject == Subject(weights=Path("w.pt"), mean=(0.5, 0.5, 0.5), model_options={"a": 1})
+    assert changed(spec, {"weights": None}).subject == Subject(mean=(0.5, 0.5, 0.5), model_options={"a": 1})
+    with pytest.raises(ValueError, match="models must be given"):
+        make(Figure6, {})
+
+
+@pytest.mark.parametrize("cls", EXPERIMENTS)
+def test_identity_is_json_and_makes_the_same(cls):
+    spec = Figure6(models=Path("m")) if cls is Figure6 else cls()
+    known = json.loads(json.dumps(identity(spec)))
+    assert known == identity(spec)
+    assert make(cls, known) == spec
+
+
+def test_identity_is_all_that_decides():
+    names = {one.name for cls in EXPERIMENTS for one in options_of(cls) if not one.identity}
+    assert names == {"options"}
+    assert not {one.name for one in options_of(Machine)} & set(identity(Train()))
+    assert identity(Train()) != identity(Train(threat=Threat(eps=4.0)))
+
+
+def test_every_class_is_public():
+    assert {cls.__name__ for cls in EXPERIMENTS} <= set(specs.__all__)
