@@ -19,8 +19,10 @@ from machine import facts
 from torch.nn import functional
 
 from nnjpeg import atomic
-from nnjpeg.robust import attacks, data, fitting, models
-from nnjpeg.robust.objectives import Adversarial, Draws, Free, Noisy, Plain
+from nnjpeg.robust import data, models
+from nnjpeg.robust.attack import gradients as attacks
+from nnjpeg.robust.train import photos as fitting
+from nnjpeg.robust.train.objectives import Adversarial, Draws, Free, Noisy, Plain
 
 EPS = 8 / 255
 

@@ -1,6 +1,7 @@
-"""Print what ``nnjpeg evaluate`` wrote as Markdown, one table for each scenario.
+"""Print the tables of a run as Markdown, one for each scenario.
 
-From cells.csv, beside.csv and the like, or from the cells.*.jsonl of a run that has not ended.
+From what ``nnjpeg evaluate`` and ``nnjpeg table1`` wrote: cells.csv, optimiser.csv, colors.csv, curve.csv,
+convergence.csv, beside.csv, versus.csv, table1.csv; or from the cells.*.jsonl of a run that has not ended.
 """
 
 from __future__ import annotations
@@ -10,38 +11,51 @@ from pathlib import Path
 
 import pandas
 
-from nnjpeg.robust.scores import read_table
+from nnjpeg.paper.labels import METHODS, SCENARIOS, attack_labels, defence_label
+from nnjpeg.robust.judge.statistics import read_table
 
 
 def by_attack(frame: pandas.DataFrame) -> str:
-    """Defences by attacks: percent right, with the 95% interval of each."""
-    columns = list(dict.fromkeys(frame["attack"]))
-    counts = {name: int(part["images"].iloc[0]) for name, part in frame.groupby("attack", sort=False)}
-    rows = []
-    for defence, part in frame.groupby("defence", sort=False):
-        cells = {
-            row.attack: f"{100 * row.accuracy:.0f} ({100 * row.low:.0f} to {100 * row.high:.0f})"
-            for row in part.itertuples()
-        }
-        rows.append([str(defence), *(cells.get(name, "-") for name in columns)])
-    return markdown(["", *(f"{name} ({counts[name]})" for name in columns)], rows)
+    """Defences and attacks, the more numerous ones as rows: percent right, with the 95% interval of each."""
+    labels = attack_labels(frame) + " (" + frame["images"].astype(str) + ")"
+    shares = [f"{100 * row.accuracy:.0f} ({100 * row.low:.0f} to {100 * row.high:.0f})" for row in frame.itertuples()]
+    named = frame.assign(label=labels, share=shares, defence=frame["defence"].map(defence_label))
+    table = named.pivot_table(index="defence", columns="label", values="share", aggfunc="first", sort=False)
+    table = table if table.shape[0] >= table.shape[1] else table.T
+    return markdown(["", *table.columns], [[str(name), *row] for name, *row in table.fillna("-").itertuples()])
 
 
 def beside(frame: pandas.DataFrame) -> str:
-    """Each defence, and what has about its own benign accuracy."""
-    attack = frame["attack"].iloc[0]
+    """Each defence, and plain JPEG at its own benign accuracy."""
     rows = [
-        [row.defence, f"{100 * row.benign:.1f}", f"{100 * row.accuracy:.1f}", row.other,
-         f"{100 * row.other_benign:.1f}", f"{100 * row.other_accuracy:.1f}", str(row.only_this), str(row.only_other)]
+        [defence_label(row.defence), f"{100 * row.benign:.1f}", f"{100 * row.accuracy:.1f}",
+         "none" if row.beside != row.beside else f"{100 * row.beside:.1f}"]
         for row in frame.itertuples()
     ]  # fmt: skip
-    return markdown(["", "benign", attack, "beside it", "benign", attack, "only this", "only JPEG"], rows)
+    return markdown(["", "benign", METHODS[frame["attack"].iloc[0]], "JPEG at this benign accuracy"], rows)
+
+
+def versus(frame: pandas.DataFrame) -> str:
+    """Each defence beside no defence, image by image."""
+    rows = [
+        [defence_label(row.defence), str(row.only_this), str(row.only_none), f"{row.p:.2g}"]
+        for row in frame.itertuples()
+    ]
+    return markdown(["", "it alone is right", "no defence alone is right", "p (McNemar)"], rows)
 
 
 def markdown(head: list[str], rows: list[list[str]]) -> str:
     """A table."""
-    lines = [head, ["---"] * len(head), *rows]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _scenarios(frame: pandas.DataFrame) -> pandas.Series:
+    """Of each row; a journal knows what attacks see, but not what scenario they are of."""
+    if "scenario" in frame:
+        return frame["scenario"].astype(object).fillna("")
+    known = {"M": "gray-box", "other": "black-box", "whole": "white-box", "one transform": "optimiser"}
+    return frame["target"].map(known).fillna("gray-box")
 
 
 def main() -> None:
@@ -50,8 +64,10 @@ def main() -> None:
     parser.add_argument("files", nargs="+", type=Path)
     for path in parser.parse_args().files:
         frame = read_table(path)
-        for scenario, part in frame.groupby("scenario", sort=False):
-            print(f"### {scenario}\n\n{beside(part) if 'other' in part else by_attack(part)}\n")
+        scenarios = _scenarios(frame)
+        draw = beside if "beside" in frame else versus if "only_this" in frame else by_attack
+        for scenario, part in frame.groupby(scenarios, sort=False):
+            print(f"### {path.stem}: {SCENARIOS.get(str(scenario), scenario)}\n\n{draw(part)}\n")
 
 
 if __name__ == "__main__":
