@@ -369,6 +369,8 @@ def test_bad_quality(quality, error, message):
         (lambda: NNJpeg()(np.zeros((8, 8, 3))), TypeError, "uint8, got float64"),
         (lambda: NNJpeg()(np.zeros((3, 8, 8), np.uint8)), ValueError, "8 components if its layout is HWC"),
         (lambda: nn_jpeg("image.png"), TypeError, "PIL image, a tensor, .* got str"),
+        (lambda: nnjpeg.roundtrip(X, NN_TABLE), TypeError, "got Tensor; .*ops.roundtrip take tensors"),
+        (lambda: nnjpeg.roundtrip(tv_tensors.Image(X), NN_TABLE), TypeError, "got Image; .*nn_jpeg takes tv_tensors"),
         (lambda: nn_jpeg(tv_tensors.Mask(X)), TypeError, "got Mask"),
         (lambda: nn_jpeg(X[None], quality=np.array([1, 2])), ValueError, "each of 1 images, got 2"),
         (lambda: nn_jpeg(X, quality="75"), TypeError, "got '75'"),
