@@ -69,6 +69,11 @@ class _Defence:
     again: bool = False
     parts: tuple[str, ...] = ()
 
+    @property
+    def in_white_box(self) -> bool:
+        """Whether it stands in the scenario white-box; defences that draw have one of their own."""
+        return self.white and not self.random
+
 
 @dataclass(frozen=True)
 class _Scene:
@@ -252,7 +257,7 @@ def _black_box(scene: _Scene) -> pandas.DataFrame:
 def _white_box(scene: _Scene) -> pandas.DataFrame:
     """The attacker knows all of a defence."""
     spec = scene.spec
-    some = scene.some(lambda one: one.white and not one.random and (spec.thorough or one.headline or one.again))
+    some = scene.some(lambda one: one.in_white_box and (spec.thorough or one.headline or one.again))
     attacks = {
         name: knowing_all(
             one, scene.eps, steps=spec.steps, restarts=spec.restarts, queries=spec.queries,
@@ -402,8 +407,8 @@ def _beside(scene: _Scene, equal: pandas.DataFrame) -> pandas.DataFrame:
     for scenario, swept in equal[equal["family"] == _PLAIN].groupby("scenario", sort=False):
         benign = swept[swept["attack"] == BENIGN].set_index("quality")["accuracy"]
         points = [(benign[row.quality], row.accuracy) for row in swept[swept["attack"] == WORST].itertuples()]
-        known = {"white-box": lambda one: one.white and not one.random}.get(str(scenario), lambda one: True)
-        every = scene.some(known)
+        white = scenario == "white-box"
+        every = scene.some((lambda one: one.in_white_box) if white else (lambda one: True))
         frame = _compared(scene, str(scenario), every)
         clean = frame[frame["attack"] == BENIGN].set_index("defence")["accuracy"]
         rows += [

@@ -186,13 +186,12 @@ def white_box(
     found = []
     for gradient in _gradients(smooth):
         found += [Attack("pgd", gradient=gradient, loss=loss, view=view, **pgd) for loss, view in followed]
-        found += [_auto(method, eps, steps, restarts, gradient) for method in autoattack]
+        found += [
+            # Towards each class as often as in AutoAttack: once.
+            Attack(method, eps, gradient=gradient, steps=steps, restarts=restarts if method == "apgd-ce" else None)
+            for method in autoattack
+        ]
     return [*found, Attack("square", eps, gradient="none", queries=queries)]
-
-
-def _auto(method: str, eps: float, steps: int, restarts: int, gradient: Gradient) -> Attack:
-    repeated = restarts if method.startswith("apgd-") and method != "apgd-t" else None
-    return Attack(method, eps, gradient=gradient, steps=steps, restarts=repeated)
 
 
 def _gradients(smooth: bool) -> tuple[Gradient, ...]:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from nnjpeg._arguments import integer
 from nnjpeg.robust.attack import minimal
-from nnjpeg.robust.attack.attack import WHOLE, Attack, expectation, gray_box, white_box
+from nnjpeg.robust.attack.attack import AXES, WHOLE, Attack, expectation, gray_box, white_box
 from nnjpeg.robust.attack.gradients import to_bytes
 from nnjpeg.robust.data import Images
 from nnjpeg.robust.defend.ensemble import Ensemble
@@ -145,7 +145,7 @@ def assess(
             folder = None if kept is None or (whole and not keep_whole) else _folder(kept, attack, name)
             judged = _attacked(
                 target, originals, attack, [(defences[one], form) for one, form in _forms(pairs)],
-                _seed(seed, group(several[0])), batch, folder,
+                _seed(seed, group(several[0])), batch, folder, weights[name if whole else attack.target],
             )  # fmt: skip
         seconds = (time.perf_counter() - began) / len(several)
         return [{**one, "seconds": round(seconds, 3)} for one in judged]
@@ -168,8 +168,7 @@ def _every(attacks: Attacks) -> Iterator[Attack]:
 def _columns(attack: Attack | None) -> dict[str, Any]:
     """An attack's fields as columns; "attack" is its method's name."""
     if attack is None:
-        fields = asdict(Attack("fgsm"))
-        return {"attack": BENIGN, **{name: None for name in fields if name != "method"}}
+        return {"attack": BENIGN, **{name: None for name in AXES if name != "method"}}
     fields = asdict(attack)
     return {"attack": fields.pop("method"), **fields}
 
@@ -225,10 +224,14 @@ def _attacked(
     seed: int,
     batch: int,
     folder: Path | None,
+    weights: str,
 ) -> list[dict[str, Any]]:
-    """For each defence and form, which images of one attack are labelled right, and the mean norms."""
+    """For each defence and form, which images of one attack are labelled right, and the mean norms.
+
+    `weights` is the digest of those of `target`.
+    """
     device = _device(target)
-    of = {"attack": asdict(replace(attack, form="8-bit")), "target": digest(*target.state_dict().values())}
+    of = {"attack": asdict(replace(attack, form="8-bit")), "target": weights}
     unforeseen = _seed(seed, "judged")  # with the attack's own seed it would know what a random defence draws
     hits, norms = [""] * len(judges), np.zeros((len(judges), 2))
     for number, (pixels, labels) in enumerate(_batches(originals, batch)):
@@ -257,7 +260,8 @@ def _made(
             adversarial = attack.run(target, x, y, seed)
         return {"float": adversarial.cpu().contiguous(), "bytes": to_bytes(adversarial).cpu(), "labels": y.cpu()}
 
-    return keep(path, {**of, "seed": seed, "images": digest(x, y)}, make)["float"].to(x.device)
+    described = {} if path is None else {**of, "seed": seed, "images": digest(x, y)}
+    return keep(path, described, make)["float"].to(x.device)
 
 
 def _in_form(form: str, target: nn.Module, x: Tensor, y: Tensor, adversarial: Tensor, attack: Attack) -> Tensor:
