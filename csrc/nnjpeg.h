@@ -39,6 +39,14 @@ typedef enum nnjpeg_colorspace {
     NNJPEG_YCBCRX = 3
 } nnjpeg_colorspace;
 
+/* How many times as fine luma is as chroma, along columns and along rows. Other than 4:4:4 only with NNJPEG_YCBCR. */
+typedef enum nnjpeg_subsampling {
+    NNJPEG_444 = 0, /* 1 x 1 */
+    NNJPEG_422 = 1, /* 2 x 1 */
+    NNJPEG_420 = 2, /* 2 x 2 */
+    NNJPEG_440 = 3  /* 1 x 2 */
+} nnjpeg_subsampling;
+
 typedef struct nnjpeg_shape {
     ptrdiff_t images, components, height, width;
 } nnjpeg_shape;

@@ -1,7 +1,7 @@
 /* Quantization tables made ready for nj_quantize. */
 #include "lanes_scalar.h"
 
-#include "block.h"
+#include "block_f32.h"
 
 /* Division of n < 2^15 by d = 8q as (n * m) >> (16 + k), with m = ceil(2^(16+k) / d) and k chosen so that m has exactly
  * 16 bits. m exceeds 2^(16+k) / d by e / d with e < d <= 2^(k+1); the product is off by n e / d < 2^(16+k) / d, less

@@ -1,4 +1,4 @@
-/* Spans of blocks in single precision: what strip_<isa>.c makes of lanes_<isa>.h and the second half of block.h.
+/* Spans of blocks in single precision: what strip_<isa>.c makes of lanes_<isa>.h and block_f32.h.
  *
  * A lane is a column of a block, and a group is one row of blocks in registers: eight rows of NJ_F32_BLOCKS blocks in
  * NJ_F32_VECTORS vectors each. A pass goes down the columns; the group is transposed between the two passes, so that
@@ -6,6 +6,7 @@
 #ifndef NNJPEG_STRIP_F32_H
 #define NNJPEG_STRIP_F32_H
 
+#include "block_f32.h"
 #include "strip.h"
 
 typedef lanes_f32 nj_group[8][NJ_F32_VECTORS];

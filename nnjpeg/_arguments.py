@@ -12,6 +12,7 @@ import numpy.typing as npt
 Axes = tuple[int, int, int, int]
 Colorspace = Literal["rgb", "ycbcr"]
 Layout = Literal["HW", "HWC", "CHW", "NHWC", "NCHW"]
+Subsampling = Literal["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
 
 # For images, components, rows and columns: the axis that holds it, or -1.
 LAYOUTS: dict[str, Axes] = {
@@ -21,6 +22,8 @@ LAYOUTS: dict[str, Axes] = {
     "NHWC": (0, 3, 1, 2),
     "NCHW": (0, 1, 2, 3),
 }
+# How many times as fine luma is as chroma, along columns and along rows; the core numbers them in this order.
+SUBSAMPLINGS: dict[str, tuple[int, int]] = {"4:4:4": (1, 1), "4:2:2": (2, 1), "4:2:0": (2, 2), "4:4:0": (1, 2)}
 # Compared with dtype objects, which is faster than with the types.
 UINT8, INT16, FLOAT32 = np.dtype(np.uint8), np.dtype(np.int16), np.dtype(np.float32)
 
@@ -111,13 +114,25 @@ def components_of(shape: tuple[int, ...], axes: Axes) -> int:
 
 
 def is_ycbcr(colorspace: str, components: int) -> bool:
+    """Whether components are coded as YCbCr; grey, which is Y alone, is coded as it is."""
     if colorspace == "rgb":
         return False
     if colorspace != "ycbcr":
         raise ValueError(f"colorspace must be 'rgb' or 'ycbcr', got {colorspace!r}")
-    if components != 3:
-        raise ValueError(f"colorspace 'ycbcr' needs 3 components, got {components}")
-    return True
+    if components not in (1, 3):
+        raise ValueError(f"colorspace 'ycbcr' needs 3 components, or 1 (grey), got {components}")
+    return components == 3
+
+
+def check_subsampling(subsampling: str, colorspace: str, components: int) -> Subsampling:
+    """The subsampling that an image is coded with: grey has none."""
+    if subsampling not in SUBSAMPLINGS:
+        raise ValueError(f"subsampling must be one of {', '.join(map(repr, SUBSAMPLINGS))}, got {subsampling!r}")
+    if components == 1:
+        return "4:4:4"
+    if subsampling != "4:4:4" and colorspace != "ycbcr":
+        raise ValueError(f"subsampling {subsampling!r} needs colorspace 'ycbcr', got {colorspace!r}")
+    return subsampling  # type: ignore[return-value]
 
 
 def check_out(out: Any, image: npt.NDArray[np.uint8]) -> None:

@@ -9,7 +9,7 @@
 #define NJ_SUM int32_t
 #include "lanes_scalar.h"
 
-#include "block.h"
+#include "block_f32.h"
 #include "kernel.h"
 
 /* A test that runs the kernels on the host defines its own. */
