@@ -1,8 +1,8 @@
 """The codec as its definition: one function a stage, over integer arrays, or tensors, of blocks (..., 8, 8).
 
 Slow and plain, the oracle of the tests, and what torch devices without a kernel run (32 bits are enough). It follows
-the text of libjpeg's jfdctint.c, jcdctmgr.c and jidctint.c (shared products and all), so that it and csrc/block.h are
-two derivations of the same numbers.
+the text of libjpeg's jfdctint.c, jcdctmgr.c, jidctint.c (shared products and all), jcsample.c and jdsample.c, so that
+it and csrc/ are two derivations of the same numbers.
 """
 
 from __future__ import annotations
@@ -12,19 +12,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnjpeg.qtable import QTable, QTableLike
+from nnjpeg._arguments import SUBSAMPLINGS, Colorspace, Subsampling, check_subsampling, is_ycbcr
+from nnjpeg.qtable import QTables, as_tables
 
 __all__ = [
     "dequantize",
     "descale",
+    "downsample",
+    "extend",
     "fdct",
+    "forward",
     "from_blocks",
     "idct",
+    "interleave",
+    "inverse",
     "quantize",
     "range_limit",
     "rgb_to_ycbcr",
     "roundtrip",
     "to_blocks",
+    "triangle",
+    "upsample",
     "ycbcr_to_rgb",
 ]
 
@@ -53,6 +61,14 @@ def _join(parts: list[Ints]) -> Ints:
     return torch.stack(parts, dim=-1)
 
 
+def _concatenate(parts: list[Ints]) -> Ints:
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts, axis=-1)
+    import torch
+
+    return torch.cat(parts, dim=-1)
+
+
 def descale(x: Ints, n: int) -> Ints:
     """X / 2^n, rounded half up."""
     return (x + (1 << (n - 1))) >> n
@@ -79,12 +95,74 @@ def ycbcr_to_rgb(ycbcr: Ints) -> Ints:
     return range_limit(_join([r, g, b]))
 
 
+def extend(x: Ints, height: int, width: int) -> Ints:
+    """Planes (..., h, w), of integers or floats, their last column and row repeated up to a size."""
+    if isinstance(x, np.ndarray):
+        leading = [(0, 0)] * (x.ndim - 2)
+        return np.pad(x, [*leading, (0, height - x.shape[-2]), (0, width - x.shape[-1])], mode="edge")
+    import torch
+
+    i = torch.arange(height, device=x.device).clamp(max=x.shape[-2] - 1)
+    j = torch.arange(width, device=x.device).clamp(max=x.shape[-1] - 1)
+    return x[..., i, :][..., j]
+
+
+def downsample(component: Ints, h: int, v: int) -> Ints:
+    """Full-size chroma (..., height, width) to whole blocks of samples that each stand for h x v (jcsample.c).
+
+    Columns are extended before and rows after it: of an even height, the last row is not that of the extended image.
+    """
+    height, width = component.shape[-2:]
+    rows, columns = -(-height // v), 8 * -(-width // (8 * h))
+    full = extend(component, v * rows, h * columns)
+    total = sum(full[..., i::v, j::h] for i in range(v) for j in range(h))
+    if h == 2:
+        total[..., 1::2] += 1
+    if v == 2:
+        total += 1
+    return extend(total >> (h * v // 2), 8 * -(-rows // 8), columns)
+
+
+def triangle(x: Ints) -> tuple[Ints, Ints]:
+    """Of samples along the last axis, three times each and its neighbour before, and the same and that after.
+
+    The first and the last are their own neighbours.
+    """
+    return 3 * x + _concatenate([x[..., :1], x[..., :-1]]), 3 * x + _concatenate([x[..., 1:], x[..., -1:]])
+
+
+def interleave(even: Ints, odd: Ints) -> Ints:
+    """Two arrays as one with twice as many elements along the last axis."""
+    return _join([even, odd]).reshape(*even.shape[:-1], 2 * even.shape[-1])
+
+
+def upsample(samples: Ints, size: tuple[int, int], h: int, v: int) -> Ints:
+    """Chroma (..., rows, columns), maybe with more of these than belong to an image of `size`, at full size.
+
+    The "fancy" upsampling of jdsample.c, which is its default; it is plain repetition for the narrowest images.
+    """
+    height, width = size
+    x = samples[..., : -(-height // v), : -(-width // h)]
+    repeated = h == 2 and x.shape[-1] <= 2
+    if v == 2:
+        turned = x.swapaxes(-1, -2)
+        above, below = (turned, turned) if repeated else triangle(turned)
+        if h == 1:
+            above, below = (above + 1) >> 2, (below + 2) >> 2
+        x = interleave(above, below).swapaxes(-1, -2)
+    if h == 2:
+        before, after = (x, x) if repeated else triangle(x)
+        if not repeated:
+            bias, shift = ((8, 7), 4) if v == 2 else ((1, 2), 2)
+            before, after = (before + bias[0]) >> shift, (after + bias[1]) >> shift
+        x = interleave(before, after)
+    return x[..., :height, :width]
+
+
 def to_blocks(component: npt.NDArray[Any]) -> Ints:
     """A component (h, w) as blocks (rows, columns, 8, 8), its last row and column repeated to fill them."""
-    h, w = component.shape
-    padded = np.pad(component.astype(np.int64), ((0, -h % 8), (0, -w % 8)), mode="edge")
-    rows, columns = padded.shape[0] // 8, padded.shape[1] // 8
-    return padded.reshape(rows, 8, columns, 8).swapaxes(1, 2)
+    rows, columns = (-(-length // 8) for length in component.shape)
+    return extend(component.astype(np.int64), 8 * rows, 8 * columns).reshape(rows, 8, columns, 8).swapaxes(1, 2)
 
 
 def from_blocks(blocks: Ints, size: tuple[int, int]) -> Ints:
@@ -174,16 +252,59 @@ def range_limit(samples: Ints) -> Ints:
     return samples.clip(0, 255)
 
 
-def roundtrip(image: npt.NDArray[np.uint8], qtable: QTableLike, *, colorspace: str = "rgb") -> npt.NDArray[np.uint8]:
-    """`nnjpeg.roundtrip` for one image of layout HWC and one table."""
-    steps = np.asarray(QTable(qtable))
-    components = image.astype(np.int64)
-    if colorspace == "ycbcr":
-        components = rgb_to_ycbcr(components)
-    result = np.empty_like(components)
-    for c in range(image.shape[2]):
-        blocks = to_blocks(components[..., c])
-        quantized = quantize(fdct(blocks - 128), steps)
-        samples = range_limit(idct(dequantize(quantized, steps)) + 128)
-        result[..., c] = from_blocks(samples, image.shape[:2])
-    return (ycbcr_to_rgb(result) if colorspace == "ycbcr" else result).astype(np.uint8)
+def forward(
+    image: npt.NDArray[np.uint8],
+    qtable: QTables,
+    *,
+    colorspace: Colorspace = "rgb",
+    subsampling: Subsampling = "4:4:4",
+) -> list[npt.NDArray[np.int64]]:
+    """The quantized coefficients of an image of layout HWC: for each component, blocks (rows, columns, 8, 8)."""
+    components = image.shape[2]
+    h, v = SUBSAMPLINGS[check_subsampling(subsampling, colorspace, components)]
+    samples = image.astype(np.int64)
+    if is_ycbcr(colorspace, components):
+        samples = rgb_to_ycbcr(samples)
+    coefficients = []
+    for c, steps in enumerate(_steps(qtable, components)):
+        plane = samples[..., c] if c == 0 else downsample(samples[..., c], h, v)
+        coefficients.append(quantize(fdct(to_blocks(plane) - 128), steps))
+    return coefficients
+
+
+def inverse(
+    coefficients: list[npt.NDArray[np.int64]],
+    qtable: QTables,
+    size: tuple[int, int],
+    *,
+    colorspace: Colorspace = "rgb",
+    subsampling: Subsampling = "4:4:4",
+) -> npt.NDArray[np.uint8]:
+    """The image (height, width, components) of `size` that quantized coefficients are decoded to."""
+    components = len(coefficients)
+    h, v = SUBSAMPLINGS[check_subsampling(subsampling, colorspace, components)]
+    planes: list[npt.NDArray[np.int64]] = []
+    for c, (quantized, steps) in enumerate(zip(coefficients, _steps(qtable, components), strict=True)):
+        rows, columns = quantized.shape[:2]
+        decoded = range_limit(idct(dequantize(quantized, steps)) + 128)
+        plane = from_blocks(decoded, (8 * rows, 8 * columns))
+        planes.append(plane[: size[0], : size[1]] if c == 0 else upsample(plane, size, h, v))
+    image = _join(planes)
+    return (ycbcr_to_rgb(image) if is_ycbcr(colorspace, components) else image).astype(np.uint8)
+
+
+def roundtrip(
+    image: npt.NDArray[np.uint8],
+    qtable: QTables,
+    *,
+    colorspace: Colorspace = "rgb",
+    subsampling: Subsampling = "4:4:4",
+) -> npt.NDArray[np.uint8]:
+    """`nnjpeg.roundtrip` for one image of layout HWC."""
+    coding: Any = {"colorspace": colorspace, "subsampling": subsampling}
+    return inverse(forward(image, qtable, **coding), qtable, image.shape[:2], **coding)
+
+
+def _steps(qtable: QTables, components: int) -> list[npt.NDArray[np.int64]]:
+    tables = [np.asarray(table) for table in as_tables(qtable, components)]
+    return tables * components if len(tables) == 1 else tables
