@@ -36,15 +36,11 @@ NJ_INLINE void store_apart(void *p, int apart, reg x)
     _mm_storeu_si128((void *)(word + 2 * apart), _mm512_extracti32x4_epi32(x, 2));
     _mm_storeu_si128((void *)(word + 3 * apart), _mm512_extracti32x4_epi32(x, 3));
 }
+/* Bytes r, r + 3, ... of each 16. */
+NJ_INLINE __mmask64 every_third(int r) { return (__mmask64)(r == 0 ? 0x9249u : r == 1 ? 0x2492u : 0x4924u) * 0x0001000100010001u; }
 NJ_INLINE reg by_thirds(reg a, reg b, reg c, int q)
 {
-    __mmask64 from_b = 0, from_c = 0;
-    int i;
-    for (i = 0; i < 64; i++) {
-        from_b |= (__mmask64)((i % 16 + 1) % 3 == q) << i;
-        from_c |= (__mmask64)((i % 16 + 2) % 3 == q) << i;
-    }
-    return _mm512_mask_blend_epi8(from_c, _mm512_mask_blend_epi8(from_b, a, b), c);
+    return _mm512_mask_blend_epi8(every_third((q + 1) % 3), _mm512_mask_blend_epi8(every_third((q + 2) % 3), a, b), c);
 }
 
 #include "lanes_x86.h"

@@ -173,16 +173,18 @@ NJ_ROWS(422, 2, 1)
 NJ_ROWS(420, 2, 2)
 NJ_ROWS(440, 1, 2)
 
+/* Of a row that is no whole number of steps, the last step goes again over pixels of the one before. */
 static void split_pixels(const uint8_t *pixels, int size, uint8_t *const *planes, ptrdiff_t count)
 {
-    const ptrdiff_t whole = count / NJ_STEP * NJ_STEP;
-    ptrdiff_t x;
+    ptrdiff_t x = 0;
     int c;
-    for (x = 0; x < whole; x += NJ_STEP) {
+    while (x < count && count >= NJ_STEP) {
         lanes16x2 p[4];
+        x = x + NJ_STEP <= count ? x : count - NJ_STEP;
         load_pixels(pixels + size * x, 0, size == 3 ? NJ_INTERLEAVED : NJ_PADDED, p);
         for (c = 0; c < size; c++)
             store_samples(planes[c] + x, p[c]);
+        x += NJ_STEP;
     }
     for (; x < count; x++)
         for (c = 0; c < size; c++)
@@ -191,14 +193,15 @@ static void split_pixels(const uint8_t *pixels, int size, uint8_t *const *planes
 
 static void join_planes(const uint8_t *const *planes, int size, uint8_t *pixels, ptrdiff_t count)
 {
-    const ptrdiff_t whole = count / NJ_STEP * NJ_STEP;
-    ptrdiff_t x;
+    ptrdiff_t x = 0;
     int c;
-    for (x = 0; x < whole; x += NJ_STEP) {
+    while (x < count && count >= NJ_STEP) {
         lanes16x2 p[4];
+        x = x + NJ_STEP <= count ? x : count - NJ_STEP;
         for (c = 0; c < size; c++)
             p[c] = load_samples(planes[c] + x);
         store_pixels(pixels + size * x, 0, size == 3 ? NJ_INTERLEAVED : NJ_PADDED, p);
+        x += NJ_STEP;
     }
     for (; x < count; x++)
         for (c = 0; c < size; c++)

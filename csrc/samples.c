@@ -153,7 +153,7 @@ void nj_fetch_row(const nj_isa *isa, nj_samples from, int components, uint8_t *c
     ptrdiff_t x;
     int c;
     if (p.size) {
-        uint8_t *rows[NJ_MAX_COMPONENTS];
+        uint8_t *rows[NJ_MAX_COMPONENTS] = { NULL };
         const ptrdiff_t count = p.complete ? width : width - 1; /* the last pixel may not be all the caller's */
         for (c = 0; c < p.size; c++)
             rows[c] = p.plane[c] >= 0 ? planes[p.plane[c]] : spare + width;

@@ -34,7 +34,7 @@ typedef struct plane {
  * what one thread has of the workspace; borders have, for each part, [above, below] x [Cb, Cr]. */
 typedef struct walk {
     const nj_strips_job *job;
-    const nj_isa *isa;
+    const nj_isa *isa, *narrow; /* and the narrowest that it leaves work to */
     int h, v, waiting, ycbcr;
     int components, coded; /* of a unit; those of them that are coded */
     nj_layout src_layout, dst_layout; /* that the rows' functions can read and write, NJ_PLANE: none */
@@ -87,15 +87,36 @@ static void stage_rows(const walk *w, uint8_t *slot, const nj_samples rows[2], p
         staged[r] = slot + w->spare - w->staged + r * w->staged / 2;
         for (c = 0; c < w->components; c++)
             planes[c] = staged[r] + c * size;
-        nj_fetch_row(w->isa, nj_from(rows[r], 0, 0, 0, x), w->components, planes, width, slot + w->spare);
+        nj_fetch_row(w->narrow, nj_from(rows[r], 0, 0, 0, x), w->components, planes, width, slot + w->spare);
         nj_extend(nj_buffer(staged[r], 1, 1, size, size), w->coded, 1, width, 1, w->encoded - x);
+    }
+}
+
+static int pixel_bytes(nj_layout layout) { return layout == NJ_INTERLEAVED ? 3 : layout == NJ_PADDED ? 4 : 1; }
+
+/* v rows of so many pixels, a multiple of the narrowest step. */
+static void encode_steps(const walk *w, const void *const rows[2], ptrdiff_t component, nj_layout layout, uint8_t *const luma[2],
+                         uint8_t *cb, uint8_t *cr, ptrdiff_t width)
+{
+    const nj_isa *isa;
+    ptrdiff_t x = 0;
+    for (isa = w->isa; x < width; isa = isa->narrower) {
+        const ptrdiff_t whole = (width - x) / isa->u8.step * isa->u8.step;
+        const void *pixels[2];
+        void *to[2];
+        int r;
+        for (r = 0; r < w->v; r++) {
+            pixels[r] = (const uint8_t *)rows[r] + x * pixel_bytes(layout);
+            to[r] = luma[r] + x;
+        }
+        if (whole)
+            isa->u8.encode[w->job->subsampling](pixels, component, layout, to, cb + x / w->h, cr + x / w->h, whole);
+        x += whole;
     }
 }
 
 static void encode(const walk *w, uint8_t *slot, nj_samples image, ptrdiff_t mcu, ptrdiff_t mcu_end)
 {
-    const nj_rows *f = &w->isa->u8;
-    const nnjpeg_subsampling s = w->job->subsampling;
     const ptrdiff_t staged_plane = w->staged / 2 / NJ_MAX_COMPONENTS;
     const ptrdiff_t whole = w->src_layout == NJ_PLANE ? 0 : w->whole;
     const nj_range rows = rows_of(w, CB, mcu, mcu_end);
@@ -105,20 +126,19 @@ static void encode(const walk *w, uint8_t *slot, nj_samples image, ptrdiff_t mcu
         nj_samples from[2];
         const void *pixels[2];
         uint8_t *staged[2], *cb = row_of(w, slot, CB, row, rows.begin), *cr = row_of(w, slot, CR, row, rows.begin);
-        void *luma[2], *rest[2];
+        uint8_t *luma[2], *rest[2];
         for (r = 0; r < w->v; r++) {
             from[r] = nj_from(image, 0, 0, at_most(w->v * row + r, w->job->shape.height - 1), 0);
             pixels[r] = from[r].data;
             luma[r] = row_of(w, slot, LUMA, w->v * row + r, w->v * rows.begin);
-            rest[r] = (uint8_t *)luma[r] + whole;
+            rest[r] = luma[r] + whole;
         }
-        if (whole)
-            f->encode[s](pixels, image.strides.component, w->src_layout, luma, cb, cr, whole);
+        encode_steps(w, pixels, image.strides.component, w->src_layout, luma, cb, cr, whole);
         if (whole < w->encoded) {
             stage_rows(w, slot, from, whole, staged);
             pixels[0] = staged[0];
             pixels[1] = staged[1];
-            f->encode[s](pixels, staged_plane, NJ_PLANES, rest, cb + whole / w->h, cr + whole / w->h, w->encoded - whole);
+            encode_steps(w, pixels, staged_plane, NJ_PLANES, rest, cb + whole / w->h, cr + whole / w->h, w->encoded - whole);
         }
     }
     for (c = LUMA; c <= CR; c++) {
@@ -139,7 +159,7 @@ static void fetch(const walk *w, uint8_t *slot, nj_samples image, ptrdiff_t mcu,
         uint8_t *planes[NJ_MAX_COMPONENTS];
         for (c = 0; c < w->components; c++)
             planes[c] = row_of(w, slot, c, row, rows.begin);
-        nj_fetch_row(w->isa, nj_from(image, 0, 0, row, 0), w->components, planes, width, slot + w->spare);
+        nj_fetch_row(w->narrow, nj_from(image, 0, 0, row, 0), w->components, planes, width, slot + w->spare);
     }
     for (c = 0; c < w->coded; c++)
         nj_extend(nj_buffer(slot + w->planes[c].offset, 1, 1, w->planes[c].row, 0), 1, height, width,
@@ -232,30 +252,50 @@ static void transform(const walk *w, uint8_t *slot, ptrdiff_t image, ptrdiff_t u
 
 /* Samples out */
 
-/* One row of pixels. cb, cr: what nj_rows' `decode` takes; size: of its samples. */
+/* What nj_rows' `decode` takes of chroma; size: of its samples. */
+typedef struct chroma_rows {
+    const uint8_t *cb, *cr;
+    int size, odd_row, reach;
+} chroma_rows;
+
+/* So many pixels of a row, a multiple of the narrowest step; chroma from column `begin` of the pixels on. */
+static void decode_steps(const walk *w, const uint8_t *luma, const chroma_rows *c, ptrdiff_t begin, const uint8_t *padding,
+                         uint8_t *pixels, ptrdiff_t component, nj_layout layout, ptrdiff_t width)
+{
+    const int bytes = pixel_bytes(layout);
+    const nj_isa *isa;
+    ptrdiff_t x = 0;
+    for (isa = w->isa; x < width; isa = isa->narrower) {
+        const ptrdiff_t whole = (width - x) / isa->u8.step * isa->u8.step, at = (begin + x) / w->h * c->size;
+        if (whole)
+            isa->u8.decode[w->job->subsampling](luma + x, c->cb + at, c->cr + at, c->odd_row, c->reach,
+                                                padding ? padding + x * bytes : NULL, pixels + x * bytes, component, layout,
+                                                whole);
+        x += whole;
+    }
+}
+
+/* One row of pixels. */
 static void decode_row(const walk *w, uint8_t *slot, const uint8_t *luma, const uint8_t *cb, const uint8_t *cr, int size, int odd_row,
                        int reach, nj_samples src, nj_samples dst)
 {
-    const nj_rows *f = &w->isa->u8;
-    const nnjpeg_subsampling s = w->job->subsampling;
-    const ptrdiff_t width = w->job->shape.width, plane = w->staged / 2 / NJ_MAX_COMPONENTS;
-    const ptrdiff_t whole = w->dst_layout == NJ_PLANE ? 0 : width / f->step * f->step, rest = width - whole;
+    const ptrdiff_t width = w->job->shape.width, plane = w->staged / 2 / NJ_MAX_COMPONENTS, step = w->narrow->u8.step;
+    const ptrdiff_t whole = w->dst_layout == NJ_PLANE ? 0 : width / step * step, rest = width - whole;
     uint8_t *staged = slot + w->spare - w->staged;
     const uint8_t *planes[NJ_MAX_COMPONENTS];
     int c;
-    if (whole)
-        f->decode[s](luma, cb, cr, odd_row, reach, src.data, dst.data, dst.strides.component, w->dst_layout, whole);
+    const chroma_rows chroma = { cb, cr, size, odd_row, reach };
+    decode_steps(w, luma, &chroma, 0, src.data, dst.data, dst.strides.component, w->dst_layout, whole);
     if (!rest)
         return;
-    f->decode[s](luma + whole, cb + whole / w->h * size, cr + whole / w->h * size, odd_row, reach, NULL, staged, plane, NJ_PLANES,
-                 round_up(rest, f->step));
+    decode_steps(w, luma + whole, &chroma, whole, NULL, staged, plane, NJ_PLANES, round_up(rest, step));
     for (c = 0; c < w->components; c++)
         planes[c] = staged + c * plane;
     if (w->components > w->coded) {
         uint8_t *fourth = staged + w->coded * plane;
         nj_copy(nj_from(src, 0, w->coded, 0, whole), nj_buffer(fourth, 1, 1, 0, 0), 1, 1, rest);
     }
-    nj_land_row(w->isa, planes, nj_from(dst, 0, 0, 0, whole), w->components, rest, slot + w->spare);
+    nj_land_row(w->narrow, planes, nj_from(dst, 0, 0, 0, whole), w->components, rest, slot + w->spare);
 }
 
 /* The v rows of pixels that go with one row of chroma; that row and its neighbours: [Cb, Cr][above, it, below]. */
@@ -337,7 +377,7 @@ static void land(const walk *w, uint8_t *slot, nj_samples image, ptrdiff_t mcu, 
         const uint8_t *planes[NJ_MAX_COMPONENTS];
         for (c = 0; c < w->components; c++)
             planes[c] = row_of(w, slot, c, row, rows.begin);
-        nj_land_row(w->isa, planes, nj_from(image, 0, 0, row, 0), w->components, w->job->shape.width, slot + w->spare);
+        nj_land_row(w->narrow, planes, nj_from(image, 0, 0, row, 0), w->components, w->job->shape.width, slot + w->spare);
     }
 }
 
@@ -412,8 +452,9 @@ static ptrdiff_t take(ptrdiff_t *size, ptrdiff_t bytes)
 static void plan(walk *w)
 {
     const nj_strips_job *job = w->job;
-    const ptrdiff_t width = job->shape.width, height = job->shape.height, step = w->isa->u8.step;
+    const ptrdiff_t width = job->shape.width, height = job->shape.height, step = w->narrow->u8.step;
     const ptrdiff_t full = round_up(width, step > NJ_RUN_WIDTH * w->h ? step : NJ_RUN_WIDTH * w->h);
+    const ptrdiff_t unit = step > 2 * w->h ? step : 2 * w->h;
     ptrdiff_t runs;
     int c;
     w->mcu_rows = (height - 1) / (NNJPEG_BLOCK * w->v) + 1;
@@ -422,7 +463,8 @@ static void plan(walk *w)
     w->strips = (w->mcu_rows - 1) / w->mcus + 1;
     w->waiting = w->v == 2 && w->ycbcr && job->dst.data ? 2 : 0;
     w->encoded = round_up(width, step > NNJPEG_BLOCK * w->h ? step : NNJPEG_BLOCK * w->h);
-    w->whole = (w->encoded > width ? width - 1 : width) / step * step; /* padding repeats a pixel that is staged */
+    /* Padding repeats a pixel that is staged; and what is staged begins at an even column of chroma. */
+    w->whole = (w->encoded > width ? width - 1 : width) / unit * unit;
     w->slot = 0;
     for (c = 0; c < w->components; c++) {
         plane *p = &w->planes[c];
@@ -454,6 +496,8 @@ nnjpeg_status nj_run_strips(const nj_strips_job *job)
     w.isa = nj_isa_for_cpu();
     if (!w.isa)
         return NNJPEG_BAD_ISA;
+    for (w.narrow = w.isa; w.narrow->narrower; w.narrow = w.narrow->narrower)
+        ;
     w.ycbcr = job->colorspace == NNJPEG_YCBCR || job->colorspace == NNJPEG_YCBCRX;
     w.h = h[job->subsampling];
     w.v = v[job->subsampling];
