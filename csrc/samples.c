@@ -47,16 +47,19 @@ static void copy_row(const uint8_t *from, ptrdiff_t from_column, int from_size, 
 
 void nj_copy(nj_samples from, nj_samples to, ptrdiff_t components, ptrdiff_t height, ptrdiff_t width)
 {
+    const int pixels = nj_are_pixels(&from, (int)components) && nj_are_pixels(&to, (int)components);
+    const ptrdiff_t from_column = pixels ? 1 : from.strides.column, to_column = pixels ? 1 : to.strides.column;
     ptrdiff_t c, y;
-    if (nj_are_pixels(&from, (int)components) && nj_are_pixels(&to, (int)components)) {
-        for (y = 0; y < height; y++)
-            memcpy(to.data + y * to.strides.row, from.data + y * from.strides.row, (size_t)(components * width));
-        return;
+    if (pixels) { /* rows of bytes */
+        width *= components;
+        components = 1;
     }
-    for (c = 0; c < components; c++)
-        for (y = 0; y < height; y++)
-            copy_row(nj_from(from, 0, c, y, 0).data, from.strides.column, from.size, nj_from(to, 0, c, y, 0).data,
-                     to.strides.column, to.size, width);
+    for (c = 0; c < components; c++) {
+        const uint8_t *f = from.data + c * from.strides.component;
+        uint8_t *t = to.data + c * to.strides.component;
+        for (y = 0; y < height; y++, f += from.strides.row, t += to.strides.row)
+            copy_row(f, from_column, from.size, t, to_column, to.size, width);
+    }
 }
 
 static void fill(uint8_t *to, ptrdiff_t column, int size, const uint8_t *value, ptrdiff_t count)
@@ -74,13 +77,11 @@ void nj_extend(nj_samples to, ptrdiff_t components, ptrdiff_t height, ptrdiff_t 
 {
     ptrdiff_t c, y;
     for (c = 0; c < components; c++) {
-        if (width < full_width)
-            for (y = 0; y < height; y++) {
-                uint8_t *end = nj_from(to, 0, c, y, width).data;
-                fill(end, to.strides.column, to.size, end - to.strides.column, full_width - width);
-            }
+        uint8_t *plane = to.data + c * to.strides.component, *end = plane + width * to.strides.column;
+        for (y = 0; y < height && width < full_width; y++, end += to.strides.row)
+            fill(end, to.strides.column, to.size, end - to.strides.column, full_width - width);
         for (y = height; y < full_height; y++)
-            copy_row(nj_from(to, 0, c, height - 1, 0).data, to.strides.column, to.size, nj_from(to, 0, c, y, 0).data,
+            copy_row(plane + (height - 1) * to.strides.row, to.strides.column, to.size, plane + y * to.strides.row,
                      to.strides.column, to.size, full_width);
     }
 }
@@ -115,52 +116,59 @@ void nj_fold(nj_samples to, ptrdiff_t components, ptrdiff_t height, ptrdiff_t wi
         }
 }
 
-/* Pixels of three or four bytes whose components lie anywhere in them: plane[i] is the component at byte i, -1 where there is
- * none. first: the pixel at the lowest address. size: 0 where a row is no such pixels. */
-typedef struct pixels {
-    int size, plane[NJ_MAX_COMPONENTS], complete;
-    uint8_t *first;
-} pixels;
-
-static pixels pixels_of(const nj_samples *s, int components, ptrdiff_t width)
+nj_order nj_order_of(const nj_samples *s, int components)
 {
-    const ptrdiff_t column = s->strides.column, size = column < 0 ? -column : column;
-    pixels p = { 0, { -1, -1, -1, -1 }, 0, NULL };
-    ptrdiff_t lowest = 0, c;
-    if (s->size != 1 || components < 2 || (size != 3 && size != 4))
-        return p;
-    for (c = 0; c < components; c++)
-        if (c * s->strides.component < lowest)
-            lowest = c * s->strides.component;
+    const ptrdiff_t column = s->strides.column / s->size, component = s->strides.component / s->size;
+    const ptrdiff_t size = column < 0 ? -column : column, lowest = component < 0 ? (components - 1) * component : 0;
+    nj_order order = { 0, { -1, -1, -1, -1 }, 0, 0 };
+    ptrdiff_t c;
+    if (components < 2 || (size != 3 && size != 4))
+        return order;
     for (c = 0; c < components; c++) {
-        const ptrdiff_t place = c * s->strides.component - lowest;
-        if (place >= size || p.plane[place] >= 0)
-            return p;
-        p.plane[place] = (int)c;
+        const ptrdiff_t place = c * component - lowest;
+        if (place >= size || order.plane[place] >= 0)
+            return order;
+        order.plane[place] = (int)c;
     }
-    p.size = (int)size;
-    p.complete = components == p.size;
-    p.first = s->data + lowest + (column < 0 ? (width - 1) * column : 0);
-    return p;
+    order.complete = components == size;
+    order.size = order.complete || s->size == 1 ? (int)size : 0;
+    order.lowest = lowest * s->size;
+    return order;
+}
+
+/* The pixel at the lowest address. */
+static uint8_t *first_pixel(const nj_samples *s, const nj_order *order, ptrdiff_t width)
+{
+    return s->data + order->lowest + (s->strides.column < 0 ? (width - 1) * s->strides.column : 0);
+}
+
+int nj_follow(const nj_samples *s, const nj_order *order, ptrdiff_t width)
+{
+    return s->strides.column > 0 && s->strides.row == width * s->strides.column &&
+           (!order->size || (order->complete && s->size == 1));
 }
 
 /* A mirrored row is one whose samples, or pixels, go down in memory. */
-void nj_fetch_row(const nj_isa *isa, nj_samples from, int components, uint8_t *const *planes, ptrdiff_t width,
-                  uint8_t *spare)
+void nj_fetch_row(const nj_isa *isa, nj_samples from, const nj_order *order, int components, uint8_t *const *planes,
+                  ptrdiff_t width, uint8_t *spare)
 {
-    const pixels p = pixels_of(&from, components, width);
     const int mirrored = from.strides.column < 0;
     ptrdiff_t x;
     int c;
-    if (p.size) {
+    if (order->size) {
+        const uint8_t *first = first_pixel(&from, order, width);
         uint8_t *rows[NJ_MAX_COMPONENTS] = { NULL };
-        const ptrdiff_t count = p.complete ? width : width - 1; /* the last pixel may not be all the caller's */
-        for (c = 0; c < p.size; c++)
-            rows[c] = p.plane[c] >= 0 ? planes[p.plane[c]] : spare + width;
-        isa->split(p.first, p.size, rows, count);
-        for (c = 0; c < p.size; c++)
-            if (p.plane[c] >= 0)
-                rows[c][width - 1] = p.first[(width - 1) * p.size + c];
+        const ptrdiff_t count = order->complete ? width : width - 1; /* the last pixel may not be all the caller's */
+        for (c = 0; c < order->size; c++)
+            rows[c] = order->plane[c] >= 0 ? planes[order->plane[c]] : spare + width;
+        if (from.size != 1) {
+            isa->to_bytes((const float *)(const void *)first, spare + 4 * width, order->size * width);
+            first = spare + 4 * width;
+        }
+        isa->split(first, order->size, rows, count);
+        for (c = 0; c < order->size; c++)
+            if (order->plane[c] >= 0)
+                rows[c][width - 1] = first[(width - 1) * order->size + c];
         for (c = 0; c < components && mirrored; c++) {
             memcpy(spare, planes[c], (size_t)width);
             isa->reverse(spare, planes[c], width);
@@ -181,24 +189,29 @@ void nj_fetch_row(const nj_isa *isa, nj_samples from, int components, uint8_t *c
     }
 }
 
-void nj_land_row(const nj_isa *isa, const uint8_t *const *planes, nj_samples to, int components, ptrdiff_t width,
-                 uint8_t *spare)
+void nj_land_row(const nj_isa *isa, const uint8_t *const *planes, nj_samples to, const nj_order *order, int components,
+                 ptrdiff_t width, uint8_t *spare)
 {
-    const pixels p = pixels_of(&to, components, width);
     const int mirrored = to.strides.column < 0;
     ptrdiff_t x;
     int c;
-    if (p.size && p.complete) {
+    if (order->complete) {
+        uint8_t *first = first_pixel(&to, order, width);
         const uint8_t *rows[NJ_MAX_COMPONENTS] = { NULL };
-        for (c = 0; c < p.size; c++)
-            rows[c] = planes[p.plane[c]];
+        for (c = 0; c < order->size; c++)
+            rows[c] = planes[order->plane[c]];
         if (mirrored) {
-            for (c = 0; c < p.size; c++) {
+            for (c = 0; c < order->size; c++) {
                 isa->reverse(rows[c], spare + c * width, width);
                 rows[c] = spare + c * width;
             }
         }
-        isa->join(rows, p.size, p.first, width);
+        if (to.size == 1) {
+            isa->join(rows, order->size, first, width);
+        } else {
+            isa->join(rows, order->size, spare + 4 * width, width);
+            isa->to_floats(spare + 4 * width, (float *)(void *)first, order->size * width);
+        }
         return;
     }
     for (c = 0; c < components; c++) {

@@ -47,12 +47,26 @@ void nj_extend_by_zeros(nj_samples to, ptrdiff_t components, ptrdiff_t height, p
 void nj_fold(nj_samples to, ptrdiff_t components, ptrdiff_t height, ptrdiff_t width, ptrdiff_t full_height,
              ptrdiff_t full_width);
 
+/* Pixels of three or four samples whose components lie anywhere in them: plane[i] is the component at sample i, -1 where there
+ * is none. size: 0 where a row is no such pixels. */
+typedef struct nj_order {
+    int size, plane[NJ_MAX_COMPONENTS], complete;
+    ptrdiff_t lowest; /* bytes from component 0 to the first sample */
+} nj_order;
+
+nj_order nj_order_of(const nj_samples *s, int components);
+
 /* One row of an image to and from planes of bytes, a fast way for each order that images come in: planes, pixels of three or four
- * bytes in any order of their components, both also mirrored, floats in 0..1. At most NJ_MAX_COMPONENTS components; spare: four
- * rows more. */
-void nj_fetch_row(const nj_isa *isa, nj_samples from, int components, uint8_t *const *planes, ptrdiff_t width,
-                  uint8_t *spare);
-void nj_land_row(const nj_isa *isa, const uint8_t *const *planes, nj_samples to, int components, ptrdiff_t width,
-                 uint8_t *spare);
+ * samples in any order of their components, both also mirrored; of bytes, or of floats in 0..1. At most NJ_MAX_COMPONENTS
+ * components; order: of the samples; spare: NJ_SPARE_ROWS rows. */
+enum { NJ_SPARE_ROWS = 8 };
+
+void nj_fetch_row(const nj_isa *isa, nj_samples from, const nj_order *order, int components, uint8_t *const *planes,
+                  ptrdiff_t width, uint8_t *spare);
+void nj_land_row(const nj_isa *isa, const uint8_t *const *planes, nj_samples to, const nj_order *order, int components,
+                 ptrdiff_t width, uint8_t *spare);
+
+/* Whether rows follow each other without a gap, so that several may be fetched or landed as one long row. */
+int nj_follow(const nj_samples *s, const nj_order *order, ptrdiff_t width);
 
 #endif

@@ -37,6 +37,7 @@ typedef struct walk {
     const nj_isa *isa, *narrow; /* and the narrowest that it leaves work to */
     int h, v, waiting, ycbcr;
     int components, coded; /* of a unit; those of them that are coded */
+    nj_order src_order, dst_order;
     nj_layout src_layout, dst_layout; /* that the rows' functions can read and write, NJ_PLANE: none */
     plane planes[NJ_MAX_COMPONENTS];
     ptrdiff_t units, mcu_rows, mcus, strips; /* of an image: rows of MCUs; of a strip; strips of an image */
@@ -87,7 +88,7 @@ static void stage_rows(const walk *w, uint8_t *slot, const nj_samples rows[2], p
         staged[r] = slot + w->spare - w->staged + r * w->staged / 2;
         for (c = 0; c < w->components; c++)
             planes[c] = staged[r] + c * size;
-        nj_fetch_row(w->narrow, nj_from(rows[r], 0, 0, 0, x), w->components, planes, width, slot + w->spare);
+        nj_fetch_row(w->narrow, nj_from(rows[r], 0, 0, 0, x), &w->src_order, w->components, planes, width, slot + w->spare);
         nj_extend(nj_buffer(staged[r], 1, 1, size, size), w->coded, 1, width, 1, w->encoded - x);
     }
 }
@@ -153,13 +154,15 @@ static void fetch(const walk *w, uint8_t *slot, nj_samples image, ptrdiff_t mcu,
 {
     const nj_range rows = rows_of(w, 0, mcu, mcu_end);
     const ptrdiff_t height = rows.end - rows.begin, width = w->job->shape.width;
+    const ptrdiff_t at_once = w->planes[0].row == width && nj_follow(&image, &w->src_order, width) ? height : 1;
     ptrdiff_t row;
     int c;
-    for (row = rows.begin; row < rows.end; row++) {
+    for (row = rows.begin; row < rows.end; row += at_once) {
         uint8_t *planes[NJ_MAX_COMPONENTS];
         for (c = 0; c < w->components; c++)
             planes[c] = row_of(w, slot, c, row, rows.begin);
-        nj_fetch_row(w->narrow, nj_from(image, 0, 0, row, 0), w->components, planes, width, slot + w->spare);
+        nj_fetch_row(w->narrow, nj_from(image, 0, 0, row, 0), &w->src_order, w->components, planes, at_once * width,
+                     slot + w->spare);
     }
     for (c = 0; c < w->coded; c++)
         nj_extend(nj_buffer(slot + w->planes[c].offset, 1, 1, w->planes[c].row, 0), 1, height, width,
@@ -295,7 +298,7 @@ static void decode_row(const walk *w, uint8_t *slot, const uint8_t *luma, const 
         uint8_t *fourth = staged + w->coded * plane;
         nj_copy(nj_from(src, 0, w->coded, 0, whole), nj_buffer(fourth, 1, 1, 0, 0), 1, 1, rest);
     }
-    nj_land_row(w->narrow, planes, nj_from(dst, 0, 0, 0, whole), w->components, rest, slot + w->spare);
+    nj_land_row(w->narrow, planes, nj_from(dst, 0, 0, 0, whole), &w->dst_order, w->components, rest, slot + w->spare);
 }
 
 /* The v rows of pixels that go with one row of chroma; that row and its neighbours: [Cb, Cr][above, it, below]. */
@@ -371,13 +374,16 @@ static void decode_strip(const walk *w, uint8_t *slot, nj_samples src, nj_sample
 static void land(const walk *w, uint8_t *slot, nj_samples image, ptrdiff_t mcu, ptrdiff_t mcu_end)
 {
     const nj_range rows = rows_of(w, 0, mcu, mcu_end);
+    const ptrdiff_t width = w->job->shape.width;
+    const ptrdiff_t at_once = w->planes[0].row == width && nj_follow(&image, &w->dst_order, width) ? rows.end - rows.begin : 1;
     ptrdiff_t row;
     int c;
-    for (row = rows.begin; row < rows.end; row++) {
+    for (row = rows.begin; row < rows.end; row += at_once) {
         const uint8_t *planes[NJ_MAX_COMPONENTS];
         for (c = 0; c < w->components; c++)
             planes[c] = row_of(w, slot, c, row, rows.begin);
-        nj_land_row(w->narrow, planes, nj_from(image, 0, 0, row, 0), w->components, w->job->shape.width, slot + w->spare);
+        nj_land_row(w->narrow, planes, nj_from(image, 0, 0, row, 0), &w->dst_order, w->components, at_once * width,
+                    slot + w->spare);
     }
 }
 
@@ -480,7 +486,7 @@ static void plan(walk *w)
     w->sums = take(&w->slot, 2 * (full / w->h * (ptrdiff_t)sizeof(int16_t) + 2 * MARGIN));
     w->staged = 2 * NJ_MAX_COMPONENTS * full;
     take(&w->slot, w->staged);
-    w->spare = take(&w->slot, NJ_MAX_COMPONENTS * full);
+    w->spare = take(&w->slot, NJ_SPARE_ROWS * full);
     w->border_row = full / w->h;
 }
 
@@ -504,6 +510,8 @@ nnjpeg_status nj_run_strips(const nj_strips_job *job)
     w.components = job->shape.components <= NJ_MAX_COMPONENTS ? (int)job->shape.components : 1;
     w.coded = job->colorspace >= NNJPEG_RGBX ? w.components - 1 : w.components;
     w.units = job->shape.components / w.components;
+    w.src_order = nj_order_of(&job->src, w.components);
+    w.dst_order = nj_order_of(&job->dst, w.components);
     w.src_layout = layout_of(&job->src, w.components);
     w.dst_layout = layout_of(&job->dst, w.components);
     if (w.dst_layout == NJ_PADDED && w.src_layout != NJ_PADDED)
