@@ -30,9 +30,8 @@ Precision = Literal["uint8", "float"]
 
 # The operators. image: (B, C, H, W), uint8 or float, but not double; qtable: uint8, or float32 to be rounded to whole
 # steps in 1..255, (B or 1, C or 1, 8, 8), on the image's device; h, v: how many times as fine luma is as chroma, along
-# columns and along rows; grad: like image. exact: a float image takes the way of 8 bits; cubic:
-# coefficients are rounded so that there is a derivative. Every device checks its arguments: here, and CUDA's kernel in
-# its binding.
+# columns and along rows; grad: like image. exact: a float image takes the way of 8 bits; cubic: coefficients are
+# rounded so that there is a derivative. Every device checks its arguments: here, and CUDA's kernel in its binding.
 
 _library = torch.library.Library("nnjpeg", "DEF")
 _library.define(
@@ -99,7 +98,7 @@ def _(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) 
 
 def _quantizers(qtable: Tensor) -> _core.Quantizers:
     whole = qtable if qtable.dtype == torch.uint8 else _plain.steps_of(qtable)
-    steps = whole.numpy().astype(np.uint16).reshape(*qtable.shape[:2], 64)
+    steps = whole.numpy().astype(np.uint16, order="C").reshape(*qtable.shape[:2], 64)
     try:
         return _core.Quantizers(steps)
     except ValueError:
