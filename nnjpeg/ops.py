@@ -489,7 +489,7 @@ def values_are_hidden() -> bool:
 
 def is_at_hand(image: Tensor) -> bool:
     """Whether the C core may be called for `image` at once: bytes on the CPU, whose way nobody traces."""
-    return image.dtype == torch.uint8 and image.device.type == "cpu" and not values_are_hidden()
+    return image.dtype == torch.uint8 and image.is_cpu and not values_are_hidden()
 
 
 def _in_functorch() -> bool:

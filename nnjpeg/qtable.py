@@ -340,11 +340,11 @@ def as_tables(qtable: QTables, components: int | None = None) -> list[QTable]:
         return [QTable(qtable)]  # type: ignore[arg-type]
     if components is not None and len(qtable) not in (1, components):
         raise ValueError(f"qtable must be one table, or one for each of {components} components, got {len(qtable)}")
-    return [QTable(table) for table in qtable]  # type: ignore[arg-type]
+    return [table if isinstance(table, QTable) else QTable(table) for table in qtable]  # type: ignore[arg-type]
 
 
 def _is_sequence_of_tables(qtable: Any) -> bool:
-    return isinstance(qtable, Sequence) and any(
+    return isinstance(qtable, (list, tuple, Sequence)) and any(  # the first two are faster to tell
         isinstance(t, QTable) or (isinstance(t, np.ndarray) and t.ndim == 2) or _is_grid(t) for t in qtable
     )
 

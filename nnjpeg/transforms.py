@@ -134,6 +134,7 @@ class _Transform(v2.Transform):
     # Everything that may be an image; make_params narrows it down.
     _transformed_types = (is_pure_tensor, tv_tensors.Image, tv_tensors.Video, PIL.Image.Image, np.ndarray)
     _fixed: tuple[str, ...] = ("quality",)
+    _grey_has_the_first = False  # of several tables
 
     quality: Any
     colorspace: Colorspace
@@ -214,14 +215,11 @@ class _Transform(v2.Transform):
             quality = quality[: _count(inpt)]
         if isinstance(quality, Tensor) and not isinstance(inpt, Tensor):
             quality = quality.cpu().numpy()
-        buffered = isinstance(inpt, Tensor) and not ops.is_at_hand(inpt) and self.steps.device == inpt.device
         options = Options(self.colorspace, self.subsampling, self.gradient, self.precision, self.components)
-        return code(inpt, self._tables_for(inpt, buffered), quality, options)
-
-    def _tables_for(self, image: Any, buffered: bool) -> QTables | Tensor:
-        if buffered:
-            return self.steps
-        return self._tables[0] if len(self._tables) == 1 else self._tables
+        tables, steps = self._tables, self.steps
+        if self._grey_has_the_first and _is_grey(inpt):
+            tables, steps = tables[:1], steps[:, :1]
+        return code(inpt, tables, quality, options, steps)
 
 
 def _is_untyped(value: Any) -> bool:
@@ -338,6 +336,7 @@ class JPEG(_Transform):
     >>> v2.Compose([v2.RandomResizedCrop(224), JPEG((30, 95)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
     """
 
+    _grey_has_the_first = True
     colorspace, subsampling = "ycbcr", "4:2:0"
 
     def __init__(
@@ -369,12 +368,6 @@ class JPEG(_Transform):
             return draws if hidden else draws.numpy()
         draw = _drawn(self.quality, (), _CPU)
         return draw.reshape(1) if hidden else draw.item()
-
-    def _tables_for(self, image: Any, buffered: bool) -> QTables | Tensor:
-        grey = _is_grey(image)
-        if buffered:
-            return self.steps[:, :1] if grey else self.steps
-        return self._tables[:1] if grey else self._tables
 
     def extra_repr(self) -> str:
         """The arguments."""
