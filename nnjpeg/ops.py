@@ -466,15 +466,16 @@ def check(
     if image.dtype not in DTYPES:
         accepted = ", ".join(map(str, DTYPES))
         raise TypeError(f"image must be a tensor of dtype {accepted}, got {image.dtype}")
-    if image.ndim < 3:
-        raise ValueError(f"image must be a tensor of shape (..., C, H, W), got {tuple(image.shape)}")
-    if 0 in image.shape[-3:]:
-        raise ValueError(f"image must have height, width and components of at least 1, got shape {tuple(image.shape)}")
+    shape = image.shape
+    if len(shape) < 3:
+        raise ValueError(f"image must be a tensor of shape (..., C, H, W), got {tuple(shape)}")
+    if not (shape[-1] and shape[-2] and shape[-3]):
+        raise ValueError(f"image must have height, width and components of at least 1, got shape {tuple(shape)}")
     reading = "its axes are (..., C, H, W); if it is in channels-last order, permute it"
-    check_components("image", image.shape, image.shape[-3], components, reading)
+    check_components("image", shape, shape[-3], components, reading)
     check_choice("gradient", gradient, Gradient)
     check_choice("precision", precision, Precision)
-    return coding_of(colorspace, subsampling, image.shape[-3])
+    return coding_of(colorspace, subsampling, shape[-3])
 
 
 def values_are_hidden() -> bool:

@@ -208,7 +208,7 @@ class _Transform(v2.Transform):
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Transform one input."""
-        if _is_untyped(inpt) and inpt is not params["untyped"]:
+        if inpt is not params["untyped"] and _is_untyped(inpt):
             return inpt
         quality = params["quality"]
         if isinstance(quality, (np.ndarray, Tensor)) and quality.shape[0] > 1:
@@ -216,9 +216,9 @@ class _Transform(v2.Transform):
         if isinstance(quality, Tensor) and not isinstance(inpt, Tensor):
             quality = quality.cpu().numpy()
         options = Options(self.colorspace, self.subsampling, self.gradient, self.precision, self.components)
-        tables, steps = self._tables, self.steps
+        tables, steps = self._tables, self.steps if isinstance(inpt, Tensor) else None
         if self._grey_has_the_first and _is_grey(inpt):
-            tables, steps = tables[:1], steps[:, :1]
+            tables, steps = tables[:1], None if steps is None else steps[:, :1]
         return code(inpt, tables, quality, options, steps)
 
 
@@ -358,16 +358,17 @@ class JPEG(_Transform):
         return super()._first_untyped(flat_inputs) if tensor is None else tensor
 
     def _draw(self, images: list[Any]) -> Any:
-        hidden = ops.values_are_hidden()
-        if not isinstance(self.quality, tuple):
-            if not hidden:
-                _drawn((1, 1), (max([_count(i) for i in images], default=0),) if self.per_image else (), _CPU)
+        hidden, between = ops.values_are_hidden(), self.quality
+        fixed = not isinstance(between, tuple)
+        if fixed and hidden:
+            return None
+        shape = (max([_count(i) for i in images], default=0),) if self.per_image else ()
+        draws = _drawn((1, 1) if fixed else between, shape, _CPU)
+        if fixed:
             return None
         if self.per_image:
-            draws = _drawn(self.quality, (max([_count(i) for i in images], default=0),), _CPU)
             return draws if hidden else draws.numpy()
-        draw = _drawn(self.quality, (), _CPU)
-        return draw.reshape(1) if hidden else draw.item()
+        return draws.reshape(1) if hidden else draws.item()
 
     def extra_repr(self) -> str:
         """The arguments."""
