@@ -11,8 +11,9 @@ from typing import Any
 from PIL import Image, ImageColor
 
 from nnjpeg import NN_TABLE, QTable, bulk
-from nnjpeg._arguments import integer
+from nnjpeg._arguments import Subsampling, check_subsampling, integer
 from nnjpeg._progress import Progress
+from nnjpeg.files import check_writable
 from nnjpeg.pictures import Rules
 from nnjpeg.sources import find
 
@@ -33,7 +34,7 @@ def add_parser(commands: Any) -> None:
         "compress",
         help="write images as JPEG files with one table for all components",
         description="Write each image as DIR/NAME.jpg, or as a member of a tar file that webdataset reads: a baseline "
-        "JPEG file in RGB, without subsampling. Prints size, bytes and bits per pixel (of the whole file) and PSNR. "
+        "JPEG file, in RGB unless told otherwise. Prints size, bytes and bits per pixel (of the whole file) and PSNR. "
         "Images that cannot be read or written are reported and skipped; the exit status is then 1.",
         epilog=_EPILOG,
     )
@@ -59,6 +60,11 @@ def add_parser(commands: Any) -> None:
         "--colorspace", choices=["rgb", "ycbcr"], default="rgb", help="how colours are coded (default: %(default)s)"
     )
     parser.add_argument(
+        "--subsampling", type=_subsampling, default="4:4:4", metavar="J:A:B",
+        help="chroma subsampling, with --colorspace ycbcr: 4:2:2, or 4:2:0, which nearly all JPEG files have (default: "
+        "%(default)s, none)",
+    )  # fmt: skip
+    parser.add_argument(
         "--background", type=_background, metavar="COLOUR",
         help="put it behind transparent images, which are refused otherwise: white, #ffffff, ...",
     )  # fmt: skip
@@ -80,6 +86,15 @@ def _qtable(path: str) -> QTable:
 
 def _quality(text: str) -> int:
     return _integer("quality", text, 100)
+
+
+def _subsampling(text: str) -> Subsampling:
+    try:
+        subsampling = check_subsampling(text, "ycbcr", 3)
+        check_writable(subsampling)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return subsampling
 
 
 def _count(text: str) -> int:
@@ -109,10 +124,12 @@ def run(options: argparse.Namespace) -> int:
     """Compress every file; return 1 if one was skipped."""
     if options.shard is not None and options.tar is None:
         raise ValueError("--shard goes with --tar")
+    check_subsampling(options.subsampling, options.colorspace, 3)
     file = _file(options)
     sources, unreadable = find(options.files)
     qtable = options.qtable if options.quality is None else options.qtable.at_quality(options.quality)
-    coder = bulk.Coder(qtable, options.colorspace, Rules(options.background, options.convert))
+    rules = Rules(options.background, options.convert)
+    coder = bulk.Coder(qtable, options.colorspace, options.subsampling, rules)
     total = len(sources) + len(unreadable)
     with Progress("compress", total, "image") as progress:
         report = _Report(progress)
