@@ -52,8 +52,6 @@ class Chunks:
         If an argument is not as above.
     """
 
-    subsampling: Subsampling = "4:4:4"  # of what version 0.1.0 has pickled
-
     def __init__(
         self,
         qtable: QTables = NN_TABLE,
@@ -73,6 +71,10 @@ class Chunks:
         self.colorspace = colorspace
         self.subsampling = subsampling
         self.layout = layout
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Version 0.1.0 pickled a list of tables, and no subsampling."""
+        self.__dict__.update({"subsampling": "4:4:4", **state, "tables": tuple(state["tables"])})
 
     def config(self) -> dict[str, Any]:
         """The arguments that make it again, as JSON can hold them.
