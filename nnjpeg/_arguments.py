@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 Axes = tuple[int, int, int, int]
+Coding = tuple[bool, int]
+"""Whether components are coded as YCbCr, and the subsampling, as its place in `SUBSAMPLINGS`."""
 Colorspace = Literal["rgb", "ycbcr"]
 Layout = Literal["HW", "HWC", "CHW", "NHWC", "NCHW"]
 Subsampling = Literal["4:4:4", "4:2:2", "4:2:0", "4:4:0"]
@@ -24,6 +26,7 @@ LAYOUTS: dict[str, Axes] = {
 }
 # How many times as fine luma is as chroma, along columns and along rows; the core numbers them in this order.
 SUBSAMPLINGS: dict[str, tuple[int, int]] = {"4:4:4": (1, 1), "4:2:2": (2, 1), "4:2:0": (2, 2), "4:4:0": (1, 2)}
+FACTORS = tuple(SUBSAMPLINGS.values())
 # Compared with dtype objects, which is faster than with the types.
 UINT8, INT16, FLOAT32 = np.dtype(np.uint8), np.dtype(np.int16), np.dtype(np.float32)
 
@@ -45,6 +48,25 @@ def integer(name: str, value: Any, low: int, high: int) -> int:
     if not low <= number <= high:
         raise ValueError(f"{accepted}, got {number}")
     return number
+
+
+def number(name: str, value: Any, low: int, high: int) -> int | float:
+    """`value` as an int or a float within low..high."""
+    if type(value) is int and low <= value <= high:
+        return value
+    accepted = f"{name} must be a number in {low}..{high}"
+    if isinstance(value, (float, np.floating)):
+        found: int | float = float(value)
+    else:
+        try:
+            if isinstance(value, (bool, np.bool_)):
+                raise TypeError
+            found = operator.index(value)
+        except TypeError:
+            raise TypeError(f"{accepted}, got {value!r}") from None
+    if not low <= found <= high:
+        raise ValueError(f"{accepted}, got {found}")
+    return found
 
 
 def check_array(name: str, array: Any, *dtypes: np.dtype[Any]) -> None:
@@ -133,6 +155,14 @@ def check_subsampling(subsampling: str, colorspace: str, components: int) -> Sub
     if subsampling != "4:4:4" and colorspace != "ycbcr":
         raise ValueError(f"subsampling {subsampling!r} needs colorspace 'ycbcr', got {colorspace!r}")
     return subsampling  # type: ignore[return-value]
+
+
+def coding_of(colorspace: str, subsampling: str, components: int) -> Coding:
+    """How an image is coded."""
+    ycbcr = is_ycbcr(colorspace, components)
+    if subsampling == "4:4:4":
+        return ycbcr, 0
+    return ycbcr, FACTORS.index(SUBSAMPLINGS[check_subsampling(subsampling, colorspace, components)])
 
 
 def check_out(out: Any, image: npt.NDArray[np.uint8]) -> None:

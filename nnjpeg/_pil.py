@@ -7,24 +7,25 @@ import numpy.typing as npt
 import PIL.Image
 
 from nnjpeg import _core
-from nnjpeg._arguments import LAYOUTS
+from nnjpeg._arguments import LAYOUTS, Coding
 from nnjpeg._threads import thread_limit
 from nnjpeg.codec import roundtrip_with
 
 __all__ = ["roundtrip_image"]
 
 
-def roundtrip_image(image: PIL.Image.Image, quantizers: _core.Quantizers, ycbcr: bool) -> PIL.Image.Image:
+def roundtrip_image(image: PIL.Image.Image, quantizers: _core.Quantizers, coding: Coding) -> PIL.Image.Image:
     """A new image: the round trip of one in mode L or RGB."""
     if image.mode == "RGB":
         result = image.copy()
         pixels = _memory(result)
         if pixels is not None:
-            _core.roundtrip(pixels, pixels, LAYOUTS["HWC"], quantizers, ycbcr, thread_limit(None), padded=True)
+            ycbcr, subsampling = coding
+            _core.roundtrip(pixels, pixels, LAYOUTS["HWC"], quantizers, ycbcr, thread_limit(None), True, subsampling)
             return result
     samples = np.asarray(image)
     axes = LAYOUTS["HWC" if samples.ndim == 3 else "HW"]
-    result = PIL.Image.fromarray(roundtrip_with(samples, axes, quantizers, ycbcr))
+    result = PIL.Image.fromarray(roundtrip_with(samples, axes, quantizers, coding))
     result.info = image.info.copy()
     return result
 

@@ -1,32 +1,37 @@
 """The round trip in plain torch operations: for devices without a kernel, for double precision, and as an oracle.
 
-Slow, but exact in integers, and differentiable in floats. Images are (B, C, H, W), tables (B or 1, C or 1, 8, 8).
+Slow, but exact in integers, and differentiable in floats. Images are (B, C, H, W), tables (B or 1, C or 1, 8, 8); h and
+v are how many times as fine luma is as chroma, along columns and along rows.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from nnjpeg import reference
 
-__all__ = ["roundtrip_float", "roundtrip_uint8"]
+__all__ = ["cubic_tangent", "roundtrip_float", "roundtrip_uint8", "steps_of"]
 
 
-def _to_blocks(image: Tensor) -> Tensor:
-    """Blocks (B, C, rows, columns, 8, 8), the last row and column of the image repeated to fill them."""
-    b, c, h, w = image.shape
+def _to_blocks(planes: Tensor) -> Tensor:
+    """Blocks (B, C, rows, columns, 8, 8), the last column and row of the planes repeated to fill them."""
+    b, c, h, w = planes.shape
     rows, columns = -(-h // 8), -(-w // 8)
-    i = torch.arange(8 * rows, device=image.device).clamp(max=h - 1)
-    j = torch.arange(8 * columns, device=image.device).clamp(max=w - 1)
-    return image[:, :, i][..., j].reshape(b, c, rows, 8, columns, 8).transpose(3, 4)
+    return reference.extend(planes, 8 * rows, 8 * columns).reshape(b, c, rows, 8, columns, 8).transpose(3, 4)
 
 
-def _from_blocks(blocks: Tensor, like: Tensor) -> Tensor:
-    """Blocks as an image, cropped to the size of `like`."""
+def _from_blocks(blocks: Tensor) -> Tensor:
+    """Blocks as planes, (B, C, 8 rows, 8 columns)."""
     b, c, rows, columns = blocks.shape[:4]
-    image = blocks.transpose(3, 4).reshape(b, c, 8 * rows, 8 * columns)
-    return image[..., : like.shape[2], : like.shape[3]]
+    return blocks.transpose(3, 4).reshape(b, c, 8 * rows, 8 * columns)
+
+
+def _parts(x: Tensor, h: int, v: int) -> list[Tensor]:
+    """What is coded at one size: all components, or luma and both of chroma. Of tables, the same parts."""
+    return [x] if h == v == 1 else [x[:, :1], x[:, -2:]]
 
 
 def _laid_out(result: Tensor, like: Tensor) -> Tensor:
@@ -34,15 +39,29 @@ def _laid_out(result: Tensor, like: Tensor) -> Tensor:
     return torch.empty_like(like).copy_(result)
 
 
-def roundtrip_uint8(image: Tensor, qtable: Tensor, ycbcr: bool) -> Tensor:
+def steps_of(qtable: Tensor) -> Tensor:
+    """The whole steps that a table stands for, in its dtype: 1..255; NaN counts as 1."""
+    if qtable.dtype == torch.uint8:
+        return qtable.clamp(min=1)
+    return qtable.nan_to_num(nan=1.0).round().clamp(1, 255)
+
+
+def roundtrip_uint8(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) -> Tensor:
     """The bits of `nnjpeg.roundtrip`, of a uint8 tensor."""
-    steps = qtable[:, :, None, None].clamp(min=1).to(torch.int32)
     samples = image.to(torch.int32)
     if ycbcr:
         samples = reference.rgb_to_ycbcr(samples.movedim(1, -1)).movedim(-1, 1)
-    quantized = reference.quantize(reference.fdct(_to_blocks(samples) - 128), steps)
-    decoded = reference.range_limit(reference.idct(reference.dequantize(quantized, steps)) + 128)
-    result = _from_blocks(decoded, image)
+    planes = _parts(samples, h, v)
+    planes[1:] = [reference.downsample(plane, h, v) for plane in planes[1:]]
+    decoded = []
+    for plane, table in zip(planes, _parts(steps_of(qtable).to(torch.int32), h, v), strict=True):
+        steps = table[:, :, None, None]
+        quantized = reference.quantize(reference.fdct(_to_blocks(plane) - 128), steps)
+        blocks = reference.range_limit(reference.idct(reference.dequantize(quantized, steps)) + 128)
+        decoded.append(_from_blocks(blocks))
+    size = image.shape[2], image.shape[3]
+    decoded[1:] = [reference.upsample(plane, size, h, v) for plane in decoded[1:]]
+    result = torch.cat([plane[..., : size[0], : size[1]] for plane in decoded], 1)
     if ycbcr:
         result = reference.ycbcr_to_rgb(result.movedim(1, -1)).movedim(-1, 1)
     return _laid_out(result, image)
@@ -71,46 +90,94 @@ def _limit(x: Tensor, low: float, high: float) -> Tensor:
     return torch.where(x < low, low, torch.where(x > high, high, x))
 
 
-_TIE = 1 + 2**-16  # block.h's NJ_TIE
+def _downsample(planes: Tensor, h: int, v: int) -> Tensor:
+    """The mean of h x v samples; as `reference.downsample`, without rounding, and linear."""
+    height, width = planes.shape[-2:]
+    rows, columns = -(-height // v), 8 * -(-width // (8 * h))
+    full = reference.extend(planes, v * rows, h * columns)
+    total: Any = sum(full[..., i::v, j::h] for i in range(v) for j in range(h))
+    return reference.extend(total / (h * v), 8 * -(-rows // 8), columns)
 
 
-def roundtrip_float(image: Tensor, qtable: Tensor, ycbcr: bool, cubic: bool) -> Tensor:
+def _upsample(planes: Tensor, size: tuple[int, int], h: int, v: int) -> Tensor:
+    """As `reference.upsample`, without rounding, and linear."""
+    height, width = size
+    x = planes[..., : -(-height // v), : -(-width // h)]
+    repeated = h == 2 and x.shape[-1] <= 2
+    for twice, axis in ((v == 2, -2), (h == 2, -1)):
+        if twice:
+            x = x.swapaxes(axis, -1)
+            before, after = (x, x) if repeated else (y / 4 for y in reference.triangle(x))
+            x = reference.interleave(before, after).swapaxes(axis, -1)
+    return x[..., :height, :width]
+
+
+_TIE = 1 + 2**-16  # block_f32.h's NJ_TIE
+
+
+def roundtrip_float(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, cubic: bool) -> Tensor:
     """Of a float tensor in [0, 1], without rounding samples; differentiable if `cubic`, in double precision inside."""
     samples = 255 * _limit(image.to(_working(image)), 0.0, 1.0) - 128
-    u, steps, dct = _in_steps(samples, qtable, ycbcr)
-    nearest = torch.round(u).detach()
-    rounded = nearest + (u - nearest) ** 3 if cubic else nearest
-    decoded = _from_blocks(dct.T @ (rounded * steps) @ dct, image)
+    rounded = []
+    for u in _in_steps(samples, qtable, ycbcr, h, v):
+        nearest = torch.round(u).detach()
+        rounded.append(nearest + (u - nearest) ** 3 if cubic else nearest)
+    decoded = _from_steps(rounded, qtable, h, v)
     if ycbcr:
-        decoded = _ycbcr_to_rgb(_limit(decoded, -128.0, 127.0))
-    return _laid_out(_limit((decoded + 128) / 255, 0.0, 1.0), image)
+        decoded = [_limit(plane, -128.0, 127.0) for plane in decoded]
+    return _laid_out(_limit((_joined(decoded, image, ycbcr, h, v) + 128) / 255, 0.0, 1.0), image)
 
 
-def cubic_tangent(tangent: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool) -> Tensor:
+def cubic_tangent(tangent: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) -> Tensor:
     """The derivative of `roundtrip_float` with `cubic` along `tangent`, which is like `image`."""
     x = image.to(_working(image))
-    u, steps, dct = _in_steps(255 * _limit(x, 0.0, 1.0) - 128, qtable, ycbcr)
-    along, _, _ = _in_steps(255 * _within(x, 0.0, 1.0, tangent.to(x.dtype)), qtable, ycbcr)
-    nearest = torch.round(u)
-    decoded = _from_blocks(dct.T @ ((nearest + (u - nearest) ** 3) * steps) @ dct, image)
-    along = _from_blocks(dct.T @ (3 * (u - nearest) ** 2 * along * steps) @ dct, image)
+    within = 255 * _within(x, 0.0, 1.0, tangent.to(x.dtype))
+    rounded, moved = [], []
+    for u, du in zip(
+        _in_steps(255 * _limit(x, 0.0, 1.0) - 128, qtable, ycbcr, h, v),
+        _in_steps(within, qtable, ycbcr, h, v),
+        strict=True,
+    ):
+        nearest = torch.round(u)
+        rounded.append(nearest + (u - nearest) ** 3)
+        moved.append(3 * (u - nearest) ** 2 * du)
+    decoded, along = _from_steps(rounded, qtable, h, v), _from_steps(moved, qtable, h, v)
     if ycbcr:
-        along = _ycbcr_to_rgb(_within(decoded, -128.0, 127.0, along))
-        decoded = _ycbcr_to_rgb(_limit(decoded, -128.0, 127.0))
-    return _within((decoded + 128) / 255, 0.0, 1.0, along / 255).to(image.dtype)
+        along = [_within(plane, -128.0, 127.0, d) for plane, d in zip(decoded, along, strict=True)]
+        decoded = [_limit(plane, -128.0, 127.0) for plane in decoded]
+    result = _joined(decoded, image, ycbcr, h, v)
+    return _within((result + 128) / 255, 0.0, 1.0, _joined(along, image, ycbcr, h, v) / 255).to(image.dtype)
 
 
 def _working(image: Tensor) -> torch.dtype:
     return torch.float32 if image.device.type == "mps" else torch.float64  # which that device does not have
 
 
-def _in_steps(samples: Tensor, qtable: Tensor, ycbcr: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Coefficients of level-shifted samples in units of their steps, a linear map; the steps; the matrix of the DCT."""
-    steps = qtable[:, :, None, None].clamp(min=1).to(samples.dtype)
-    if ycbcr:
-        samples = _rgb_to_ycbcr(samples)
-    dct = _dct_matrix(samples)
-    return dct @ _to_blocks(samples) @ dct.T * (_TIE / steps), steps, dct
+def _in_steps(samples: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) -> list[Tensor]:
+    """Coefficients of level-shifted samples in units of their steps, part by part: a linear map."""
+    planes = _parts(_rgb_to_ycbcr(samples) if ycbcr else samples, h, v)
+    planes[1:] = [_downsample(plane, h, v) for plane in planes[1:]]
+    steps, dct = _parts(steps_of(qtable).to(samples.dtype), h, v), _dct_matrix(samples)
+    return [
+        dct @ _to_blocks(plane) @ dct.T * (_TIE / step[:, :, None, None])
+        for plane, step in zip(planes, steps, strict=True)
+    ]
+
+
+def _from_steps(coefficients: list[Tensor], qtable: Tensor, h: int, v: int) -> list[Tensor]:
+    """Planes of level-shifted samples, not limited, in whole blocks: a linear map."""
+    dct = _dct_matrix(coefficients[0])
+    steps = _parts(steps_of(qtable).to(dct.dtype), h, v)
+    return [
+        _from_blocks(dct.T @ (u * step[:, :, None, None]) @ dct) for u, step in zip(coefficients, steps, strict=True)
+    ]
+
+
+def _joined(planes: list[Tensor], image: Tensor, ycbcr: bool, h: int, v: int) -> Tensor:
+    """Planes as an image of the size of `image`: a linear map."""
+    size = image.shape[2], image.shape[3]
+    planes = [planes[0][..., : size[0], : size[1]], *(_upsample(plane, size, h, v) for plane in planes[1:])]
+    return _ycbcr_to_rgb(torch.cat(planes, 1)) if ycbcr else planes[0]
 
 
 def _within(x: Tensor, low: float, high: float, tangent: Tensor) -> Tensor:

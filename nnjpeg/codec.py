@@ -2,31 +2,35 @@
 
 Every function takes images of layout HW, HWC, CHW, NHWC or NCHW, at any strides. Coefficients keep the place of the
 axes and add two: an image of layout HWC and shape (h, w, c) has coefficients of shape (ceil(h / 8), ceil(w / 8), c, 8,
-8).
+8). Those of an image with chroma subsampling are an array for each component, without the axis of components.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from nnjpeg import _core
 from nnjpeg._arguments import (
+    FACTORS,
     FLOAT32,
     INT16,
+    LAYOUTS,
     UINT8,
     Axes,
+    Coding,
     Colorspace,
     Layout,
+    Subsampling,
     axes_of,
     check_array,
     check_out,
     check_size,
+    coding_of,
     components_of,
-    is_ycbcr,
 )
 from nnjpeg._threads import thread_limit
 from nnjpeg.qtable import QTable, QTables, as_tables
@@ -39,6 +43,7 @@ def roundtrip(
     qtable: QTables,
     *,
     colorspace: Colorspace = "rgb",
+    subsampling: Subsampling = "4:4:4",
     layout: Layout | None = None,
     out: npt.NDArray[np.uint8] | None = None,
     num_threads: int | None = None,
@@ -46,8 +51,9 @@ def roundtrip(
     """Compress and decompress: the samples that libjpeg-turbo would return, without the file.
 
     The result equals, in every sample, Pillow's ``save(file, "JPEG", qtables=[qtable], subsampling=0, keep_rgb=True)``
-    followed by ``open`` (with ``colorspace="ycbcr"``: the same without ``keep_rgb``), where Pillow is built on
-    libjpeg-turbo. It is defined for every image, also where libjpeg's Huffman coder would give up.
+    followed by ``open`` (with ``colorspace="ycbcr"``: the same without ``keep_rgb``, and with the subsampling that is
+    given), where Pillow is built on libjpeg-turbo. It is defined for every image, also where libjpeg's Huffman coder
+    would give up.
 
     Parameters
     ----------
@@ -57,8 +63,12 @@ def roundtrip(
     qtable : QTable, array_like or sequence of these
         One 8x8 table for all components, or one for each component (``[luma, chroma, chroma]``).
     colorspace : {"rgb", "ycbcr"}
-        "rgb" codes the components as they are, any number of them. "ycbcr" codes 3 components as JFIF YCbCr without
-        chroma subsampling (4:4:4).
+        "rgb" codes the components as they are, any number of them. "ycbcr" codes 3 components as JFIF YCbCr, and 1
+        component, which is grey, as it is.
+    subsampling : {"4:4:4", "4:2:2", "4:2:0", "4:4:0"}
+        Of chroma, so with "ycbcr": none, along rows, in both directions (what nearly all JPEG files have), along
+        columns. Grey has none, whatever is given. Chroma is averaged, and interpolated as libjpeg-turbo does by default
+        ("fancy upsampling"). "4:4:0", which Pillow can't write, equals OpenCV.
     layout : {"HW", "HWC", "CHW", "NHWC", "NCHW"}, optional
         By default the channels-last layout of the array's number of dimensions, of at most 4 components.
     out : ndarray of uint8, optional
@@ -78,27 +88,56 @@ def roundtrip(
     TypeError
         If `image` or `out` is not an array of uint8, or `qtable` does not hold numbers.
     ValueError
-        If a shape, `layout`, `colorspace`, `qtable` or `num_threads` is not as above, or `out` overlaps.
+        If a shape, `layout`, `colorspace`, `subsampling`, `qtable` or `num_threads` is not as above, or `out` overlaps.
     """
     check_array("image", image, UINT8)
     axes = axes_of("image", image.shape, layout)
     components = components_of(image.shape, axes)
-    ycbcr = is_ycbcr(colorspace, components)
-    return roundtrip_with(image, axes, quantizers_for(qtable, components), ycbcr, out, num_threads)
+    coding = coding_of(colorspace, subsampling, components)
+    return roundtrip_with(image, axes, quantizers_for(qtable, components), coding, out, num_threads)
 
 
 def roundtrip_with(
     image: npt.NDArray[np.uint8],
     axes: Axes,
     quantizers: _core.Quantizers,
-    ycbcr: bool,
+    coding: Coding,
     out: npt.NDArray[np.uint8] | None = None,
     num_threads: int | None = None,
 ) -> npt.NDArray[np.uint8]:
     """`roundtrip` once `image` and the tables are checked and prepared; `nnjpeg.transforms` joins here."""
     if out is not None:
         check_out(out, image)
-    return _core.roundtrip(image, out, axes, quantizers, ycbcr, thread_limit(num_threads))
+    ycbcr, subsampling = coding
+    return _core.roundtrip(image, out, axes, quantizers, ycbcr, thread_limit(num_threads), False, subsampling)
+
+
+Coefficients = npt.NDArray[np.int16] | tuple[npt.NDArray[np.int16], ...]
+"""One array, or with chroma subsampling one for each component."""
+
+
+@overload
+def forward(
+    image: npt.NDArray[np.uint8],
+    qtable: QTables,
+    *,
+    colorspace: Colorspace = "rgb",
+    subsampling: Literal["4:4:4"] = "4:4:4",
+    layout: Layout | None = None,
+    num_threads: int | None = None,
+) -> npt.NDArray[np.int16]: ...
+
+
+@overload
+def forward(
+    image: npt.NDArray[np.uint8],
+    qtable: QTables,
+    *,
+    colorspace: Colorspace = "rgb",
+    subsampling: Subsampling,
+    layout: Layout | None = None,
+    num_threads: int | None = None,
+) -> Coefficients: ...
 
 
 def forward(
@@ -106,50 +145,62 @@ def forward(
     qtable: QTables,
     *,
     colorspace: Colorspace = "rgb",
+    subsampling: Subsampling = "4:4:4",
     layout: Layout | None = None,
-) -> npt.NDArray[np.int16]:
+    num_threads: int | None = None,
+) -> Coefficients:
     """The quantized coefficients that a JPEG file would hold.
 
     Parameters
     ----------
-    image, qtable, colorspace, layout
+    image, qtable, colorspace, subsampling, layout, num_threads
         As for `roundtrip`.
 
     Returns
     -------
-    ndarray of int16
+    ndarray of int16, or a tuple of three
         -1024..1024. Shape of `image` with height and width counted in blocks, and (8, 8) at the end: natural order,
-        vertical frequency first.
+        vertical frequency first. With chroma subsampling (of an image that is not grey) one array for each of Y, Cb and
+        Cr, of the shape of `image` without its axis of components, height and width counted in that component's blocks,
+        and (8, 8) at the end. Blocks that a file adds to fill its last MCUs are not among them.
     """
     check_array("image", image, UINT8)
     axes = axes_of("image", image.shape, layout)
     components = components_of(image.shape, axes)
-    ycbcr = is_ycbcr(colorspace, components)
-    coefficients = np.empty(_coefficient_shape(image.shape, axes), np.int16)
-    _core.forward(image, coefficients, axes, quantizers_for(qtable, components), ycbcr)
-    return coefficients
+    ycbcr, number = coding_of(colorspace, subsampling, components)
+    quantizers, threads = quantizers_for(qtable, components), thread_limit(num_threads)
+    if number == 0:
+        coefficients = np.empty(_coefficient_shape(image.shape, axes), np.int16)
+        _core.forward(image, (coefficients,), axes, quantizers, ycbcr, threads)
+        return coefficients
+    grids = _grids(image.shape, axes, number)
+    parts = tuple(np.empty((*grid, 8, 8), np.int16) for grid in grids)
+    _core.forward(image, parts, axes, quantizers, ycbcr, threads, number)
+    return parts
 
 
 def inverse(
-    coefficients: npt.NDArray[np.int16],
+    coefficients: Coefficients,
     qtable: QTables,
     *,
     size: tuple[int, int] | None = None,
     colorspace: Colorspace = "rgb",
+    subsampling: Subsampling = "4:4:4",
     layout: Layout | None = None,
+    num_threads: int | None = None,
 ) -> npt.NDArray[np.uint8]:
     """The samples that libjpeg-turbo decodes from quantized coefficients: ``inverse(forward(x, t), t)`` is
     ``roundtrip(x, t)`` for sizes that are multiples of 8.
 
     Parameters
     ----------
-    coefficients : ndarray of int16
+    coefficients : ndarray of int16, or a tuple of three
         As from `forward`. Any values: beyond what an 8-bit image can give, the arithmetic is carried out without
         overflow and the samples are clamped, where libjpeg-turbo's own instruction sets differ from each other.
-    qtable, colorspace
+    qtable, colorspace, subsampling, num_threads
         As for `roundtrip`.
     size : (height, width), optional
-        Of the image, to crop to. By default whole blocks.
+        Of the image, to crop to. By default whole blocks (of luma).
     layout : {"HW", "HWC", "CHW", "NHWC", "NCHW"}, optional
         Of the image.
 
@@ -157,7 +208,61 @@ def inverse(
     -------
     ndarray of uint8
     """
-    return _from_coefficients(coefficients, INT16, UINT8, size, layout, qtable, colorspace)
+    if isinstance(coefficients, (tuple, list)):
+        return _from_parts(coefficients, size, layout, qtable, colorspace, subsampling, num_threads)
+    blocks, image, axes = _from_coefficients(coefficients, INT16, UINT8, size, layout)
+    components = components_of(image.shape, axes)
+    ycbcr, number = coding_of(colorspace, subsampling, components)
+    if number:
+        raise TypeError(
+            f"coefficients must be a tuple of three arrays for subsampling {subsampling!r}, got an array of shape "
+            f"{coefficients.shape}"
+        )
+    _core.inverse((blocks,), image, axes, quantizers_for(qtable, components), ycbcr, thread_limit(num_threads))
+    return image
+
+
+def _from_parts(
+    parts: Sequence[npt.NDArray[np.int16]],
+    size: tuple[int, int] | None,
+    layout: Layout | None,
+    qtable: QTables,
+    colorspace: Colorspace,
+    subsampling: Subsampling,
+    num_threads: int | None,
+) -> npt.NDArray[np.uint8]:
+    """`inverse` of one array for each component."""
+    ycbcr, number = coding_of(colorspace, subsampling, 3)
+    if number == 0:
+        raise TypeError(
+            f"coefficients must be one array for subsampling '4:4:4', the default, got a {type(parts).__name__}"
+        )
+    if len(parts) != 3:
+        raise ValueError(f"coefficients must be three arrays, one for each of Y, Cb and Cr, got {len(parts)}")
+    for part in parts:
+        _check_coefficients(part, INT16)
+    grid = list(parts[0].shape[:-2])
+    if layout is None:
+        axis = len(grid)
+    else:
+        axis = LAYOUTS.get(layout, (-1, -1, -1, -1))[1]
+        if axis < 0:
+            accepted = [name for name in LAYOUTS if "C" in name]
+            raise ValueError(f"layout must be one of {accepted} for three components, got {layout!r}")
+    grid.insert(axis, 3)
+    axes = axes_of("coefficients (with an axis of 3 components, without their last two axes)", tuple(grid), layout)
+    height, width = check_size(size, grid[axes[2]], grid[axes[3]])
+    shape = _with_size(tuple(grid), axes, height, width)
+    for part, wanted in zip(parts, _grids(shape, axes, number), strict=True):
+        if part.shape[:-2] != wanted:
+            raise ValueError(
+                f"coefficients must have shapes {', '.join(str((*g, 8, 8)) for g in _grids(shape, axes, number))} for "
+                f"subsampling {subsampling!r}, got {', '.join(str(p.shape) for p in parts)}"
+            )
+    image = np.empty(shape, np.uint8)
+    blocks = tuple(np.ascontiguousarray(_aligned(part)) for part in parts)
+    _core.inverse(blocks, image, axes, quantizers_for(qtable, 3), ycbcr, thread_limit(num_threads), number)
+    return image
 
 
 def dct(
@@ -205,7 +310,15 @@ def idct(
     -------
     ndarray of float32
     """
-    return _from_coefficients(coefficients, FLOAT32, FLOAT32, size, layout)
+    blocks, image, axes = _from_coefficients(coefficients, FLOAT32, FLOAT32, size, layout)
+    _core.idct(blocks, image, axes)
+    return image
+
+
+def _check_coefficients(coefficients: npt.NDArray[Any], dtype: np.dtype[Any]) -> None:
+    check_array("coefficients", coefficients, dtype)
+    if coefficients.shape[-2:] != (8, 8):
+        raise ValueError(f"coefficients must end in two axes of length 8, got shape {coefficients.shape}")
 
 
 def _from_coefficients(
@@ -214,28 +327,22 @@ def _from_coefficients(
     sample_dtype: np.dtype[Any],
     size: tuple[int, int] | None,
     layout: Layout | None,
-    qtable: QTables | None = None,
-    colorspace: Colorspace = "rgb",
-) -> Any:
-    check_array("coefficients", coefficients, dtype)
-    if coefficients.shape[-2:] != (8, 8):
-        raise ValueError(f"coefficients must end in two axes of length 8, got shape {coefficients.shape}")
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Axes]:
+    """Coefficients as the core wants them, blocks of 64 consecutive aligned elements; an image to put samples into; its
+    axes.
+    """
+    _check_coefficients(coefficients, dtype)
     grid = coefficients.shape[:-2]
     axes = axes_of("coefficients (without their last two axes)", grid, layout)
-    rows, columns = grid[axes[2]], grid[axes[3]]
-    height, width = check_size(size, rows, columns)
-    shape = list(grid)
-    shape[axes[2]], shape[axes[3]] = height, width
-    image: npt.NDArray[Any] = np.empty(shape, sample_dtype)
-    # The core wants blocks of 64 consecutive aligned elements.
-    blocks = np.ascontiguousarray(_aligned(coefficients))
-    if qtable is None:
-        _core.idct(blocks, image, axes)
-    else:
-        components = components_of(grid, axes)
-        ycbcr = is_ycbcr(colorspace, components)
-        _core.inverse(blocks, image, axes, quantizers_for(qtable, components), ycbcr)
-    return image
+    shape = _with_size(grid, axes, *check_size(size, grid[axes[2]], grid[axes[3]]))
+    return np.ascontiguousarray(_aligned(coefficients)), np.empty(shape, sample_dtype), axes
+
+
+def _with_size(shape: tuple[int, ...], axes: Axes, height: int, width: int) -> tuple[int, ...]:
+    """`shape` with another height and width."""
+    lengths = list(shape)
+    lengths[axes[2]], lengths[axes[3]] = height, width
+    return tuple(lengths)
 
 
 def _aligned(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -244,10 +351,17 @@ def _aligned(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _coefficient_shape(shape: tuple[int, ...], axes: Axes) -> tuple[int, ...]:
-    grid = list(shape)
-    for axis in axes[2:]:
-        grid[axis] = -(-grid[axis] // 8)
-    return (*grid, 8, 8)
+    return (*_with_size(shape, axes, -(-shape[axes[2]] // 8), -(-shape[axes[3]] // 8)), 8, 8)
+
+
+def _grids(shape: tuple[int, ...], axes: Axes, subsampling: int) -> list[tuple[int, ...]]:
+    """For each component of a subsampled image, the shape without the axis of components, counted in its blocks."""
+    grids = []
+    for h, v in ((1, 1), FACTORS[subsampling], FACTORS[subsampling]):
+        grid = list(_with_size(shape, axes, -(-shape[axes[2]] // (8 * v)), -(-shape[axes[3]] // (8 * h))))
+        del grid[axes[1]]
+        grids.append(tuple(grid))
+    return grids
 
 
 def quantizers_for(qtable: QTables, components: int) -> _core.Quantizers:

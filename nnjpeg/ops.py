@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from nnjpeg import _core, _plain, cuda
-from nnjpeg._arguments import LAYOUTS, Colorspace, check_components, is_ycbcr
+from nnjpeg._arguments import FACTORS, LAYOUTS, Coding, Colorspace, Subsampling, check_components, coding_of
 from nnjpeg._threads import thread_limit
 from nnjpeg.qtable import NN_TABLE, QTable, QTables, as_tables
 
@@ -28,17 +28,19 @@ __all__ = ["Gradient", "Precision", "roundtrip"]
 Gradient = Literal["straight-through", "cubic", "none"]
 Precision = Literal["uint8", "float"]
 
-# The operators. image: (B, C, H, W), uint8 or float, but not double; qtable: uint8 (B or 1, C or 1, 8, 8), contiguous,
-# on the image's device; grad: like image. exact: a float image takes the way of 8 bits; cubic: coefficients are rounded
-# so that there is a derivative. Every device checks its arguments: here, and CUDA's kernel in its binding.
+# The operators. image: (B, C, H, W), uint8 or float, but not double; qtable: uint8, or float32 to be rounded to whole
+# steps in 1..255, (B or 1, C or 1, 8, 8), contiguous, on the image's device; h, v: how many times as fine luma is as
+# chroma, along columns and along rows; grad: like image. exact: a float image takes the way of 8 bits; cubic:
+# coefficients are rounded so that there is a derivative. Every device checks its arguments: here, and CUDA's kernel in
+# its binding.
 
 _library = torch.library.Library("nnjpeg", "DEF")
 _library.define(
-    "roundtrip(Tensor image, Tensor qtable, bool ycbcr, bool exact, bool cubic) -> Tensor",
+    "roundtrip(Tensor image, Tensor qtable, bool ycbcr, int h, int v, bool exact, bool cubic) -> Tensor",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 _library.define(
-    "cubic_backward(Tensor grad, Tensor image, Tensor qtable, bool ycbcr) -> Tensor",
+    "cubic_backward(Tensor grad, Tensor image, Tensor qtable, bool ycbcr, int h, int v) -> Tensor",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 _roundtrip = torch.ops.nnjpeg.roundtrip.default
@@ -46,9 +48,10 @@ _cubic_backward = torch.ops.nnjpeg.cubic_backward.default
 
 
 _OPERATOR_DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16)
+_TABLE_DTYPES = (torch.uint8, torch.float32)
 
 
-def _check_operands(image: Tensor, qtable: Tensor, ycbcr: bool, grad: Tensor | None = None) -> None:
+def _check_operands(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, grad: Tensor | None = None) -> None:
     """That the operands are as the schemas want them: what the core does with others is undefined."""
     if image.ndim != 4:
         raise ValueError(f"image must have shape (B, C, H, W), got {tuple(image.shape)}")
@@ -56,8 +59,11 @@ def _check_operands(image: Tensor, qtable: Tensor, ycbcr: bool, grad: Tensor | N
         raise TypeError(f"image must have dtype {', '.join(map(str, _OPERATOR_DTYPES))}, got {image.dtype}")
     if ycbcr and image.shape[1] != 3:
         raise ValueError(f"image must have 3 components to be coded as YCbCr, got {image.shape[1]}")
+    if (h, v) not in FACTORS or (h * v > 1 and not ycbcr):
+        accepted = ", ".join(map(str, FACTORS))
+        raise ValueError(f"(h, v) must be one of {accepted}, and (1, 1) where YCbCr is not coded, got ({h}, {v})")
     if (
-        qtable.dtype != torch.uint8
+        qtable.dtype not in _TABLE_DTYPES
         or qtable.ndim != 4
         or not (qtable.shape[0] == 1 or qtable.shape[0] == image.shape[0])
         or not (qtable.shape[1] == 1 or qtable.shape[1] == image.shape[1])
@@ -66,9 +72,9 @@ def _check_operands(image: Tensor, qtable: Tensor, ycbcr: bool, grad: Tensor | N
         or qtable.device != image.device
     ):
         raise ValueError(
-            f"qtable must be a contiguous uint8 tensor of shape ({image.shape[0]} or 1, {image.shape[1]} or 1, 8, 8) "
-            f"on image's device, {image.device}, got {qtable.dtype} of shape {tuple(qtable.shape)} with strides "
-            f"{qtable.stride()} on {qtable.device}"
+            f"qtable must be a contiguous tensor of uint8 or float32 and shape ({image.shape[0]} or 1, "
+            f"{image.shape[1]} or 1, 8, 8) on image's device, {image.device}, got {qtable.dtype} of shape "
+            f"{tuple(qtable.shape)} with strides {qtable.stride()} on {qtable.device}"
         )
     if grad is not None and (grad.shape != image.shape or grad.dtype != image.dtype or grad.device != image.device):
         raise ValueError(
@@ -78,14 +84,14 @@ def _check_operands(image: Tensor, qtable: Tensor, ycbcr: bool, grad: Tensor | N
 
 
 @torch.library.register_fake("nnjpeg::roundtrip", lib=_library)
-def _(image: Tensor, qtable: Tensor, ycbcr: bool, exact: bool, cubic: bool) -> Tensor:
-    _check_operands(image, qtable, ycbcr)
+def _(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, exact: bool, cubic: bool) -> Tensor:
+    _check_operands(image, qtable, ycbcr, h, v)
     return torch.empty_like(image)
 
 
 @torch.library.register_fake("nnjpeg::cubic_backward", lib=_library)
-def _(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool) -> Tensor:
-    _check_operands(image, qtable, ycbcr, grad)
+def _(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) -> Tensor:
+    _check_operands(image, qtable, ycbcr, h, v, grad)
     return torch.empty_like(image)
 
 
@@ -93,7 +99,8 @@ def _(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool) -> Tensor:
 
 
 def _quantizers(qtable: Tensor) -> _core.Quantizers:
-    steps = qtable.numpy().astype(np.uint16).reshape(*qtable.shape[:2], 64)
+    whole = qtable if qtable.dtype == torch.uint8 else _plain.steps_of(qtable)
+    steps = whole.numpy().astype(np.uint16).reshape(*qtable.shape[:2], 64)
     try:
         return _core.Quantizers(steps)
     except ValueError:
@@ -107,31 +114,29 @@ def _result_like(image: Tensor) -> Tensor:
     return result
 
 
-def _roundtrip_cpu(image: Tensor, qtable: Tensor, ycbcr: bool, exact: bool, cubic: bool) -> Tensor:
-    _check_operands(image, qtable, ycbcr)
+def _roundtrip_cpu(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, exact: bool, cubic: bool) -> Tensor:
+    _check_operands(image, qtable, ycbcr, h, v)
     result = _result_like(image)
     if image.numel() == 0:
         return result
-    axes, quantizers, threads = LAYOUTS["NCHW"], _quantizers(qtable), thread_limit(None)
+    axes, quantizers, threads, number = LAYOUTS["NCHW"], _quantizers(qtable), thread_limit(None), FACTORS.index((h, v))
     if image.dtype == torch.uint8:
-        _core.roundtrip(image.numpy(), result.numpy(), axes, quantizers, ycbcr, threads)
-    elif image.dtype == torch.float32:
-        _core.roundtrip_f32(image.numpy(), result.numpy(), axes, quantizers, ycbcr, exact, cubic, threads)
-    else:
-        single = image.float()
-        _core.roundtrip_f32(single.numpy(), single.numpy(), axes, quantizers, ycbcr, exact, cubic, threads)
-        result.copy_(single)
-    return result
+        _core.roundtrip(image.numpy(), result.numpy(), axes, quantizers, ycbcr, threads, subsampling=number)
+        return result
+    source, target = (image, result) if image.dtype == torch.float32 else (single := image.float(), single)
+    _core.roundtrip_f32(source.numpy(), target.numpy(), axes, quantizers, ycbcr, exact, cubic, threads, number)
+    return result if target is result else result.copy_(target)
 
 
-def _cubic_backward_cpu(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool) -> Tensor:
-    _check_operands(image, qtable, ycbcr, grad)
+def _cubic_backward_cpu(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) -> Tensor:
+    _check_operands(image, qtable, ycbcr, h, v, grad)
     result = _result_like(image)
     if image.numel() == 0:
         return result
     single = result if image.dtype == torch.float32 else torch.empty_like(image, dtype=torch.float32)
     arguments = grad.float().numpy(), image.float().numpy(), single.numpy()
-    _core.cubic_backward_f32(*arguments, LAYOUTS["NCHW"], _quantizers(qtable), ycbcr, thread_limit(None))
+    quantizers, number = _quantizers(qtable), FACTORS.index((h, v))
+    _core.cubic_backward_f32(*arguments, LAYOUTS["NCHW"], quantizers, ycbcr, thread_limit(None), number)
     return result if single is result else result.copy_(single)
 
 
@@ -146,28 +151,30 @@ def _bytes(image: Tensor) -> Tensor:
     return (image.float().nan_to_num(nan=0.0).clamp(0, 1) * 255 + 0.5).to(torch.uint8)
 
 
-def _roundtrip_elsewhere(image: Tensor, qtable: Tensor, ycbcr: bool, exact: bool, cubic: bool) -> Tensor:
+def _roundtrip_elsewhere(
+    image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, exact: bool, cubic: bool
+) -> Tensor:
     if image.is_cuda and cuda.load():
-        return _roundtrip(image, qtable, ycbcr, exact, cubic)
-    _check_operands(image, qtable, ycbcr)
-    return _roundtrip_plain(image, qtable, ycbcr, exact, cubic)
+        return _roundtrip(image, qtable, ycbcr, h, v, exact, cubic)
+    _check_operands(image, qtable, ycbcr, h, v)
+    return _roundtrip_plain(image, qtable, ycbcr, h, v, exact, cubic)
 
 
-def _roundtrip_plain(image: Tensor, qtable: Tensor, ycbcr: bool, exact: bool, cubic: bool) -> Tensor:
+def _roundtrip_plain(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, exact: bool, cubic: bool) -> Tensor:
     if image.dtype == torch.uint8:
-        return _plain.roundtrip_uint8(image, qtable, ycbcr)
+        return _plain.roundtrip_uint8(image, qtable, ycbcr, h, v)
     if exact:
-        return (_plain.roundtrip_uint8(_bytes(image), qtable, ycbcr) / 255).to(image.dtype)
-    return _plain.roundtrip_float(image, qtable, ycbcr, cubic)
+        return (_plain.roundtrip_uint8(_bytes(image), qtable, ycbcr, h, v) / 255).to(image.dtype)
+    return _plain.roundtrip_float(image, qtable, ycbcr, h, v, cubic)
 
 
-def _cubic_backward_elsewhere(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool) -> Tensor:
+def _cubic_backward_elsewhere(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) -> Tensor:
     if image.is_cuda and cuda.load():
-        return _cubic_backward(grad, image, qtable, ycbcr)
-    _check_operands(image, qtable, ycbcr, grad)
+        return _cubic_backward(grad, image, qtable, ycbcr, h, v)
+    _check_operands(image, qtable, ycbcr, h, v, grad)
     with torch.enable_grad():
         leaf = image.detach().requires_grad_()
-        result = _plain.roundtrip_float(leaf, qtable, ycbcr, cubic=True)
+        result = _plain.roundtrip_float(leaf, qtable.detach(), ycbcr, h, v, cubic=True)
     (gradient,) = torch.autograd.grad(result, leaf, grad)
     return torch.empty_like(image).copy_(gradient)
 
@@ -180,7 +187,9 @@ _library.impl("cubic_backward", _cubic_backward_elsewhere, "CompositeExplicitAut
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    image, qtable, ctx.ycbcr, _, ctx.cubic = inputs
+    image, qtable, *ctx.coding, _, ctx.cubic = inputs
+    if ctx.needs_input_grad[1]:
+        raise NotImplementedError("there is no gradient of qtable: give qtable.detach()")
     if ctx.cubic:
         ctx.save_for_backward(image, qtable)
 
@@ -188,8 +197,8 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     if ctx.cubic:
         image, qtable = ctx.saved_tensors
-        grad = _cubic_backward(grad, image, qtable, ctx.ycbcr)
-    return grad, None, None, None, None
+        grad = _cubic_backward(grad, image, qtable, *ctx.coding)
+    return grad, None, None, None, None, None, None
 
 
 def _no_second_derivative(ctx: Any, *_: Any) -> Any:
@@ -212,7 +221,7 @@ def _flatten(count: int, tensor: Tensor, dim: int | None, images: int | None = N
     return tensor.flatten(0, 1).contiguous() if images is not None else tensor.flatten(0, 1)
 
 
-def _roundtrip_vmap(info: Any, in_dims: tuple[Any, ...], image: Tensor, qtable: Tensor, *flags: bool) -> Any:
+def _roundtrip_vmap(info: Any, in_dims: tuple[Any, ...], image: Tensor, qtable: Tensor, *flags: Any) -> Any:
     flat = _flatten(info.batch_size, image, in_dims[0])
     images = flat.shape[0] // info.batch_size
     result = _differentiable(flat, _flatten(info.batch_size, qtable, in_dims[1], images), *flags)
@@ -220,13 +229,13 @@ def _roundtrip_vmap(info: Any, in_dims: tuple[Any, ...], image: Tensor, qtable: 
 
 
 def _cubic_backward_vmap(
-    info: Any, in_dims: tuple[Any, ...], grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool
+    info: Any, in_dims: tuple[Any, ...], grad: Tensor, image: Tensor, qtable: Tensor, *coding: Any
 ) -> Any:
     flat = _flatten(info.batch_size, image, in_dims[1])
     images = flat.shape[0] // info.batch_size
     tables = _flatten(info.batch_size, qtable, in_dims[2], images)
     function = _CubicBackward.apply if _in_functorch() else _cubic_backward
-    result = function(_flatten(info.batch_size, grad, in_dims[0]), flat, tables, ycbcr)
+    result = function(_flatten(info.batch_size, grad, in_dims[0]), flat, tables, *coding)
     return result.unflatten(0, (info.batch_size, images)), 0
 
 
@@ -253,15 +262,15 @@ class _Roundtrip(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.cubic:
             image, qtable = ctx.saved_tensors
-            grad = _CubicBackward.apply(grad, image, qtable, ctx.ycbcr)
-        return grad, None, None, None, None
+            grad = _CubicBackward.apply(grad, image, qtable, *ctx.coding)
+        return grad, None, None, None, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
         if not ctx.cubic:
             return tangent.clone()
         image, qtable = ctx.saved_tensors
-        return _plain.cubic_tangent(tangent, image, qtable, ctx.ycbcr)
+        return _plain.cubic_tangent(tangent, image, qtable, *ctx.coding)
 
 
 class _CubicBackward(torch.autograd.Function):
@@ -281,11 +290,11 @@ class _CubicBackward(torch.autograd.Function):
     jvp = staticmethod(_no_second_derivative)
 
 
-def _differentiable(image: Tensor, qtable: Tensor, ycbcr: bool, exact: bool, cubic: bool) -> Tensor:
+def _differentiable(image: Tensor, qtable: Tensor, *flags: Any) -> Tensor:
     """The operator, by the way that gives the derivatives which are asked for."""
     if not torch.compiler.is_compiling() and (_in_functorch() or forward_ad.unpack_dual(image).tangent is not None):
-        return _Roundtrip.apply(image, qtable, ycbcr, exact, cubic)
-    return _roundtrip(image, qtable, ycbcr, exact, cubic)
+        return _Roundtrip.apply(image, qtable, *flags)
+    return _roundtrip(image, qtable, *flags)
 
 
 # Tables as tensors
@@ -303,16 +312,26 @@ def steps_of(tables: Sequence[Sequence[QTable]], device: torch.device) -> Tensor
 
 
 def at_quality(steps: Tensor, quality: Tensor) -> Tensor:
-    """`QTable.at_quality` on tensors: steps (1, C or 1, 8, 8), a quality for each image (B,); on their device."""
-    q = quality.to(torch.int32).clamp(1, 100)[:, None, None, None]
-    scale = torch.where(q < 50, 5000 // q, 200 - 2 * q)
-    return ((steps.to(torch.int32) * scale + 50) // 100).clamp(1, 255).to(torch.uint8)
+    """`QTable.at_quality` on tensors: steps (B or 1, C or 1, 8, 8), a quality for each image, or one, (B,)."""
+    if not (quality.dtype.is_floating_point or steps.dtype.is_floating_point):
+        q = quality.to(steps.device, torch.int32, non_blocking=True).clamp(1, 100)[:, None, None, None]
+        scale = torch.where(q < 50, 5000 // q, 200 - 2 * q)
+        scaled = (steps.to(torch.int32) * scale + 50) // 100
+    else:
+        # In double precision, as in Python, but on mps, which does not have it.
+        q = quality.to(torch.float32 if steps.device.type == "mps" else torch.float64)
+        q = q.to(steps.device, non_blocking=True).clamp(1, 100)[:, None, None, None]
+        scale = torch.where(q < 50, (5000 / q).floor(), 200 - 2 * q)
+        scaled = ((steps.to(q.dtype) * scale + 50) / 100).floor()
+    return scaled.clamp(1, 255).to(torch.uint8)
 
 
 def _tensor_tables(qtable: Tensor, images: int, components: int, device: torch.device) -> Tensor:
     """A tensor of tables as (B or 1, C or 1, 8, 8)."""
-    if qtable.dtype.is_floating_point or qtable.dtype.is_complex or qtable.dtype == torch.bool:
-        raise TypeError(f"qtable must be a tensor of integers in 1..255, got {qtable.dtype}")
+    if qtable.dtype.is_complex or qtable.dtype == torch.bool:
+        raise TypeError(f"qtable must be a tensor of integers in 1..255, or of floats, got {qtable.dtype}")
+    if qtable.requires_grad and torch.is_grad_enabled():
+        raise NotImplementedError("there is no gradient of qtable: give qtable.detach()")
     shape = tuple(qtable.shape)
     if shape[-2:] != (8, 8) or len(shape) > 4:
         raise ValueError(f"qtable must have shape (8, 8), (C, 8, 8), (B, 8, 8) or (B, C, 8, 8), got {shape}")
@@ -330,7 +349,9 @@ def _tensor_tables(qtable: Tensor, images: int, components: int, device: torch.d
             f"qtable must have shape (8, 8), (C, 8, 8), (B, 8, 8) or (B, C, 8, 8) where B is {images} and C is "
             f"{components}, got {shape}"
         )
-    if qtable.dtype != torch.uint8:
+    if qtable.dtype.is_floating_point:
+        qtable = qtable.to(torch.float32)
+    elif qtable.dtype != torch.uint8:
         if qtable.device.type == "cpu" and not values_are_hidden() and qtable.numel():
             low, high = qtable.min().item(), qtable.max().item()
             if low < 1 or high > 255:
@@ -361,6 +382,7 @@ def roundtrip(
     qtable: QTables | Tensor = NN_TABLE,
     *,
     colorspace: Colorspace = "rgb",
+    subsampling: Subsampling = "4:4:4",
     gradient: Gradient = "straight-through",
     precision: Precision = "uint8",
     components: int | None = None,
@@ -376,18 +398,19 @@ def roundtrip(
         Shape (..., C, H, W), any strides; height and width from 1. Either uint8, 0..255: the samples of
         `nnjpeg.roundtrip`, the same bits on every device. Or float32, float16, bfloat16 (computed in float32) or
         float64 (in plain torch operations, slow; for checks) in [0, 1]; see `precision`.
-    qtable : QTable, array_like, sequence of these, or integer tensor
+    qtable : QTable, array_like, sequence of these, or tensor
         1..255, of shape (8, 8), (C, 8, 8), (B, 8, 8) or (B, C, 8, 8), where B counts the images of all leading
         dimensions. Where B equals C, a stack of three dimensions could mean both, and is refused. A sequence of
         QTables is one for each component. Steps in a tensor on an accelerator are not read back, so they are not
-        checked: 0 counts as 1, and integers wider than 8 bits are clamped to 1..255.
-    colorspace : {"rgb", "ycbcr"}
+        checked: 0 counts as 1, and integers wider than 8 bits are clamped to 1..255. Floats in a tensor are rounded to
+        the nearest integer and clamped to 1..255 on every device; there is no gradient with respect to them.
+    colorspace, subsampling
         As for `nnjpeg.roundtrip`.
     gradient : {"straight-through", "cubic", "none"}
         Of a float image. "straight-through": the transform counts as the identity (BPDA; Athalye et al., 2018; the
         attacker of the paper's section 4.3). "cubic": the rounding of coefficients counts as
         u -> round(u) + (u - round(u))^3 (Shin and Song, 2017), and the gradient is the exact derivative of that,
-        through the DCT, the clamps and the padding. "none": the result has none.
+        through the DCT, the clamps, the padding and the subsampling. "none": the result has none.
     precision : {"uint8", "float"}
         For a float image. "uint8": samples are rounded to n / 255 (ties up), take the way of uint8 and come back as
         n / 255: the transform that is deployed, bit for bit, with the gradient that was asked for; this is what an
@@ -407,28 +430,36 @@ def roundtrip(
     ------
     TypeError, ValueError
         If an argument is not as above.
+    NotImplementedError
+        If `qtable` requires a gradient, or one of the notes' limits is met.
 
     Notes
     -----
     Samples outside [0, 1] count as the nearer end, infinities too; where they lie far outside, as in an image of 0..255
     or one that was normalized, a warning says so once (on the CPU; not every call is checked). NaN counts as 0 with
-    ``precision="uint8"``; with ``"float"`` it makes its block (of all components that are coded together) NaN.
+    ``precision="uint8"``; with ``"float"`` it makes its block (of all components that are coded together) NaN, and of
+    subsampled chroma the samples beside the block as well.
 
     Forward-mode differentiation (`torch.func.jvp`, `jacfwd`, `hessian`, `torch.autograd.forward_ad`) works in eager
     mode. Under `torch.compile` it is an error.
     """
-    ycbcr = check(image, colorspace, gradient, precision, components)
+    coding = check(image, colorspace, subsampling, gradient, precision, components)
     tables = tables_tensor(qtable, math.prod(image.shape[:-3]), image.shape[-3], image.device)
-    return apply(image, tables, ycbcr, gradient, precision)
+    return apply(image, tables, coding, gradient, precision)
 
 
 DTYPES = (*_OPERATOR_DTYPES, torch.float64)
 
 
 def check(
-    image: Tensor, colorspace: Colorspace, gradient: Gradient, precision: Precision, components: int | None
-) -> bool:
-    """The arguments of `roundtrip` but the tables; whether components are coded as YCbCr."""
+    image: Tensor,
+    colorspace: Colorspace,
+    subsampling: Subsampling,
+    gradient: Gradient,
+    precision: Precision,
+    components: int | None,
+) -> Coding:
+    """The arguments of `roundtrip` but the tables; how components are coded."""
     if torch.compiler.is_compiling() and forward_ad._current_level >= 0:
         raise NotImplementedError(
             "forward-mode differentiation (torch.func.jvp, jacfwd, hessian, torch.autograd.forward_ad) through nnjpeg "
@@ -447,7 +478,7 @@ def check(
     check_components("image", image.shape, image.shape[-3], components, reading)
     check_choice("gradient", gradient, Gradient)
     check_choice("precision", precision, Precision)
-    return is_ycbcr(colorspace, image.shape[-3])
+    return coding_of(colorspace, subsampling, image.shape[-3])
 
 
 def values_are_hidden() -> bool:
@@ -469,16 +500,16 @@ def _in_functorch() -> bool:
     return not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None
 
 
-def apply(image: Tensor, tables: Tensor, ycbcr: bool, gradient: Gradient, precision: Precision) -> Tensor:
+def apply(image: Tensor, tables: Tensor, coding: Coding, gradient: Gradient, precision: Precision) -> Tensor:
     """`roundtrip` once its arguments are checked and the tables are (B or 1, C or 1, 8, 8) on the image's device."""
     if gradient == "none":
         image = image.detach()
     if image.dtype != torch.uint8 and _range.is_due():
         _range.check(image)
     batch = image if image.ndim == 4 else image.reshape(math.prod(image.shape[:-3]), *image.shape[-3:])
-    exact, cubic = precision == "uint8", gradient == "cubic"
+    ycbcr, subsampling = coding
     function = _double if image.dtype == torch.float64 else _differentiable
-    result = function(batch, tables, ycbcr, exact, cubic)
+    result = function(batch, tables, ycbcr, *FACTORS[subsampling], precision == "uint8", gradient == "cubic")
     return result if image.ndim == 4 else result.reshape(image.shape)
 
 
@@ -515,10 +546,10 @@ class _RangeCheck:
 _range = _RangeCheck()
 
 
-def _double(image: Tensor, tables: Tensor, ycbcr: bool, exact: bool, cubic: bool) -> Tensor:
+def _double(image: Tensor, tables: Tensor, ycbcr: bool, h: int, v: int, exact: bool, cubic: bool) -> Tensor:
     """Double precision, by torch's own operations and gradients."""
-    surrogate = _plain.roundtrip_float(image, tables, ycbcr, cubic=True) if cubic else image
+    surrogate = _plain.roundtrip_float(image, tables, ycbcr, h, v, cubic=True) if cubic else image
     if not exact and cubic:
         return surrogate
-    value = _roundtrip_plain(image.detach(), tables, ycbcr, exact, cubic)
+    value = _roundtrip_plain(image.detach(), tables, ycbcr, h, v, exact, cubic)
     return value + (surrogate - surrogate.detach())

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nnjpeg import _core, atomic
-from nnjpeg._arguments import integer
+from nnjpeg._arguments import integer, number
 from nnjpeg.headers import START, Source, opened, read_headers
 
-__all__ = ["NN_TABLE", "ZIGZAG", "QTable", "QTableLike", "QTables", "as_tables"]
+__all__ = ["NN_TABLE", "ZIGZAG", "QTable", "QTableLike", "QTables", "as_tables", "steps_at"]
 
 ZIGZAG = np.array(
     [
@@ -188,19 +188,19 @@ class QTable:
         """The entries as eight rows of eight ints."""
         return self.steps.tolist()
 
-    def at_quality(self, quality: int) -> QTable:
+    def at_quality(self, quality: float) -> QTable:
         """The table scaled by the Independent JPEG Group's rule, with this table as quality 50.
 
-        s = 5000 / q below quality 50, else 200 - 2q; each entry t becomes (t s + 50) / 100, clipped to 1..255, in
-        integer division (libjpeg's jcparam.c). Quality 100 is a table of ones. That a "quality" of the NN-JPEG table
-        means this is our reading: the paper does not say.
+        s = floor(5000 / q) below quality 50, else 200 - 2q; each entry t becomes floor((t s + 50) / 100), clipped to
+        1..255: at whole q libjpeg's integers (jcparam.c). Quality 100 is a table of ones. That a "quality" of the
+        NN-JPEG table means this is our reading: the paper does not say.
 
         Parameters
         ----------
-        quality : int
+        quality : float
             1..100.
         """
-        return _scaled(self, integer("quality", quality, 1, 100))
+        return _scaled(self, number("quality", quality, 1, 100))
 
     # Files
 
@@ -339,9 +339,14 @@ def _parse_text(text: str) -> list[Any]:
 
 
 @lru_cache(maxsize=1024)  # a transform that draws qualities comes back to the same few
-def _scaled(table: QTable, quality: int) -> QTable:
-    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return QTable(np.clip((table.steps.astype(np.int64) * scale + 50) // 100, 1, 255))
+def _scaled(table: QTable, quality: float) -> QTable:
+    return QTable(steps_at(table.steps, quality))
+
+
+def steps_at(steps: npt.NDArray[np.uint16], quality: Any) -> npt.NDArray[np.uint16]:
+    """Steps scaled by a quality in 1..100, or by an array of them that broadcasts with `steps`."""
+    scale = np.where(np.less(quality, 50), np.floor(np.divide(5000, quality)), 200 - 2 * np.float64(quality))
+    return np.clip(np.floor((steps * scale + 50) / 100), 1, 255).astype(np.uint16)
 
 
 QTableLike = QTable | Sequence[Sequence[int]] | npt.NDArray[Any]
