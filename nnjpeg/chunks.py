@@ -39,8 +39,8 @@ class Chunks:
     ----------
     qtable, colorspace
         As for `nnjpeg.roundtrip`.
-    quality : int, optional
-        1..100: scales the tables by `QTable.at_quality`.
+    quality : number, optional
+        1..100, whole or not: scales the tables by `QTable.at_quality`.
     subsampling : {"4:4:4", "4:2:2", "4:2:0"}
         As for `nnjpeg.encode`.
     layout : {"HW", "HWC", "CHW", "NHWC", "NCHW"}
@@ -56,7 +56,7 @@ class Chunks:
         self,
         qtable: QTables = NN_TABLE,
         *,
-        quality: int | None = None,
+        quality: float | None = None,
         colorspace: Colorspace = "rgb",
         subsampling: Subsampling = "4:4:4",
         layout: Layout = "NHWC",

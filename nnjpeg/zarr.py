@@ -42,7 +42,7 @@ class NNJpegCodec(ArrayBytesCodec):
     def __init__(
         self,
         qtable: QTables = NN_TABLE,
-        quality: int | None = None,
+        quality: float | None = None,
         colorspace: Colorspace = "rgb",
         subsampling: Subsampling = "4:4:4",
         layout: Layout = "NHWC",

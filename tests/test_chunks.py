@@ -29,8 +29,8 @@ def chunk_of(layout):
 @pytest.mark.parametrize("colorspace", ["rgb", "ycbcr"])
 def test_a_chunk_reads_back_as_the_transform_gives_it(layout, colorspace):
     chunk = chunk_of(layout)
-    chunks = Chunks(colorspace=colorspace, layout=layout, quality=70)
-    expected = nnjpeg.roundtrip(chunk, NN_TABLE.at_quality(70), colorspace=colorspace, layout=layout)
+    chunks = Chunks(colorspace=colorspace, layout=layout, quality=70.5)
+    expected = nnjpeg.roundtrip(chunk, NN_TABLE.at_quality(70.5), colorspace=colorspace, layout=layout)
     np.testing.assert_array_equal(chunks.decode(chunks.encode(chunk)), expected)
     again = Chunks(**chunks.config())
     assert again.encode(chunk) == chunks.encode(chunk)
@@ -98,7 +98,7 @@ def test_a_damaged_chunk_is_an_error():
         (lambda: Chunks(subsampling="4:2:0"), ValueError, "subsampling '4:2:0' needs colorspace 'ycbcr', got 'rgb'"),
         (lambda: Chunks(colorspace="ycbcr", subsampling="420"), ValueError, "subsampling must be one of .* got '420'"),
         (lambda: Chunks(colorspace="ycbcr", subsampling="4:4:0"), ValueError, "Pillow cannot write '4:4:0'"),
-        (lambda: Chunks(quality=0), ValueError, r"quality must be an integer in 1\.\.100, got 0"),
+        (lambda: Chunks(quality=0), ValueError, r"quality must be a number in 1\.\.100, got 0"),
         (lambda: Chunks(np.zeros((8, 8))), ValueError, r"1\.\.255, got 0"),
         (lambda: Chunks().encode(chunk_of("HWC")), ValueError, "NHWC must have 4 dimensions"),
         (lambda: Chunks().encode(chunk_of("NHWC")[..., :2]), ValueError, "1 or 3 components .* got 2"),

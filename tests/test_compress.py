@@ -38,11 +38,12 @@ def test_compress_writes_what_encode_gives(folder, capsys, photos):
     assert name == str(out / "cat.jpg")
 
 
-def test_compress_options(folder, photos):
+@pytest.mark.parametrize(("text", "quality"), [("80", 80), ("30.5", 30.5)])
+def test_compress_options(folder, photos, text, quality):
     QTable.standard_luminance().save(folder / "table.txt")
     arguments = ["compress", str(folder / "cat.png"), "-o", str(folder), "-t", str(folder / "table.txt")]
-    assert main([*arguments, "-q", "80", "--colorspace", "ycbcr"]) == 0
-    expected = nnjpeg.encode(photos["chelsea"], QTable.standard_luminance().at_quality(80), colorspace="ycbcr")
+    assert main([*arguments, "-q", text, "--colorspace", "ycbcr"]) == 0
+    expected = nnjpeg.encode(photos["chelsea"], QTable.standard_luminance().at_quality(quality), colorspace="ycbcr")
     assert (folder / "cat.jpg").read_bytes() == expected
 
 

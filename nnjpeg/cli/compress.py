@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image, ImageColor
 
 from nnjpeg import NN_TABLE, QTable, bulk
-from nnjpeg._arguments import Subsampling, check_subsampling, integer
+from nnjpeg._arguments import Subsampling, check_subsampling, integer, number
 from nnjpeg._progress import Progress
 from nnjpeg.files import check_writable
 from nnjpeg.pictures import Rules
@@ -54,7 +54,11 @@ def add_parser(commands: Any) -> None:
         help="table as JSON or in the format of cjpeg -qtables (default: 16 / 50 on four diagonals)",
     )  # fmt: skip
     parser.add_argument(
-        "-q", "--quality", type=_quality, metavar="Q", help="scale the table to quality 1..100 (50: as it is)"
+        "-q",
+        "--quality",
+        type=_quality,
+        metavar="Q",
+        help="scale the table to quality 1..100, whole or not (50: as it is)",
     )
     parser.add_argument(
         "--colorspace", choices=["rgb", "ycbcr"], default="rgb", help="how colours are coded (default: %(default)s)"
@@ -84,8 +88,11 @@ def _qtable(path: str) -> QTable:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _quality(text: str) -> int:
-    return _integer("quality", text, 100)
+def _quality(text: str) -> float:
+    try:
+        return number("quality", float(text), 1, 100)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"quality must be a number in 1..100, got {text!r}") from None
 
 
 def _subsampling(text: str) -> Subsampling:
@@ -98,14 +105,11 @@ def _subsampling(text: str) -> Subsampling:
 
 
 def _count(text: str) -> int:
-    return _integer("shard", text, 10**9)
-
-
-def _integer(name: str, text: str, most: int) -> int:
+    most = 10**9
     try:
-        return integer(name, int(text), 1, most)
+        return integer("shard", int(text), 1, most)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{name} must be an integer in 1..{most}, got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"shard must be an integer in 1..{most}, got {text!r}") from None
 
 
 def _background(text: str) -> tuple[int, int, int]:
