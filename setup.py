@@ -18,7 +18,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
-# The flags of each csrc/strip_<isa>.c, by CPU and compiler. The rest of the core is for any CPU of its kind, and
+# The flags of each csrc/isa_<isa>.c, by CPU and compiler. The rest of the core is for any CPU of its kind, and
 # dispatch.c looks before it leaps: a build runs everywhere.
 with open("csrc/isas.json") as file:
     ISAS = json.load(file)
@@ -44,7 +44,7 @@ def load(path):
 
 
 class BuildCore(build_ext):
-    """Chooses flags by compiler, compiles each strip with its own, and probes for OpenMP."""
+    """Chooses flags by compiler, compiles each instruction set with its own, and probes for OpenMP."""
 
     def build_extensions(self):
         load("build_backend/nnjpeg_build.py").require(self.compiler)
@@ -54,7 +54,7 @@ class BuildCore(build_ext):
         for isa, isa_flags in ISAS.get(target_machine(), {}).items():
             try:
                 core.extra_objects += self.compiler.compile(
-                    [f"csrc/strip_{isa}.c"],
+                    [f"csrc/isa_{isa}.c"],
                     output_dir=self.build_temp,
                     include_dirs=core.include_dirs,
                     extra_postargs=flags + isa_flags["msvc" if msvc else "gcc"],
@@ -93,13 +93,13 @@ class BuildCore(build_ext):
         return flags
 
 
-strips = {f"csrc/strip_{isa}.c" for isas in ISAS.values() for isa in isas}
+isa_files = {f"csrc/isa_{isa}.c" for isas in ISAS.values() for isa in isas}
 setup(
     ext_modules=[
         Extension(
             "nnjpeg._core",
-            sources=["nnjpeg/_core.pyx", *sorted(path for path in glob("csrc/*.c") if path not in strips)],
-            depends=[*glob("csrc/*.h"), "csrc/isas.json", *strips],
+            sources=["nnjpeg/_core.pyx", *sorted(path for path in glob("csrc/*.c") if path not in isa_files)],
+            depends=[*glob("csrc/*.h"), "csrc/isas.json", *isa_files],
             include_dirs=["csrc", numpy.get_include()],
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_19_API_VERSION")],
         )

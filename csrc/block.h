@@ -27,7 +27,13 @@
  * Coefficients: |c| <= 8192. A dequantized coefficient is at most 1024 + 255 / 2, times 16 within int16. A dequantized
  * column has norm <= 1024 + sqrt(8) * 255 / 2 (the rounding error of eight coefficients), so the inverse's column pass,
  * which scales by 4 sqrt(8), leaves |x| < 15700, and the row pass sums below 2^31. This holds for coefficients that
- * nj_quantize produced; for arbitrary ones use lanes_scalar.h.
+ * nj_quantize produced.
+ *
+ * For others: an output of the 1-D inverse is a sum of the eight inputs with weights of magnitude at most 1 for the first
+ * and sqrt(2) cos(k pi / 16) for input k in some order, which add up to at most 7.47. With dequantized coefficients within
+ * NJ_MOST (in the first row NJ_MOST_IN_FIRST_ROW) a column leaves at most (16 NJ_MOST_IN_FIRST_ROW + 6.47 * 16 NJ_MOST) / 4
+ * < 2^15, in sums below 2^31, and from any int16 the row pass sums below 7.47 * 2^13 * 2^15 + 2^26 < 2^31. What is beyond
+ * goes to block_wide.c.
  */
 #ifndef NNJPEG_BLOCK_H
 #define NNJPEG_BLOCK_H
@@ -35,6 +41,9 @@
 #include "nnjpeg.h"
 
 enum { NJ_CONST_BITS = 13, NJ_PASS1_BITS = 2 };
+
+/* Of a dequantized coefficient whose inverse may be computed in 16 bits; see above. */
+enum { NJ_MOST = 1087, NJ_MOST_IN_FIRST_ROW = 1151 };
 
 #define NJ_HALF(n) (1 << ((n) - 1))
 

@@ -1,4 +1,4 @@
-/* What the CPU says of itself, and which registers the system saves. On CPUs other than x86-64, where no strip asks for
+/* What the CPU says of itself, and which registers the system saves. On CPUs other than x86-64, where no instruction set asks for
  * what a CPU may lack: nothing. */
 #ifndef NNJPEG_CPU_H
 #define NNJPEG_CPU_H

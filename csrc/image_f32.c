@@ -1,17 +1,15 @@
 /* Images of floats: from any size and strides to spans of whole runs, and back; threads. As image.c does for bytes: what
  * lies inside the image with neighbours in a row one float apart is passed as it is, all else by way of a buffer. */
 #include "image.h"
-#include "strip.h"
+#include "isa.h"
+#include "samples.h"
+#include "strips.h"
 #include "threads.h"
-
-#include <string.h>
 
 typedef struct job {
     void (*function)(const nj_span *span, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace);
     nnjpeg_shape shape;
-    const float *src, *grad; /* grad: NULL where the job takes none */
-    float *dst;
-    nnjpeg_strides ss, gs, ds;
+    nj_samples src, grad, dst; /* grad.data: NULL where the job takes none */
     nnjpeg_quantizers quantizers;
     nnjpeg_colorspace colorspace;
     ptrdiff_t components, units, block_rows; /* components of a unit: one, or the three of YCbCr */
@@ -26,154 +24,128 @@ enum { STREAM_FROM = 16 << 20 };
 enum { COMPONENT = NNJPEG_BLOCK * NJ_F32_RUN_WIDTH };
 typedef float staged_run[3 * COMPONENT];
 
-/* A part of the image: where it starts in each array, and how much of it there is. */
-typedef struct part {
-    const float *src, *grad;
-    float *dst;
+/* A part of a row of blocks: where it starts in each array, and how much of it there is. */
+typedef struct area {
+    nj_samples src, grad, dst;
     ptrdiff_t height, width;
-} part;
+} area;
 
-static part part_at(const job *j, const part *row, ptrdiff_t x, ptrdiff_t width)
+static nj_samples staged(staged_run run)
 {
-    part p = *row;
-    p.src += x * j->ss.column;
-    p.dst += x * j->ds.column;
-    if (p.grad)
-        p.grad += x * j->gs.column;
-    p.width = width;
-    return p;
+    return nj_buffer(run, sizeof *run, 1, NJ_F32_RUN_WIDTH * (ptrdiff_t)sizeof *run, COMPONENT * (ptrdiff_t)sizeof *run);
 }
 
-/* Outside the part: the samples' last column and row again, or zeros for a gradient, which nothing there has. */
-static void stage(const job *j, const part *p, const float *src, const nnjpeg_strides *s, int zeros, staged_run to)
+static nj_span span_of(nj_samples src, nj_samples grad, nj_samples dst, ptrdiff_t count, int stream)
 {
-    ptrdiff_t c, y, x;
-    for (c = 0; c < j->components; c++)
-        for (y = 0; y < NNJPEG_BLOCK; y++) {
-            const float *from = src + c * s->component + (y < p->height ? y : p->height - 1) * s->row;
-            float *row = to + c * COMPONENT + y * NJ_F32_RUN_WIDTH;
-            for (x = 0; x < p->width; x++)
-                row[x] = from[x * s->column];
-            for (; x < NJ_F32_RUN_WIDTH; x++)
-                row[x] = zeros ? 0.0f : row[p->width - 1];
-            if (zeros && y >= p->height)
-                memset(row, 0, NJ_F32_RUN_WIDTH * sizeof *row);
-        }
+    const ptrdiff_t size = sizeof(float);
+    nj_span span = { (const float *)(const void *)src.data,
+                     (const float *)(const void *)grad.data,
+                     (float *)(void *)dst.data,
+                     src.strides.row / size,
+                     src.strides.component / size,
+                     grad.strides.row / size,
+                     grad.strides.component / size,
+                     dst.strides.row / size,
+                     dst.strides.component / size,
+                     count,
+                     stream };
+    return span;
 }
 
-static void unstage(const job *j, const part *p, const staged_run from)
-{
-    ptrdiff_t c, y, x;
-    for (c = 0; c < j->components; c++)
-        for (y = 0; y < p->height; y++)
-            for (x = 0; x < p->width; x++)
-                p->dst[c * j->ds.component + y * j->ds.row + x * j->ds.column] =
-                    from[c * COMPONENT + y * NJ_F32_RUN_WIDTH + x];
-}
-
-/* The gradient of padding belongs to the sample that it repeats. */
-static void fold(const job *j, const part *p, staged_run run)
-{
-    ptrdiff_t c, y, x;
-    for (c = 0; c < j->components; c++)
-        for (y = 0; y < NNJPEG_BLOCK; y++) {
-            float *row = run + c * COMPONENT + y * NJ_F32_RUN_WIDTH;
-            float *last = run + c * COMPONENT + (p->height - 1) * NJ_F32_RUN_WIDTH;
-            for (x = p->width; x < NJ_F32_RUN_WIDTH; x++)
-                row[p->width - 1] += row[x];
-            for (x = 0; x < p->width && y >= p->height; x++)
-                last[x] += row[x];
-        }
-}
-
-static void run_staged(const job *j, const part *p, const nnjpeg_quantizer *const *quantizers)
+static void run_staged(const job *j, const area *a, const nnjpeg_quantizer *const *quantizers)
 {
     staged_run src, grad, dst;
-    nj_span span = { src, grad, dst, NJ_F32_RUN_WIDTH, COMPONENT, NJ_F32_RUN_WIDTH, COMPONENT,
-                     NJ_F32_RUN_WIDTH, COMPONENT, 1, 0 };
-    stage(j, p, p->src, &j->ss, 0, src);
-    if (p->grad)
-        stage(j, p, p->grad, &j->gs, 1, grad);
+    const nj_span span = span_of(staged(src), staged(grad), staged(dst), 1, 0);
+    nj_copy(a->src, staged(src), j->components, a->height, a->width);
+    nj_extend(staged(src), j->components, a->height, a->width, NNJPEG_BLOCK, NJ_F32_RUN_WIDTH);
+    if (a->grad.data) {
+        nj_copy(a->grad, staged(grad), j->components, a->height, a->width);
+        nj_extend_by_zeros(staged(grad), j->components, a->height, a->width, NNJPEG_BLOCK, NJ_F32_RUN_WIDTH);
+    }
     j->function(&span, quantizers, j->colorspace);
-    if (p->grad)
-        fold(j, p, dst);
-    unstage(j, p, dst);
+    if (a->grad.data)
+        nj_fold(staged(dst), j->components, a->height, a->width, NNJPEG_BLOCK, NJ_F32_RUN_WIDTH);
+    nj_copy(staged(dst), a->dst, j->components, a->height, a->width);
 }
 
-static int is_aligned(const job *j, const float *dst)
+static int is_aligned(const job *j, const nj_samples *dst)
 {
-    const ptrdiff_t samples = NJ_F32_ALIGNMENT / sizeof *dst;
-    return (uintptr_t)dst % NJ_F32_ALIGNMENT == 0 && j->ds.row % samples == 0 &&
-           (j->components == 1 || j->ds.component % samples == 0);
+    return (uintptr_t)dst->data % NJ_F32_ALIGNMENT == 0 && dst->strides.row % NJ_F32_ALIGNMENT == 0 &&
+           (j->components == 1 || dst->strides.component % NJ_F32_ALIGNMENT == 0);
 }
 
-/* Rows of blocks begin..end-1 of the call, counted down the units, then images. */
-static void process(const void *context, ptrdiff_t begin, ptrdiff_t end)
+/* Rows of blocks, counted down the units, then images. */
+static void process(const void *context, int part, int parts)
 {
     const job *j = context;
-    const int direct = j->ss.column == 1 && j->ds.column == 1 && (!j->grad || j->gs.column == 1);
+    const nj_range range = nj_range_of(j->shape.images * j->units * j->block_rows, part, parts);
+    const int direct = nj_are_planes(&j->src) && nj_are_planes(&j->dst) && (!j->grad.data || nj_are_planes(&j->grad));
     ptrdiff_t item;
-    for (item = begin; item < end; item++) {
+    for (item = range.begin; item < range.end; item++) {
         const ptrdiff_t image = item / j->block_rows / j->units, unit = item / j->block_rows % j->units;
         const ptrdiff_t y = item % j->block_rows * NNJPEG_BLOCK, component = unit * j->components;
-        const ptrdiff_t height = j->shape.height - y < NNJPEG_BLOCK ? j->shape.height - y : NNJPEG_BLOCK;
         const nnjpeg_quantizer *quantizers[3];
-        part row = { j->src + image * j->ss.image + component * j->ss.component + y * j->ss.row, j->grad,
-                     j->dst + image * j->ds.image + component * j->ds.component + y * j->ds.row, height, 0 };
+        area row = { nj_from(j->src, image, component, y, 0), j->grad, nj_from(j->dst, image, component, y, 0), 0, 0 };
         ptrdiff_t c, x = 0;
-        if (j->grad)
-            row.grad += image * j->gs.image + component * j->gs.component + y * j->gs.row;
+        row.height = j->shape.height - y < NNJPEG_BLOCK ? j->shape.height - y : NNJPEG_BLOCK;
+        if (j->grad.data)
+            row.grad = nj_from(j->grad, image, component, y, 0);
         for (c = 0; c < j->components; c++)
             quantizers[c] = nj_quantizer_of(j->quantizers, image, component + c);
-        if (direct && height == NNJPEG_BLOCK) {
-            nj_span span = { row.src, row.grad, row.dst, j->ss.row, j->ss.component, j->gs.row, j->gs.component,
-                             j->ds.row, j->ds.component, j->shape.width / NJ_F32_RUN_WIDTH,
-                             j->stream && is_aligned(j, row.dst) };
+        if (direct && row.height == NNJPEG_BLOCK) {
+            const nj_span span = span_of(row.src, row.grad, row.dst, j->shape.width / NJ_F32_RUN_WIDTH,
+                                         j->stream && is_aligned(j, &row.dst));
             j->function(&span, quantizers, j->colorspace);
             x = span.count * NJ_F32_RUN_WIDTH;
         }
         for (; x < j->shape.width; x += NJ_F32_RUN_WIDTH) {
-            const ptrdiff_t width = j->shape.width - x;
-            part p = part_at(j, &row, x, width < NJ_F32_RUN_WIDTH ? width : NJ_F32_RUN_WIDTH);
-            run_staged(j, &p, quantizers);
+            area a = { nj_from(row.src, 0, 0, 0, x), row.grad, nj_from(row.dst, 0, 0, 0, x), row.height, j->shape.width - x };
+            if (row.grad.data)
+                a.grad = nj_from(row.grad, 0, 0, 0, x);
+            if (a.width > NJ_F32_RUN_WIDTH)
+                a.width = NJ_F32_RUN_WIDTH;
+            run_staged(j, &a, quantizers);
         }
     }
 }
 
 static nnjpeg_status run_job(job *j, nj_f32_job kind, int num_threads)
 {
-    const nj_strip *strip = nj_strip_for_cpu();
+    const nj_isa *isa = nj_isa_for_cpu();
     if (j->shape.images == 0)
         return NNJPEG_OK;
     if (!j->quantizers.data)
         return NNJPEG_BAD_POINTER;
-    if (!strip)
+    if (!isa)
         return NNJPEG_BAD_ISA;
-    j->function = strip->f32[kind];
+    j->function = isa->f32[kind];
     j->components = j->colorspace == NNJPEG_YCBCR ? 3 : 1;
     j->units = j->shape.components / j->components;
     j->block_rows = nj_blocks(j->shape.height);
     j->stream = (double)j->shape.images * (double)j->shape.components * (double)j->shape.height *
                     (double)j->shape.width * sizeof(float) >= STREAM_FROM;
-    nj_parallel(process, j, j->shape.images * j->units * j->block_rows, j->components * nj_blocks(j->shape.width),
-                num_threads);
+    nj_parallel(process, j, nj_parts_for(j->shape.images * j->units * j->block_rows,
+                                         j->components * nj_blocks(j->shape.width), num_threads));
     return NNJPEG_OK;
 }
 
 nnjpeg_status nnjpeg_roundtrip_f32(const nnjpeg_shape *shape, const float *src, const nnjpeg_strides *src_strides,
                                    float *dst, const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
-                                   nnjpeg_colorspace colorspace, nnjpeg_precision precision, int num_threads)
+                                   nnjpeg_colorspace colorspace, nnjpeg_subsampling subsampling,
+                                   nnjpeg_precision precision, int num_threads)
 {
-    nnjpeg_status status = nj_check(shape, src, src_strides, dst, dst_strides, colorspace, NNJPEG_YCBCR);
+    nnjpeg_status status = nj_check(shape, src, src_strides, dst, dst_strides, colorspace, NNJPEG_YCBCR, subsampling);
     if (status != NNJPEG_OK)
         return status;
     if (precision == NNJPEG_UINT8)
-        return nj_roundtrip_f32_as_uint8(shape, src, src_strides, dst, dst_strides, quantizers, colorspace, num_threads);
+        return nj_roundtrip_f32_as_uint8(shape, src, src_strides, dst, dst_strides, quantizers, colorspace, subsampling,
+                                         num_threads);
     if (precision != NNJPEG_FLOAT && precision != NNJPEG_FLOAT_CUBIC)
         return NNJPEG_BAD_PRECISION;
     {
-        job j = { NULL, *shape, src, NULL, dst, *src_strides, { 0, 0, 0, 0 }, *dst_strides, quantizers, colorspace,
-                  0, 0, 0, 0 };
+        const nj_samples none = { NULL, { 0, 0, 0, 0 }, sizeof(float) };
+        job j = { NULL, *shape, nj_samples_of(src, src_strides, sizeof *src), none,
+                  nj_samples_of(dst, dst_strides, sizeof *dst), quantizers, colorspace, 0, 0, 0, 0 };
         return run_job(&j, precision == NNJPEG_FLOAT ? NJ_F32_NEAREST : NJ_F32_CUBIC, num_threads);
     }
 }
@@ -181,16 +153,16 @@ nnjpeg_status nnjpeg_roundtrip_f32(const nnjpeg_shape *shape, const float *src, 
 nnjpeg_status nnjpeg_cubic_backward_f32(const nnjpeg_shape *shape, const float *grad, const nnjpeg_strides *grad_strides,
                                         const float *src, const nnjpeg_strides *src_strides, float *dst,
                                         const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
-                                        nnjpeg_colorspace colorspace, int num_threads)
+                                        nnjpeg_colorspace colorspace, nnjpeg_subsampling subsampling, int num_threads)
 {
-    nnjpeg_status status = nj_check(shape, src, src_strides, dst, dst_strides, colorspace, NNJPEG_YCBCR);
+    nnjpeg_status status = nj_check(shape, src, src_strides, dst, dst_strides, colorspace, NNJPEG_YCBCR, subsampling);
     if (status != NNJPEG_OK)
         return status;
     if (!grad_strides || (shape->images > 0 && !grad))
         return NNJPEG_BAD_POINTER;
     {
-        job j = { NULL,         *shape,     src,        grad, dst, *src_strides, *grad_strides,
-                  *dst_strides, quantizers, colorspace, 0,    0,   0,            0 };
+        job j = { NULL, *shape, nj_samples_of(src, src_strides, sizeof *src), nj_samples_of(grad, grad_strides, sizeof *grad),
+                  nj_samples_of(dst, dst_strides, sizeof *dst), quantizers, colorspace, 0, 0, 0, 0 };
         return run_job(&j, NJ_F32_CUBIC_BACKWARD, num_threads);
     }
 }

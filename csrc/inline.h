@@ -1,4 +1,4 @@
-/* How the arithmetic is declared: always inlined, and no warning where a strip leaves some of it unused. */
+/* How the arithmetic is declared: always inlined, and no warning where a file leaves some of it unused. */
 #ifndef NNJPEG_INLINE_H
 #define NNJPEG_INLINE_H
 

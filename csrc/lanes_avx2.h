@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "inline.h"
-#include "strip.h"
+#include "isa.h"
 
 enum { NJ_RUNS = 4 };
 
@@ -19,8 +19,66 @@ typedef __m256 lanes_f32;
 #define MM(name) _mm256_##name
 #define BITS(name) _mm256_##name##_si256
 NJ_INLINE reg broadcast128(__m128i x) { return _mm256_broadcastsi128_si256(x); }
+NJ_INLINE reg load_apart(const void *p, int apart)
+{
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(p)),
+                                   _mm_loadu_si128((const __m128i *)(const void *)((const char *)p + apart)), 1);
+}
+NJ_INLINE void store_apart(void *p, int apart, reg x)
+{
+    _mm_storeu_si128(p, _mm256_castsi256_si128(x));
+    _mm_storeu_si128((__m128i *)(void *)((char *)p + apart), _mm256_extracti128_si256(x, 1));
+}
+NJ_INLINE reg by_thirds(reg a, reg b, reg c, int q)
+{
+    int8_t from_b[16], from_c[16];
+    int i;
+    for (i = 0; i < 16; i++) {
+        from_b[i] = (i + 1) % 3 == q ? -1 : 0;
+        from_c[i] = (i + 2) % 3 == q ? -1 : 0;
+    }
+    a = _mm256_blendv_epi8(a, b, broadcast128(_mm_loadu_si128((const __m128i *)(const void *)from_b)));
+    return _mm256_blendv_epi8(a, c, broadcast128(_mm_loadu_si128((const __m128i *)(const void *)from_c)));
+}
 
 #include "lanes_x86.h"
+#include "lanes_x86_rows.h"
+
+NJ_INLINE lanes16 load_consecutive(const uint8_t *p) { return _mm256_cvtepu8_epi16(_mm_loadu_si128((const void *)p)); }
+NJ_INLINE void store_consecutive(uint8_t *p, lanes16 x)
+{
+    _mm_storeu_si128((void *)p, _mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_packus_epi16(x, x), 0x08)));
+}
+NJ_INLINE lanes16x2 even_odd(lanes16 a, lanes16 b)
+{
+    return even_odd_bytes(_mm256_permute4x64_epi64(_mm256_packus_epi16(a, b), 0xd8));
+}
+
+/* Row i of each block, from and to vectors of one coefficient. */
+NJ_INLINE void load_coefficients(const int16_t *const *blocks, int i, lanes16 x[8])
+{
+    int m;
+    for (m = 0; m < 8; m++) {
+        const int16_t *const *b = blocks + m / 2 * 4 + m % 2;
+        x[m] = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const void *)(b[0] + 8 * i))),
+                                       _mm_loadu_si128((const void *)(b[2] + 8 * i)), 1);
+    }
+    transpose16(x);
+}
+NJ_INLINE void store_coefficients(int16_t *const *blocks, int i, const lanes16 *row)
+{
+    lanes16 x[8];
+    int m;
+    for (m = 0; m < 8; m++)
+        x[m] = row[m];
+    transpose16(x);
+    for (m = 0; m < 8; m++) {
+        int16_t *const *b = blocks + m / 2 * 4 + m % 2;
+        _mm_storeu_si128((void *)(b[0] + 8 * i), _mm256_castsi256_si128(x[m]));
+        _mm_storeu_si128((void *)(b[2] + 8 * i), _mm256_extracti128_si256(x[m], 1));
+    }
+}
+NJ_INLINE int any_negative16(lanes16 x) { return (_mm256_movemask_epi8(x) & (int)0xaaaaaaaa) != 0; }
 
 NJ_INLINE lanes16 negate16_where_negative(lanes16 x, lanes16 sign) { return _mm256_sign_epi16(x, sign); }
 NJ_INLINE lanes32 dot2_add(lanes32 sum, pairs16 p, int ca, int cb) { return add32(sum, dot2(p, ca, cb)); }

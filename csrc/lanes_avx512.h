@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "inline.h"
-#include "strip.h"
+#include "isa.h"
 
 enum { NJ_RUNS = 8 };
 
@@ -20,8 +20,68 @@ typedef __m512 lanes_f32;
 #define MM(name) _mm512_##name
 #define BITS(name) _mm512_##name##_si512
 NJ_INLINE reg broadcast128(__m128i x) { return _mm512_broadcast_i32x4(x); }
+NJ_INLINE reg load_apart(const void *p, int apart)
+{
+    const char *word = p;
+    __m512i x = _mm512_castsi128_si512(_mm_loadu_si128((const void *)word));
+    x = _mm512_inserti32x4(x, _mm_loadu_si128((const void *)(word + apart)), 1);
+    x = _mm512_inserti32x4(x, _mm_loadu_si128((const void *)(word + 2 * apart)), 2);
+    return _mm512_inserti32x4(x, _mm_loadu_si128((const void *)(word + 3 * apart)), 3);
+}
+NJ_INLINE void store_apart(void *p, int apart, reg x)
+{
+    char *word = p;
+    _mm_storeu_si128((void *)word, _mm512_castsi512_si128(x));
+    _mm_storeu_si128((void *)(word + apart), _mm512_extracti32x4_epi32(x, 1));
+    _mm_storeu_si128((void *)(word + 2 * apart), _mm512_extracti32x4_epi32(x, 2));
+    _mm_storeu_si128((void *)(word + 3 * apart), _mm512_extracti32x4_epi32(x, 3));
+}
+/* Bytes r, r + 3, ... of each 16. */
+NJ_INLINE __mmask64 every_third(int r) { return (__mmask64)(r == 0 ? 0x9249u : r == 1 ? 0x2492u : 0x4924u) * 0x0001000100010001u; }
+NJ_INLINE reg by_thirds(reg a, reg b, reg c, int q)
+{
+    return _mm512_mask_blend_epi8(every_third((q + 1) % 3), _mm512_mask_blend_epi8(every_third((q + 2) % 3), a, b), c);
+}
 
 #include "lanes_x86.h"
+#include "lanes_x86_rows.h"
+
+NJ_INLINE lanes16 load_consecutive(const uint8_t *p) { return _mm512_cvtepu8_epi16(_mm256_loadu_si256((const void *)p)); }
+NJ_INLINE void store_consecutive(uint8_t *p, lanes16 x) { _mm256_storeu_si256((void *)p, _mm512_cvtepi16_epi8(x)); }
+NJ_INLINE lanes16x2 even_odd(lanes16 a, lanes16 b)
+{
+    return even_odd_bytes(_mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), _mm512_packus_epi16(a, b)));
+}
+
+/* Row i of each block, from and to vectors of one coefficient. */
+NJ_INLINE void load_coefficients(const int16_t *const *blocks, int i, lanes16 x[8])
+{
+    int m;
+    for (m = 0; m < 8; m++) {
+        const int16_t *const *b = blocks + m / 2 * 4 + m % 2;
+        x[m] = _mm512_castsi128_si512(_mm_loadu_si128((const void *)(b[0] + 8 * i)));
+        x[m] = _mm512_inserti32x4(x[m], _mm_loadu_si128((const void *)(b[2] + 8 * i)), 1);
+        x[m] = _mm512_inserti32x4(x[m], _mm_loadu_si128((const void *)(b[16] + 8 * i)), 2);
+        x[m] = _mm512_inserti32x4(x[m], _mm_loadu_si128((const void *)(b[18] + 8 * i)), 3);
+    }
+    transpose16(x);
+}
+NJ_INLINE void store_coefficients(int16_t *const *blocks, int i, const lanes16 *row)
+{
+    lanes16 x[8];
+    int m;
+    for (m = 0; m < 8; m++)
+        x[m] = row[m];
+    transpose16(x);
+    for (m = 0; m < 8; m++) {
+        int16_t *const *b = blocks + m / 2 * 4 + m % 2;
+        _mm_storeu_si128((void *)(b[0] + 8 * i), _mm512_castsi512_si128(x[m]));
+        _mm_storeu_si128((void *)(b[2] + 8 * i), _mm512_extracti32x4_epi32(x[m], 1));
+        _mm_storeu_si128((void *)(b[16] + 8 * i), _mm512_extracti32x4_epi32(x[m], 2));
+        _mm_storeu_si128((void *)(b[18] + 8 * i), _mm512_extracti32x4_epi32(x[m], 3));
+    }
+}
+NJ_INLINE int any_negative16(lanes16 x) { return _mm512_movepi16_mask(x) != 0; }
 
 NJ_INLINE lanes16 negate16_where_negative(lanes16 x, lanes16 sign)
 {

@@ -7,7 +7,7 @@
 #include <arm_neon.h>
 
 #include "inline.h"
-#include "strip.h"
+#include "isa.h"
 
 enum { NJ_RUNS = 2 };
 
@@ -26,6 +26,7 @@ NJ_INLINE lanes16 sub16(lanes16 a, lanes16 b) { return vsubq_s16(a, b); }
 NJ_INLINE lanes16 mul16(lanes16 a, lanes16 b) { return vmulq_s16(a, b); }
 NJ_INLINE lanes16 shl16(lanes16 x, int n) { return vshlq_s16(x, vdupq_n_s16((int16_t)n)); }
 NJ_INLINE lanes16 sra16(lanes16 x, int n) { return vshlq_s16(x, vdupq_n_s16((int16_t)-n)); }
+NJ_INLINE lanes16 or16(lanes16 a, lanes16 b) { return vorrq_s16(a, b); }
 NJ_INLINE lanes16 abs16(lanes16 x) { return vabsq_s16(x); }
 NJ_INLINE lanes16 negate16_where_negative(lanes16 x, lanes16 sign)
 {
@@ -247,6 +248,105 @@ NJ_INLINE void store_plane(const nj_run *runs, int i, int component, row4 row)
         vst1q_u8(run->dst + i * run->dst_row + component * run->dst_component + k % 2 * 16, row.run[k]);
     }
 }
+
+/* Rows of pixels: see rows.h. */
+enum { NJ_STEP = 16 };
+
+typedef struct lanes16x2 {
+    lanes16 even, odd;
+} lanes16x2;
+
+NJ_INLINE lanes16x2 even_odd_bytes(uint8x16_t bytes)
+{
+    const uint16x8_t pairs = vreinterpretq_u16_u8(bytes);
+    lanes16x2 x = { vreinterpretq_s16_u16(vandq_u16(pairs, vdupq_n_u16(0xff))), vreinterpretq_s16_u16(vshrq_n_u16(pairs, 8)) };
+    return x;
+}
+/* Clamped, in order. */
+NJ_INLINE uint8x16_t consecutive_bytes(lanes16x2 x)
+{
+    const uint8x8_t even = vqmovun_s16(x.even), odd = vqmovun_s16(x.odd);
+    return vcombine_u8(vzip1_u8(even, odd), vzip2_u8(even, odd));
+}
+NJ_INLINE lanes16x2 load_samples(const uint8_t *p) { return even_odd_bytes(vld1q_u8(p)); }
+NJ_INLINE void store_samples(uint8_t *p, lanes16x2 x) { vst1q_u8(p, consecutive_bytes(x)); }
+NJ_INLINE lanes16 load16(const int16_t *p) { return vld1q_s16(p); }
+NJ_INLINE void store16(int16_t *p, lanes16 x) { vst1q_s16(p, x); }
+NJ_INLINE lanes16 alternate16(int even, int odd, ptrdiff_t first)
+{
+    (void)first;
+    return vzip1q_s16(set16(even), set16(odd));
+}
+NJ_INLINE void load_pixels3(const uint8_t *p, lanes16x2 x[3])
+{
+    const uint8x16x3_t bytes = vld3q_u8(p);
+    int c;
+    for (c = 0; c < 3; c++)
+        x[c] = even_odd_bytes(bytes.val[c]);
+}
+NJ_INLINE void store_pixels3(uint8_t *p, const lanes16x2 x[3])
+{
+    uint8x16x3_t bytes;
+    int c;
+    for (c = 0; c < 3; c++)
+        bytes.val[c] = consecutive_bytes(x[c]);
+    vst3q_u8(p, bytes);
+}
+NJ_INLINE void load_pixels4(const uint8_t *p, lanes16x2 x[4])
+{
+    const uint8x16x4_t bytes = vld4q_u8(p);
+    int c;
+    for (c = 0; c < 4; c++)
+        x[c] = even_odd_bytes(bytes.val[c]);
+}
+NJ_INLINE void store_pixels4(uint8_t *p, const lanes16x2 x[4])
+{
+    uint8x16x4_t bytes;
+    int c;
+    for (c = 0; c < 4; c++)
+        bytes.val[c] = consecutive_bytes(x[c]);
+    vst4q_u8(p, bytes);
+}
+NJ_INLINE lanes16 load_consecutive(const uint8_t *p) { return vreinterpretq_s16_u16(vmovl_u8(vld1_u8(p))); }
+NJ_INLINE void store_consecutive(uint8_t *p, lanes16 x) { vst1_u8(p, vqmovun_s16(x)); }
+NJ_INLINE lanes16x2 even_odd(lanes16 a, lanes16 b)
+{
+    lanes16x2 x = { vuzp1q_s16(a, b), vuzp2q_s16(a, b) };
+    return x;
+}
+
+/* Row i of each block, from and to vectors of one coefficient. */
+NJ_INLINE void transpose16(lanes16 x[8])
+{
+    int16x8_t a[8];
+    int k, n;
+    for (n = 0; n < 3; n++) { /* each time, vector k gets what is wanted of vectors k and k + 4 */
+        for (k = 0; k < 4; k++) {
+            a[2 * k] = vzip1q_s16(x[k], x[k + 4]);
+            a[2 * k + 1] = vzip2q_s16(x[k], x[k + 4]);
+        }
+        for (k = 0; k < 8; k++)
+            x[k] = a[k];
+    }
+}
+NJ_INLINE void load_coefficients(const int16_t *const *blocks, int i, lanes16 x[8])
+{
+    int m;
+    for (m = 0; m < 8; m++)
+        x[m] = vld1q_s16(blocks[m] + 8 * i);
+    transpose16(x);
+}
+NJ_INLINE void store_coefficients(int16_t *const *blocks, int i, const lanes16 *row)
+{
+    lanes16 x[8];
+    int m;
+    for (m = 0; m < 8; m++)
+        x[m] = row[m];
+    transpose16(x);
+    for (m = 0; m < 8; m++)
+        vst1q_s16(blocks[m] + 8 * i, x[m]);
+}
+NJ_INLINE int any_negative16(lanes16 x) { return vminvq_s16(x) < 0; }
 
 /* Interleaved pixels, as in lanes_avx2.h: rows[k] gets words k of all blocks. */
 NJ_INLINE void load_interleaved(const nj_run *runs, int i, row4 rows[3])

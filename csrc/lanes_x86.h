@@ -30,6 +30,7 @@ NJ_INLINE lanes16 sub16(lanes16 a, lanes16 b) { return MM(sub_epi16)(a, b); }
 NJ_INLINE lanes16 mul16(lanes16 a, lanes16 b) { return MM(mullo_epi16)(a, b); }
 NJ_INLINE lanes16 shl16(lanes16 x, int n) { return MM(slli_epi16)(x, n); }
 NJ_INLINE lanes16 sra16(lanes16 x, int n) { return MM(srai_epi16)(x, n); }
+NJ_INLINE lanes16 or16(lanes16 a, lanes16 b) { return BITS(or)(a, b); }
 NJ_INLINE lanes16 abs16(lanes16 x) { return MM(abs_epi16)(x); }
 NJ_INLINE lanes16 mulhi_u16(lanes16 a, lanes16 b) { return MM(mulhi_epu16)(a, b); }
 NJ_INLINE lanes16 mulhi_s16(lanes16 a, lanes16 b) { return MM(mulhi_epi16)(a, b); }

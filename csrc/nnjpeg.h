@@ -1,6 +1,7 @@
 /* nnjpeg: the JPEG round trip without the file.
  *
- * The C API. Every function is re-entrant, allocates nothing, prints nothing and never aborts: it returns a status.
+ * The C API. Every function is re-entrant, prints nothing and never aborts: it returns a status. Memory is allocated
+ * only for some rows of an image, by thread, where components are not transformed where they lie.
  * Sample arithmetic is libjpeg-turbo's "islow" integer DCT, bit for bit; see block.h.
  *
  * One image's way through the files: image.c cuts it into runs of four blocks -> strip_<isa>.c takes a group of runs
@@ -25,7 +26,9 @@ typedef enum nnjpeg_status {
     NNJPEG_BAD_COLORSPACE, /* unknown, or not for this number of components */
     NNJPEG_BAD_STEP,       /* a quantization step outside 1..255 */
     NNJPEG_BAD_PRECISION,  /* unknown */
-    NNJPEG_BAD_ISA         /* an instruction set that this build or this CPU does not have */
+    NNJPEG_BAD_ISA,        /* an instruction set that this build or this CPU does not have */
+    NNJPEG_BAD_SUBSAMPLING, /* unknown, or not for this colour space */
+    NNJPEG_NO_MEMORY       /* not even for some rows of the image; nothing was written */
 } nnjpeg_status;
 
 /* A static English sentence for a status. */
@@ -33,13 +36,13 @@ const char *nnjpeg_status_message(nnjpeg_status status);
 
 typedef enum nnjpeg_colorspace {
     NNJPEG_RGB = 0,   /* components are coded as they are */
-    NNJPEG_YCBCR = 1, /* RGB is coded as JFIF YCbCr, 4:4:4; 3 components */
+    NNJPEG_YCBCR = 1, /* RGB is coded as JFIF YCbCr; 3 components */
     /* 4 components of which the fourth is copied, as in images that pad a pixel to 32 bits; round trip only */
     NNJPEG_RGBX = 2,
     NNJPEG_YCBCRX = 3
 } nnjpeg_colorspace;
 
-/* How many times as fine luma is as chroma, along columns and along rows. Other than 4:4:4 only with NNJPEG_YCBCR. */
+/* How many times as fine luma is as chroma, along columns and along rows. Other than 4:4:4 only where YCbCr is coded. */
 typedef enum nnjpeg_subsampling {
     NNJPEG_444 = 0, /* 1 x 1 */
     NNJPEG_422 = 1, /* 2 x 1 */
@@ -64,10 +67,11 @@ typedef struct nnjpeg_step {
     uint16_t scaled_step[2], bias[2], reciprocal[2], scale[2];
 } nnjpeg_step;
 
-/* A quantization table made ready: for the integers in natural order; for single precision, the steps q and 1 / q,
- * transposed (horizontal frequency first). */
+/* A quantization table made ready: for the integers in natural order, with the largest coefficients whose inverse stays
+ * within 16 bits (twice each, too); for single precision, the steps q and 1 / q, transposed (horizontal frequency first). */
 typedef struct nnjpeg_quantizer {
     nnjpeg_step steps[NNJPEG_BLOCK_SIZE];
+    uint16_t limits[NNJPEG_BLOCK_SIZE][2];
     float steps_f32[NNJPEG_BLOCK_SIZE], reciprocals_f32[NNJPEG_BLOCK_SIZE];
 } nnjpeg_quantizer;
 
@@ -84,7 +88,7 @@ typedef struct nnjpeg_quantizers {
  * num_threads: at most this many threads. */
 nnjpeg_status nnjpeg_roundtrip(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides,
                                uint8_t *dst, const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
-                               nnjpeg_colorspace colorspace, int num_threads);
+                               nnjpeg_colorspace colorspace, nnjpeg_subsampling subsampling, int num_threads);
 
 /* The same for samples in 0..1 in single precision. What lies outside counts as the nearer end. */
 typedef enum nnjpeg_precision {
@@ -95,24 +99,32 @@ typedef enum nnjpeg_precision {
 
 nnjpeg_status nnjpeg_roundtrip_f32(const nnjpeg_shape *shape, const float *src, const nnjpeg_strides *src_strides,
                                    float *dst, const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
-                                   nnjpeg_colorspace colorspace, nnjpeg_precision precision, int num_threads);
+                                   nnjpeg_colorspace colorspace, nnjpeg_subsampling subsampling,
+                                   nnjpeg_precision precision, int num_threads);
 
 /* The gradient with respect to src of NNJPEG_FLOAT_CUBIC, from the one with respect to its result: the exact derivative,
  * clamps and the padding of incomplete blocks included. dst is like src in shape and overlaps neither input. */
 nnjpeg_status nnjpeg_cubic_backward_f32(const nnjpeg_shape *shape, const float *grad, const nnjpeg_strides *grad_strides,
                                         const float *src, const nnjpeg_strides *src_strides, float *dst,
                                         const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
-                                        nnjpeg_colorspace colorspace, int num_threads);
+                                        nnjpeg_colorspace colorspace, nnjpeg_subsampling subsampling, int num_threads);
 
-/* Samples to quantized coefficients, -1024..1024 each. */
+/* Quantized coefficients: of all components in 4:4:4, else of one, whose grid of blocks is its own (and strides.component is
+ * not used). */
+typedef struct nnjpeg_coefficients {
+    int16_t *data;
+    nnjpeg_strides strides;
+} nnjpeg_coefficients;
+
+/* Samples to quantized coefficients, -1024..1024 each. dst: one, or, where chroma is subsampled, one for each component. */
 nnjpeg_status nnjpeg_forward(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides,
-                             int16_t *dst, const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
-                             nnjpeg_colorspace colorspace);
+                             const nnjpeg_coefficients *dst, nnjpeg_quantizers quantizers, nnjpeg_colorspace colorspace,
+                             nnjpeg_subsampling subsampling, int num_threads);
 
 /* Quantized coefficients to samples. Every int16 value is allowed: intermediate results are wide enough for all. */
-nnjpeg_status nnjpeg_inverse(const nnjpeg_shape *shape, const int16_t *src, const nnjpeg_strides *src_strides,
-                             uint8_t *dst, const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
-                             nnjpeg_colorspace colorspace);
+nnjpeg_status nnjpeg_inverse(const nnjpeg_shape *shape, const nnjpeg_coefficients *src, uint8_t *dst,
+                             const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers, nnjpeg_colorspace colorspace,
+                             nnjpeg_subsampling subsampling, int num_threads);
 
 /* The orthonormal DCT-II of 8x8 blocks and its inverse in single precision: no level shift, no quantization. */
 nnjpeg_status nnjpeg_dct_u8(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides,

@@ -29,6 +29,7 @@ nnjpeg_status nnjpeg_quantizer_init(nnjpeg_quantizer *quantizer, const uint16_t 
         if (q < 1 || q > 255)
             return NNJPEG_BAD_STEP;
         quantizer->steps[i] = prepare(q);
+        quantizer->limits[i][0] = quantizer->limits[i][1] = (uint16_t)((i < NNJPEG_BLOCK ? NJ_MOST_IN_FIRST_ROW : NJ_MOST) / q);
         transposed = i % NNJPEG_BLOCK * NNJPEG_BLOCK + i / NNJPEG_BLOCK;
         quantizer->steps_f32[transposed] = (float)q;
         quantizer->reciprocals_f32[transposed] = NJ_TIE / (float)q;

@@ -16,6 +16,10 @@ const char *nnjpeg_status_message(nnjpeg_status status)
         return "a quantization step must be within 1..255";
     case NNJPEG_BAD_PRECISION:
         return "the precision must be known";
+    case NNJPEG_BAD_SUBSAMPLING:
+        return "the subsampling must be known, and 4:4:4 unless YCbCr is coded";
+    case NNJPEG_NO_MEMORY:
+        return "out of memory";
     case NNJPEG_BAD_ISA:
         return "the instruction set (the environment variable NNJPEG_FORCE_ISA?) must be one that this build and this CPU "
                "have; nnjpeg.show_config() lists them";

@@ -27,40 +27,50 @@ int nnjpeg_openmp_threads(void)
 #endif
 }
 
-#if defined(_OPENMP)
-typedef struct work {
-    nj_range_function function;
-    const void *context;
-    ptrdiff_t count;
-} work;
-
-/* The part-th of `parts` consecutive ranges. */
-static void do_part(const work *w, int part, int parts)
+nj_range nj_range_of(ptrdiff_t count, int part, int parts)
 {
     /* count * part could overflow; whole parts and remainder cannot. */
-    ptrdiff_t size = w->count / parts, extra = w->count % parts;
-    ptrdiff_t begin = size * part + (part < extra ? part : extra);
-    w->function(w->context, begin, begin + size + (part < extra));
+    const ptrdiff_t size = count / parts, extra = count % parts;
+    nj_range range;
+    range.begin = size * part + (part < extra ? part : extra);
+    range.end = range.begin + size + (part < extra);
+    return range;
 }
 
-static void run_openmp(const work *w, int threads)
+#if defined(_OPENMP)
+typedef struct work {
+    nj_part_function function;
+    const void *context;
+    int parts;
+} work;
+
+static void run_openmp(const work *w)
 {
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(w->parts)
     {
-        int parts = omp_get_num_threads(), part = omp_get_thread_num();
+        const int threads = omp_get_num_threads();
+        int part = omp_get_thread_num();
 #if defined(NJ_GUARD)
         if (part == 0)
-            nj_team_has_started(threads, parts);
+            nj_team_has_started(w->parts, threads);
 #endif
-        do_part(w, part, parts);
+        for (; part < w->parts; part += threads)
+            w->function(w->context, part, w->parts);
     }
 }
 #endif
 
+static void run_here(nj_part_function function, const void *context, int parts)
+{
+    int part;
+    for (part = 0; part < parts; part++)
+        function(context, part, parts);
+}
+
 #if defined(NJ_GUARD)
 typedef struct team {
     const work *work;
-    int first, last, parts; /* does the parts first..last-1 of `parts` */
+    int first, last; /* does the parts first..last-1 */
 } team;
 
 /* Halves the parts until one is left: threads start threads. What no thread can be started for is done by this one. */
@@ -71,7 +81,7 @@ static void *run_team(void *argument)
     pthread_t thread;
     int started;
     if (all->last - all->first == 1) {
-        do_part(all->work, all->first, all->parts);
+        all->work->function(all->work->context, all->first, all->work->parts);
         return NULL;
     }
     lower.last = upper.first = all->first + (all->last - all->first) / 2;
@@ -89,15 +99,15 @@ static int blocks_a_thread(void)
     return nj_may_be_forked() ? BLOCKS_A_NEW_THREAD : BLOCKS_A_THREAD;
 }
 
-static void run_parallel(const work *w, int threads)
+static void run_parallel(const work *w)
 {
     if (nj_may_be_forked()) {
-        team all = { w, 0, threads, threads };
+        team all = { w, 0, w->parts };
         run_team(&all);
-    } else if (nj_can_have_team(threads)) {
-        run_openmp(w, threads);
+    } else if (nj_can_have_team(w->parts)) {
+        run_openmp(w);
     } else {
-        w->function(w->context, 0, w->count);
+        run_here(w->function, w->context, w->parts);
     }
 }
 #elif defined(_OPENMP)
@@ -106,31 +116,41 @@ static int blocks_a_thread(void)
     return BLOCKS_A_THREAD;
 }
 
-static void run_parallel(const work *w, int threads)
+static void run_parallel(const work *w)
 {
-    run_openmp(w, threads);
+    run_openmp(w);
 }
 #endif
 
-void nj_parallel(nj_range_function function, const void *context, ptrdiff_t count, ptrdiff_t blocks_each,
-                 int num_threads)
+int nj_parts_for(ptrdiff_t count, ptrdiff_t blocks_each, int num_threads)
 {
 #if defined(_OPENMP)
-    const work all = { function, context, count };
-    ptrdiff_t threads = count * blocks_each / blocks_a_thread();
-    if (threads > num_threads)
-        threads = num_threads;
+    ptrdiff_t parts = count * blocks_each / blocks_a_thread();
+    if (parts > count)
+        parts = count;
+    if (parts > num_threads)
+        parts = num_threads;
 #if defined(NJ_GUARD)
-    if (threads > nj_most_threads())
-        threads = nj_most_threads();
+    if (parts > nj_most_threads())
+        parts = nj_most_threads();
 #endif
-    if (threads > 1) {
-        run_parallel(&all, (int)threads);
-        return;
-    }
+    return parts > 1 ? (int)parts : 1;
 #else
+    (void)count;
     (void)blocks_each;
     (void)num_threads;
+    return 1;
 #endif
-    function(context, 0, count);
+}
+
+void nj_parallel(nj_part_function function, const void *context, int parts)
+{
+#if defined(_OPENMP)
+    if (parts > 1) {
+        const work all = { function, context, parts };
+        run_parallel(&all);
+        return;
+    }
+#endif
+    run_here(function, context, parts);
 }

@@ -4,11 +4,20 @@
 
 #include <stddef.h>
 
-typedef void (*nj_range_function)(const void *context, ptrdiff_t begin, ptrdiff_t end);
+typedef struct nj_range {
+    ptrdiff_t begin, end;
+} nj_range;
 
-/* Calls function on consecutive ranges that make up 0..count-1, on at most num_threads threads, fewer where the
- * work, blocks_each blocks an item, is too small to share, or where no more can be started. */
-void nj_parallel(nj_range_function function, const void *context, ptrdiff_t count, ptrdiff_t blocks_each,
-                 int num_threads);
+/* The part-th of `parts` consecutive ranges that make up 0..count-1. */
+nj_range nj_range_of(ptrdiff_t count, int part, int parts);
+
+/* Into how many parts to split `count` items of blocks_each blocks, for at most num_threads threads; fewer where the work
+ * is too small to share. At least 1. */
+int nj_parts_for(ptrdiff_t count, ptrdiff_t blocks_each, int num_threads);
+
+typedef void (*nj_part_function)(const void *context, int part, int parts);
+
+/* Calls function once for each part, each on a thread of its own if so many can be started. */
+void nj_parallel(nj_part_function function, const void *context, int parts);
 
 #endif

@@ -20,11 +20,14 @@ cdef extern from "nnjpeg.h" nogil:
         NNJPEG_BLOCK_SIZE
     ctypedef enum nnjpeg_status:
         NNJPEG_OK
+        NNJPEG_NO_MEMORY
     ctypedef enum nnjpeg_colorspace:
         NNJPEG_RGB
         NNJPEG_YCBCR
         NNJPEG_RGBX
         NNJPEG_YCBCRX
+    ctypedef enum nnjpeg_subsampling:
+        NNJPEG_444
     ctypedef enum nnjpeg_precision:
         NNJPEG_UINT8
         NNJPEG_FLOAT
@@ -33,6 +36,9 @@ cdef extern from "nnjpeg.h" nogil:
         Py_ssize_t images, components, height, width
     ctypedef struct nnjpeg_strides:
         Py_ssize_t image, component, row, column
+    ctypedef struct nnjpeg_coefficients:
+        int16_t *data
+        nnjpeg_strides strides
     ctypedef struct nnjpeg_quantizer:
         pass
     ctypedef struct nnjpeg_quantizers:
@@ -42,17 +48,19 @@ cdef extern from "nnjpeg.h" nogil:
     const char *nnjpeg_status_message(nnjpeg_status)
     nnjpeg_status nnjpeg_quantizer_init(nnjpeg_quantizer *, const uint16_t *)
     nnjpeg_status nnjpeg_roundtrip(const nnjpeg_shape *, const uint8_t *, const nnjpeg_strides *, uint8_t *,
-                                   const nnjpeg_strides *, nnjpeg_quantizers, nnjpeg_colorspace, int)
+                                   const nnjpeg_strides *, nnjpeg_quantizers, nnjpeg_colorspace, nnjpeg_subsampling,
+                                   int)
     nnjpeg_status nnjpeg_roundtrip_f32(const nnjpeg_shape *, const float *, const nnjpeg_strides *, float *,
-                                       const nnjpeg_strides *, nnjpeg_quantizers, nnjpeg_colorspace, nnjpeg_precision,
-                                       int)
+                                       const nnjpeg_strides *, nnjpeg_quantizers, nnjpeg_colorspace,
+                                       nnjpeg_subsampling, nnjpeg_precision, int)
     nnjpeg_status nnjpeg_cubic_backward_f32(const nnjpeg_shape *, const float *, const nnjpeg_strides *, const float *,
                                             const nnjpeg_strides *, float *, const nnjpeg_strides *,
-                                            nnjpeg_quantizers, nnjpeg_colorspace, int)
-    nnjpeg_status nnjpeg_forward(const nnjpeg_shape *, const uint8_t *, const nnjpeg_strides *, int16_t *,
-                                 const nnjpeg_strides *, nnjpeg_quantizers, nnjpeg_colorspace)
-    nnjpeg_status nnjpeg_inverse(const nnjpeg_shape *, const int16_t *, const nnjpeg_strides *, uint8_t *,
-                                 const nnjpeg_strides *, nnjpeg_quantizers, nnjpeg_colorspace)
+                                            nnjpeg_quantizers, nnjpeg_colorspace, nnjpeg_subsampling, int)
+    nnjpeg_status nnjpeg_forward(const nnjpeg_shape *, const uint8_t *, const nnjpeg_strides *,
+                                 const nnjpeg_coefficients *, nnjpeg_quantizers, nnjpeg_colorspace, nnjpeg_subsampling,
+                                 int)
+    nnjpeg_status nnjpeg_inverse(const nnjpeg_shape *, const nnjpeg_coefficients *, uint8_t *, const nnjpeg_strides *,
+                                 nnjpeg_quantizers, nnjpeg_colorspace, nnjpeg_subsampling, int)
     nnjpeg_status nnjpeg_dct_u8(const nnjpeg_shape *, const uint8_t *, const nnjpeg_strides *, float *,
                                 const nnjpeg_strides *)
     nnjpeg_status nnjpeg_dct_f32(const nnjpeg_shape *, const float *, const nnjpeg_strides *, float *,
@@ -68,6 +76,8 @@ cdef extern from "nnjpeg.h" nogil:
 
 
 cdef int check(nnjpeg_status status) except -1:
+    if status == NNJPEG_NO_MEMORY:
+        raise MemoryError(nnjpeg_status_message(status).decode())
     if status != NNJPEG_OK:
         raise ValueError(nnjpeg_status_message(status).decode())
     return 0
@@ -139,7 +149,7 @@ cdef class Quantizers:
 
 
 def roundtrip(cnp.ndarray src not None, cnp.ndarray dst, tuple axes not None, Quantizers quantizers not None,
-              bint ycbcr, int num_threads, bint padded=False):
+              bint ycbcr, int num_threads, bint padded=False, int subsampling=0):
     if dst is None:
         dst = PyArray_NewLikeArray(src, cnp.NPY_KEEPORDER, NULL, 0)
     cdef nnjpeg_shape shape = shape_of(src, axes)
@@ -154,13 +164,14 @@ def roundtrip(cnp.ndarray src not None, cnp.ndarray dst, tuple axes not None, Qu
         colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
     cdef nnjpeg_status status
     with nogil:
-        status = nnjpeg_roundtrip(&shape, s, &ss, d, &ds, q, colorspace, num_threads)
+        status = nnjpeg_roundtrip(&shape, s, &ss, d, &ds, q, colorspace, <nnjpeg_subsampling>subsampling, num_threads)
     check(status)
     return dst
 
 
 def roundtrip_f32(cnp.ndarray src not None, cnp.ndarray dst not None, tuple axes not None,
-                  Quantizers quantizers not None, bint ycbcr, bint exact, bint cubic, int num_threads):
+                  Quantizers quantizers not None, bint ycbcr, bint exact, bint cubic, int num_threads,
+                  int subsampling=0):
     cdef nnjpeg_shape shape = shape_of(src, axes)
     cdef nnjpeg_strides ss = strides_of(src, axes), ds = strides_of(dst, axes)
     cdef const float *s = <const float *>cnp.PyArray_DATA(src)
@@ -170,12 +181,14 @@ def roundtrip_f32(cnp.ndarray src not None, cnp.ndarray dst not None, tuple axes
     cdef nnjpeg_precision precision = NNJPEG_UINT8 if exact else NNJPEG_FLOAT_CUBIC if cubic else NNJPEG_FLOAT
     cdef nnjpeg_status status
     with nogil:
-        status = nnjpeg_roundtrip_f32(&shape, s, &ss, d, &ds, q, colorspace, precision, num_threads)
+        status = nnjpeg_roundtrip_f32(&shape, s, &ss, d, &ds, q, colorspace, <nnjpeg_subsampling>subsampling, precision,
+                                      num_threads)
     check(status)
 
 
 def cubic_backward_f32(cnp.ndarray grad not None, cnp.ndarray src not None, cnp.ndarray dst not None,
-                       tuple axes not None, Quantizers quantizers not None, bint ycbcr, int num_threads):
+                       tuple axes not None, Quantizers quantizers not None, bint ycbcr, int num_threads,
+                       int subsampling=0):
     cdef nnjpeg_shape shape = shape_of(src, axes)
     cdef nnjpeg_strides gs = strides_of(grad, axes), ss = strides_of(src, axes), ds = strides_of(dst, axes)
     cdef const float *g = <const float *>cnp.PyArray_DATA(grad)
@@ -185,35 +198,54 @@ def cubic_backward_f32(cnp.ndarray grad not None, cnp.ndarray src not None, cnp.
     cdef nnjpeg_colorspace colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
     cdef nnjpeg_status status
     with nogil:
-        status = nnjpeg_cubic_backward_f32(&shape, g, &gs, s, &ss, d, &ds, q, colorspace, num_threads)
+        status = nnjpeg_cubic_backward_f32(&shape, g, &gs, s, &ss, d, &ds, q, colorspace,
+                                           <nnjpeg_subsampling>subsampling, num_threads)
     check(status)
 
 
-def forward(cnp.ndarray src not None, cnp.ndarray dst not None, tuple axes not None,
-            Quantizers quantizers not None, bint ycbcr):
+cdef int coefficients_of(tuple arrays, tuple axes, nnjpeg_coefficients coefficients[3]) except -1:
+    """One array with an axis of components, or three without, whose other axes stand in the same order."""
+    cdef tuple places = axes
+    cdef cnp.ndarray array
+    cdef int c
+    if len(arrays) not in (1, 3):
+        raise ValueError(f"coefficients must be one array or three, got {len(arrays)}")
+    if len(arrays) == 3:
+        places = tuple([-1 if axis == axes[1] else axis - (axis > axes[1]) for axis in axes])
+    for c in range(len(arrays)):
+        array = arrays[c]
+        coefficients[c].data = <int16_t *>cnp.PyArray_DATA(array)
+        coefficients[c].strides = strides_of(array, places)
+    return 0
+
+
+def forward(cnp.ndarray src not None, tuple dsts not None, tuple axes not None, Quantizers quantizers not None,
+            bint ycbcr, int num_threads, int subsampling=0):
     cdef nnjpeg_shape shape = shape_of(src, axes)
-    cdef nnjpeg_strides ss = strides_of(src, axes), ds = strides_of(dst, axes)
+    cdef nnjpeg_strides ss = strides_of(src, axes)
     cdef const uint8_t *s = <const uint8_t *>cnp.PyArray_DATA(src)
-    cdef int16_t *d = <int16_t *>cnp.PyArray_DATA(dst)
+    cdef nnjpeg_coefficients[3] d
     cdef nnjpeg_quantizers q = quantizers.view(&shape)
     cdef nnjpeg_colorspace colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
     cdef nnjpeg_status status
+    coefficients_of(dsts, axes, d)
     with nogil:
-        status = nnjpeg_forward(&shape, s, &ss, d, &ds, q, colorspace)
+        status = nnjpeg_forward(&shape, s, &ss, d, q, colorspace, <nnjpeg_subsampling>subsampling, num_threads)
     check(status)
 
 
-def inverse(cnp.ndarray src not None, cnp.ndarray dst not None, tuple axes not None,
-            Quantizers quantizers not None, bint ycbcr):
+def inverse(tuple srcs not None, cnp.ndarray dst not None, tuple axes not None, Quantizers quantizers not None,
+            bint ycbcr, int num_threads, int subsampling=0):
     cdef nnjpeg_shape shape = shape_of(dst, axes)
-    cdef nnjpeg_strides ss = strides_of(src, axes), ds = strides_of(dst, axes)
-    cdef const int16_t *s = <const int16_t *>cnp.PyArray_DATA(src)
+    cdef nnjpeg_strides ds = strides_of(dst, axes)
     cdef uint8_t *d = <uint8_t *>cnp.PyArray_DATA(dst)
+    cdef nnjpeg_coefficients[3] s
     cdef nnjpeg_quantizers q = quantizers.view(&shape)
     cdef nnjpeg_colorspace colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
     cdef nnjpeg_status status
+    coefficients_of(srcs, axes, s)
     with nogil:
-        status = nnjpeg_inverse(&shape, s, &ss, d, &ds, q, colorspace)
+        status = nnjpeg_inverse(&shape, s, d, &ds, q, colorspace, <nnjpeg_subsampling>subsampling, num_threads)
     check(status)
 
 

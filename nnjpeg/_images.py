@@ -112,7 +112,8 @@ def _maybe_known(quality: Tensor) -> _Known | Tensor:
         raise _not_qualities(quality)
     if quality.device.type != "cpu" or ops.values_are_hidden():
         return quality.reshape(-1)
-    return _known(quality.detach().double().numpy())
+    quality = quality.detach()
+    return _known((quality.double() if quality.is_floating_point() else quality).numpy())
 
 
 def _not_qualities(quality: npt.NDArray[Any] | Tensor) -> TypeError:

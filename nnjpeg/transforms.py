@@ -87,8 +87,9 @@ def jpeg(
 ) -> Image:
     """Compress and decompress an image or a batch of images as ordinary JPEG.
 
-    The bits of `torchvision.transforms.v2.functional.jpeg`, without the file: YCbCr 4:2:0 with the tables of ITU-T T.81 scaled by the Independent JPEG Group's
-    rule (for grey, the first of them), which is the default of Pillow, OpenCV and libjpeg itself.
+    The bits of `torchvision.transforms.v2.functional.jpeg`, without the file: YCbCr 4:2:0 with the tables of ITU-T T.81
+    scaled by the Independent JPEG Group's rule (for grey, the first of them), which is the default of Pillow, OpenCV
+    and libjpeg itself.
 
     Parameters
     ----------
@@ -308,11 +309,12 @@ class NNJpeg(_Transform):
 class JPEG(_Transform):
     """Compress and decompress images as ordinary JPEG.
 
-    The bits of `torchvision.transforms.v2.JPEG`, without the file: YCbCr 4:2:0 with the tables of ITU-T T.81 scaled by the Independent JPEG Group's
-    rule, which is the default of Pillow, OpenCV and libjpeg itself. Besides what torchvision's transforms, it takes
-    tensors on any device, floats in [0, 1] with a gradient, and, where a sample has neither a typed image nor a plain
-    tensor, an ndarray; it can be a model's layer. Draws are torchvision's too: from torch's generator for the CPU, one
-    in each call, even if the quality is fixed, so that a transform after it draws what it would draw there.
+    The bits of `torchvision.transforms.v2.JPEG`, without the file: YCbCr 4:2:0 with the tables of ITU-T T.81 scaled by
+    the Independent JPEG Group's rule, which is the default of Pillow, OpenCV and libjpeg itself. Besides what
+    torchvision's transforms, it takes tensors on any device, floats in [0, 1] with a gradient, and, where a sample has
+    neither a typed image nor a plain tensor, an ndarray; it can be a model's layer. Draws are torchvision's too: from
+    torch's generator for the CPU, one in each call, even if the quality is fixed, so that a transform after it draws
+    what it would draw there.
 
     Parameters
     ----------

@@ -9,6 +9,13 @@ from nnjpeg import NN_TABLE, _plain
 
 FLOATS = [torch.float32, torch.float16, torch.bfloat16]
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}
+CODINGS = [
+    {"colorspace": "rgb"},
+    {"colorspace": "ycbcr"},
+    {"colorspace": "ycbcr", "subsampling": "4:2:2"},
+    {"colorspace": "ycbcr", "subsampling": "4:2:0"},
+    {"colorspace": "ycbcr", "subsampling": "4:4:0"},
+]
 NN = torch.from_numpy(np.asarray(NN_TABLE)).to(torch.uint8)
 
 
@@ -37,14 +44,16 @@ def one_by_one(batch, tables, **options):
     return torch.from_numpy(np.stack(images))
 
 
-def away_from_ties(image, tables, ycbcr=False):
-    """Where no coefficient of a sample's block (of any component if `ycbcr`) is so close to half a step, or a decoded
-    sample to the end of its range, that rounding errors decide: bool, shape of `image`."""
+def away_from_ties(image, tables, ycbcr=False, h=1, v=1):
+    """Where no coefficient of a sample's block (of any component if `ycbcr`) is so close to half a step that rounding
+    errors decide: bool, shape of `image`. h, v: how many times as fine luma is as chroma."""
     samples = 255 * image.double().clamp(0, 1) - 128
-    if ycbcr:
-        samples = _plain._rgb_to_ycbcr(samples)
-    dct, steps = _plain._dct_matrix(samples), tables.reshape((1, 1, 8, 8) if tables.ndim == 2 else tables.shape)
-    u = dct @ _plain._to_blocks(samples) @ dct.T / steps[:, :, None, None]
-    clear = ((u - u.floor() - 0.5).abs() > 1e-3).flatten(-2).all(-1)[..., None, None].expand(u.shape)
-    clear = _plain._from_blocks(clear, image)
+    tables = tables.reshape((1, 1, 8, 8) if tables.ndim == 2 else tables.shape)
+    close = []
+    for u in _plain._in_steps(samples, tables, ycbcr, h, v):
+        blocks = ((u - u.floor() - 0.5).abs() < 1e-3).flatten(-2).any(-1)[..., None, None].expand(u.shape)
+        close.append(_plain._from_blocks(blocks.double()))
+    height, width = image.shape[-2:]
+    close[1:] = [_plain._upsample(plane, (height, width), h, v) for plane in close[1:]]
+    clear = torch.cat([plane[..., :height, :width] for plane in close], 1) == 0
     return clear.all(1, keepdim=True).expand(image.shape) if ycbcr else clear

@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data
-from tensors import FLOATS, NN, TOLERANCE, away_from_ties, noise, one_by_one, some_tables, uniform
+from tensors import CODINGS, FLOATS, NN, TOLERANCE, away_from_ties, noise, one_by_one, some_tables, uniform
 
 from nnjpeg import NN_TABLE, QTable, ops
+from nnjpeg._arguments import SUBSAMPLINGS
 from nnjpeg.transforms import NNJpeg, nn_jpeg
 
 # Bytes
@@ -29,6 +30,28 @@ def test_tables_by_image_and_component(isa, leading, memory_format):
     assert torch.equal(nn_jpeg(batch, table), result)
 
 
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("size", [(1, 1), (3, 4), (16, 16), (37, 50), (33, 17)])
+def test_colour_and_subsampling(isa, coding, size):
+    batch, tables = noise(3, 3, *size), some_tables(3, 3)
+    assert torch.equal(ops.roundtrip(batch, tables, **coding), one_by_one(batch, tables, **coding))
+    channels_last = batch.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(ops.roundtrip(channels_last, tables, **coding), one_by_one(batch, tables, **coding))
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float32, torch.float16])
+def test_tables_of_floats_are_rounded(kind):
+    batch = noise(2, 3, 16, 24)
+    tables = uniform(2, 3, 8, 8, low=-3, high=300).to(kind)
+    tables[0, 0, 0, :4] = torch.tensor([torch.nan, 0.4, 254.6, 1.49])
+    whole = tables.double().nan_to_num(nan=1).round().clamp(1, 255).to(torch.uint8)
+    for image in (batch, batch / 255, batch.double() / 255):
+        assert torch.equal(ops.roundtrip(image, tables), ops.roundtrip(image, whole))
+    direct = ops._roundtrip(batch, tables.float(), True, 2, 2, True, False)
+    assert torch.equal(direct, ops._roundtrip_elsewhere(batch, tables.float(), True, 2, 2, True, False))
+    assert torch.equal(direct, ops._roundtrip(batch, whole, True, 2, 2, True, False))
+
+
 @pytest.mark.parametrize("kind", [torch.int64, torch.int32, torch.int16, torch.uint8, "ndarray", "lists"])
 def test_tables_of_any_kind(kind):
     batch, table = noise(4, 3, 16, 24), some_tables(3)
@@ -37,12 +60,15 @@ def test_tables_of_any_kind(kind):
 
 
 @pytest.mark.parametrize("image", [noise(4, 3, 16, 24), uniform(4, 3, 16, 24)])
-def test_a_quality_for_each_image_in_one_call(image):
-    qualities = [1, 37, 50, 100]
+@pytest.mark.parametrize("qualities", [[1, 37, 50, 100], [1.5, 37.25, 49.99, 99.9]])
+def test_a_quality_for_each_image_in_one_call(image, qualities):
     expected = torch.cat(
         [nn_jpeg(image[i : i + 1], NN_TABLE.at_quality(q), precision="uint8") for i, q in enumerate(qualities)]
     )
-    for quality in (np.array(qualities), torch.tensor(qualities), torch.tensor(qualities, dtype=torch.uint8)):
+    kinds = [np.array(qualities), torch.tensor(qualities, dtype=torch.float64)]
+    if isinstance(qualities[0], int):
+        kinds += [torch.tensor(qualities), torch.tensor(qualities, dtype=torch.uint8), torch.tensor(qualities).float()]
+    for quality in kinds:
         assert torch.equal(nn_jpeg(image, quality=quality, precision="uint8"), expected)
         assert torch.equal(nn_jpeg(image, NN, quality=quality, precision="uint8"), expected)
 
@@ -54,6 +80,11 @@ def test_scaling_on_tensors_is_that_of_tables():
         scaled = ops.at_quality(steps, torch.arange(1, 101))
         for quality in range(1, 101):
             assert np.array_equal(scaled[quality - 1, 0], np.asarray(table.at_quality(quality)))
+        assert torch.equal(ops.at_quality(steps, torch.arange(1, 101).float()), scaled)
+        assert torch.equal(ops.at_quality(steps.float(), torch.arange(1, 101)), scaled)
+        real = np.random.default_rng(0).uniform(1, 100, 1000)
+        for quality, steps_then in zip(real, ops.at_quality(steps, torch.from_numpy(real)), strict=True):
+            assert np.array_equal(steps_then[0], np.asarray(table.at_quality(quality)))
 
 
 @given(st.data())
@@ -62,6 +93,7 @@ def test_plain_torch_has_the_same_bits(drawn):
     """Which devices without a kernel run."""
     b, h, w = (drawn.draw(st.integers(1, most)) for most in (3, 40, 40))
     ycbcr = drawn.draw(st.booleans())
+    factors = drawn.draw(st.sampled_from(list(SUBSAMPLINGS.values()))) if ycbcr else (1, 1)
     c = 3 if ycbcr else drawn.draw(st.integers(1, 4))
     batch = noise(b, c, h, w, seed=drawn.draw(st.integers(0, 99)))
     if drawn.draw(st.booleans()):
@@ -69,8 +101,8 @@ def test_plain_torch_has_the_same_bits(drawn):
     if drawn.draw(st.booleans()):
         batch = batch.contiguous(memory_format=torch.channels_last)
     table = some_tables(drawn.draw(st.sampled_from([1, b])), drawn.draw(st.sampled_from([1, c])))
-    result = ops._roundtrip_elsewhere(batch, table, ycbcr, False, False)
-    assert torch.equal(result, ops._roundtrip(batch, table, ycbcr, False, False))
+    result = ops._roundtrip_elsewhere(batch, table, ycbcr, *factors, False, False)
+    assert torch.equal(result, ops._roundtrip(batch, table, ycbcr, *factors, False, False))
     assert result.stride() == batch.stride()
 
 
@@ -78,18 +110,19 @@ def test_plain_torch_has_the_same_bits(drawn):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("colorspace", ["rgb", "ycbcr"])
+@pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("size", [(8, 8), (32, 48), (13, 21), (1, 1), (40, 70)])
 @pytest.mark.parametrize("gradient", ["straight-through", "cubic"])
-def test_floats_are_the_same_maths_in_single_precision(isa, dtype, colorspace, size, gradient):
+def test_floats_are_the_same_maths_in_single_precision(isa, dtype, coding, size, gradient):
     image = uniform(2, 3, *size, low=-0.1, high=1.1).to(dtype)
     table = some_tables(2, 3, seed=1)
-    options = {"colorspace": colorspace, "gradient": gradient, "precision": "float"}
+    options = {**coding, "gradient": gradient, "precision": "float"}
     result = ops.roundtrip(image, table, **options)
     expected = ops.roundtrip(image.double(), table, **options)
     assert result.dtype == dtype
     assert 0 <= result.min() <= result.max() <= 1
-    clear = away_from_ties(image, table, colorspace == "ycbcr")
+    factors = SUBSAMPLINGS[coding.get("subsampling", "4:4:4")]
+    clear = away_from_ties(image, table, coding["colorspace"] == "ycbcr", *factors)
     assert clear.any()
     difference = (result.double() - expected).abs()
     assert difference[clear].max() < TOLERANCE[dtype]
@@ -112,15 +145,15 @@ def test_flat_images_come_out_as_bytes_do(isa):
 
 
 @pytest.mark.parametrize("dtype", [*FLOATS, torch.float64])
-@pytest.mark.parametrize("colorspace", ["rgb", "ycbcr"])
+@pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("size", [(8, 8), (37, 50), (64, 96)])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_floats_have_the_bits_of_the_deployed_transform(isa, dtype, colorspace, size, memory_format):
+def test_floats_have_the_bits_of_the_deployed_transform(isa, dtype, coding, size, memory_format):
     """By default: the same bits everywhere."""
     image = uniform(2, 3, *size, low=-0.2, high=1.2).to(dtype).contiguous(memory_format=memory_format)
-    result = ops.roundtrip(image, colorspace=colorspace)
-    assert torch.equal(result, ops.roundtrip(image, colorspace=colorspace, precision="uint8"))
-    deployed = ops.roundtrip((image.float().clamp(0, 1) * 255 + 0.5).to(torch.uint8), colorspace=colorspace)
+    result = ops.roundtrip(image, **coding)
+    assert torch.equal(result, ops.roundtrip(image, **coding, precision="uint8"))
+    deployed = ops.roundtrip((image.float().clamp(0, 1) * 255 + 0.5).to(torch.uint8), **coding)
     assert torch.equal(result, (deployed.float() / 255).to(dtype))
     assert result.stride() == image.stride()
 
@@ -139,13 +172,28 @@ def test_nan_and_infinities(isa, function):
     limited[0, 0, 0, 8], limited[0, 0, 8, 0] = 1, 0
     table = NN[None, None]
     for cubic, ycbcr in itertools.product((False, True), repeat=2):
-        result = function(image, table, ycbcr, False, cubic)
+        result = function(image, table, ycbcr, 1, 1, False, cubic)
         block = torch.zeros(1, 3, 16, 16, dtype=torch.bool)
         block[0, : 3 if ycbcr else 1, :8, :8] = True
         assert torch.equal(result.isnan(), block)
-        assert torch.equal(result[~block], function(limited, table, ycbcr, False, cubic)[~block])
+        assert torch.equal(result[~block], function(limited, table, ycbcr, 1, 1, False, cubic)[~block])
     limited[0, 0, 0, 0] = 0
-    assert torch.equal(function(image, table, False, True, False), function(limited, table, False, True, False))
+    for coding in ((False, 1, 1), (True, 2, 2)):
+        exact = function(image, table, *coding, True, False)
+        assert torch.equal(exact, function(limited, table, *coding, True, False))
+
+
+@pytest.mark.parametrize("function", [ops._roundtrip, ops._roundtrip_elsewhere])
+def test_nan_with_subsampling(isa, function):
+    """It stays in the block of luma, and in that of chroma and the samples beside it."""
+    image = torch.full((1, 3, 48, 48), 0.5)
+    image[0, 0, 0, 0] = torch.nan
+    for cubic, (h, v) in itertools.product((False, True), list(SUBSAMPLINGS.values())[1:]):
+        result = function(image, NN[None, None], True, h, v, False, cubic)
+        rows, columns = (8 * factor + (factor == 2) for factor in (v, h))
+        found = torch.zeros(48, 48, dtype=torch.bool)
+        found[:rows, :columns] = True
+        assert torch.equal(result.isnan()[0, 0], found)
 
 
 # The operators check their arguments, on every device and in the fake
@@ -157,6 +205,8 @@ def bad_operands():
     return [
         ((image[0], table), bad_image),
         ((image[:, :2], table, True), "3 components to be coded as YCbCr, got 2"),
+        ((image, table, True, 4, 1), r"must be one of \(1, 1\), .*, got \(4, 1\)"),
+        ((image, table, False, 2, 2), r"\(1, 1\) where YCbCr is not coded, got \(2, 2\)"),
         ((image.double(), table), bad_image),
         ((image.long(), table), bad_image),
         ((image, some_tables(2, 1)), r"shape \(4 or 1, 3 or 1, 8, 8\)"),
@@ -176,19 +226,20 @@ def test_operators_refuse_operands_that_do_not_fit(device):
     )
     forward = ops._roundtrip_elsewhere if device == "elsewhere" else torch.ops.nnjpeg.roundtrip
     backward = ops._cubic_backward_elsewhere if device == "elsewhere" else torch.ops.nnjpeg.cubic_backward
-    for (image, table, *ycbcr), message in bad_operands():
+    for (image, table, *coding), message in bad_operands():
+        coding = (*coding, *(False, 1, 1)[len(coding) :])
         if device == "meta":
             image, table = image.to("meta"), some_tables(1, 1) if table.is_meta else table.to("meta")
         with mode, pytest.raises((ValueError, TypeError), match=message):
-            forward(image, table, bool(ycbcr), False, False)
+            forward(image, table, *coding, False, False)
         with mode, pytest.raises((ValueError, TypeError), match=message):
-            backward(image, image, table, bool(ycbcr))
+            backward(image, image, table, *coding)
     image, table = uniform(4, 3, 16, 16), some_tables(1, 1)
     if device == "meta":
         image, table = image.to("meta"), table.to("meta")
     for grad in (image[:1], image[..., :8], image.half(), image[0]):
         with mode, pytest.raises(ValueError, match="grad must have the shape, dtype and device of image"):
-            backward(grad, image, table, False)
+            backward(grad, image, table, False, 1, 1)
 
 
 # Bad input
@@ -204,8 +255,14 @@ def test_operators_refuse_operands_that_do_not_fit(device):
         (lambda: ops.roundtrip(noise(3, 8, 8), gradient="soft"), ValueError, "'straight-through', .* got 'soft'"),
         (lambda: ops.roundtrip(noise(3, 8, 8), precision="half"), ValueError, "'uint8', 'float', got 'half'"),
         (lambda: ops.roundtrip(noise(3, 8, 8), colorspace="hsv"), ValueError, "got 'hsv'"),
-        (lambda: ops.roundtrip(noise(2, 8, 8), colorspace="ycbcr"), ValueError, "3 components, got 2"),
-        (lambda: ops.roundtrip(noise(3, 8, 8), NN / 2), TypeError, "tensor of integers .* got torch.float32"),
+        (lambda: ops.roundtrip(noise(2, 8, 8), colorspace="ycbcr"), ValueError, r"3 components, or 1 \(grey\), got 2"),
+        (lambda: ops.roundtrip(noise(3, 8, 8), subsampling="4:2:0"), ValueError, "needs colorspace 'ycbcr', got 'rgb'"),
+        (
+            lambda: ops.roundtrip(noise(3, 8, 8), colorspace="ycbcr", subsampling="4:1:1"),
+            ValueError,
+            "'4:4:4', '4:2:2', '4:2:0', '4:4:0', got '4:1:1'",
+        ),
+        (lambda: ops.roundtrip(noise(3, 8, 8), NN > 2), TypeError, "tensor of integers .* got torch.bool"),
         (lambda: ops.roundtrip(noise(3, 8, 8), NN[0]), ValueError, r"shape \(8, 8\), .* got \(8,\)"),
         (lambda: ops.roundtrip(noise(3, 8, 8), NN * 0), ValueError, r"1\.\.255, got 0"),
         (lambda: ops.roundtrip(noise(3, 8, 8), NN.int() * 100), ValueError, r"1\.\.255, got 5000"),
@@ -216,10 +273,12 @@ def test_operators_refuse_operands_that_do_not_fit(device):
         (lambda: nn_jpeg(noise(3, 3, 8, 8), some_tables(3).numpy()), ValueError, r"could be one table for each"),
         (lambda: nn_jpeg(noise(2, 3, 8, 8), quality=torch.tensor([1, 2, 3])), ValueError, "each of 2 images, got 3"),
         (
-            lambda: nn_jpeg(noise(2, 3, 8, 8), quality=torch.tensor([1.5, 2])),
+            lambda: nn_jpeg(noise(2, 3, 8, 8), quality=torch.tensor([True, False])),
             TypeError,
-            r"got torch.float32 of shape \(2,\)",
+            r"got torch.bool of shape \(2,\)",
         ),
+        (lambda: nn_jpeg(noise(2, 3, 8, 8), quality=torch.tensor([0.5, 2])), ValueError, r"1\.\.100, got 0.5"),
+        (lambda: nn_jpeg(noise(2, 3, 8, 8), quality=torch.tensor([torch.nan, 2])), ValueError, r"1\.\.100, got nan"),
         (lambda: nn_jpeg(noise(2, 3, 8, 8), quality=torch.tensor([0, 50])), ValueError, r"1\.\.100, got 0"),
         (lambda: nn_jpeg(uniform(2, 3, 8, 8), quality=np.array([1, 101])), ValueError, r"1\.\.100, got 101"),
         (lambda: nn_jpeg(np.zeros((8, 8), np.uint8), NN), TypeError, "may be tensors only where image is one"),

@@ -4,9 +4,10 @@ import itertools
 
 import pytest
 import torch
-from tensors import FLOATS, TOLERANCE, away_from_ties, compiles, some_tables, uniform
+from tensors import CODINGS, FLOATS, TOLERANCE, away_from_ties, compiles, some_tables, uniform
 
 from nnjpeg import _plain, ops
+from nnjpeg._arguments import SUBSAMPLINGS
 from nnjpeg.transforms import NNJpeg
 
 # What torch itself imports for forward-mode differentiation.
@@ -23,49 +24,87 @@ def test_straight_through_is_the_identity(precision, dtype):
     assert torch.equal(result, ops.roundtrip(image.detach(), precision=precision))
 
 
+@pytest.mark.parametrize("coding", CODINGS)
+def test_straight_through_is_the_identity_with_subsampling(coding):
+    image, grad = uniform(2, 3, 13, 21).requires_grad_(), uniform(2, 3, 13, 21, seed=1)
+    assert torch.equal(torch.autograd.grad(ops.roundtrip(image, **coding), image, grad)[0], grad)
+
+
+def test_tables_have_no_gradient():
+    image = uniform(2, 3, 16, 16)
+    for table in (uniform(8, 8, low=1, high=99), uniform(2, 3, 8, 8, low=1, high=99)):
+        table.requires_grad_()
+        for x in (image, image.double(), (image * 255).byte()):
+            with pytest.raises(NotImplementedError, match=r"no gradient of qtable: give qtable\.detach\(\)"):
+                ops.roundtrip(x, table)
+        with torch.no_grad():
+            result = ops.roundtrip(image, table)
+        assert torch.equal(result, ops.roundtrip(image, table.detach()))
+    with pytest.raises(NotImplementedError, match="no gradient of qtable"):
+        torch.ops.nnjpeg.roundtrip(image, table, False, 1, 1, False, True)
+    with pytest.raises(NotImplementedError, match="no gradient of qtable"):
+        torch.func.grad(lambda t: ops.roundtrip(image, t).sum())(table.detach())
+
+
 def test_none_has_no_gradient():
     image = uniform(1, 3, 8, 8).requires_grad_()
     assert not ops.roundtrip(image, gradient="none").requires_grad
     assert not NNJpeg(gradient="none")(image).requires_grad
 
 
-@pytest.mark.parametrize("colorspace", ["rgb", "ycbcr"])
-@pytest.mark.parametrize("size", [(8, 8), (5, 11)])
-def test_gradcheck_of_the_cubic(colorspace, size):
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("size", [(5, 11), (7, 4)])
+def test_gradcheck_of_the_cubic(coding, size):
     """In double precision, whose second derivative there is too; with samples beyond the range, and coarse steps that
     clip the result."""
-    image = uniform(1, 3, *size, low=-0.1, high=1.1, seed=3).double().requires_grad_()
+    image = uniform(1, 3, *size, low=-0.3, high=1.3, seed=3).double().requires_grad_()
     table = some_tables(1, 3, seed=4)
 
     def function(x):
-        return ops.roundtrip(x, table, colorspace=colorspace, gradient="cubic", precision="float")
+        return ops.roundtrip(x, table, **coding, gradient="cubic", precision="float")
 
     clipped = function(image)
     assert ((clipped == 0) | (clipped == 1)).any()
     assert torch.autograd.gradcheck(function, image, eps=1e-7, atol=1e-4)
-    assert torch.autograd.gradgradcheck(function, image, eps=1e-7, atol=1e-3)
+    assert torch.autograd.gradgradcheck(function, image, eps=1e-7, atol=1e-3, fast_mode=True)
     tangent = uniform(1, 3, *size, low=-1, seed=5).double()
     along = torch.func.jvp(function, (image.detach(),), (tangent,))[1]
-    torch.testing.assert_close(_plain.cubic_tangent(tangent, image.detach(), table, colorspace == "ycbcr"), along)
+    flags = coding["colorspace"] == "ycbcr", *SUBSAMPLINGS[coding.get("subsampling", "4:4:4")]
+    torch.testing.assert_close(_plain.cubic_tangent(tangent, image.detach(), table, *flags), along)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("colorspace", ["rgb", "ycbcr"])
+@pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("size", [(8, 8), (32, 48), (13, 21), (1, 3), (40, 70)])
 @pytest.mark.parametrize("precision", ["float", "uint8"])
-def test_cubic_gradient_is_that_of_double_precision(isa, dtype, colorspace, size, precision):
+def test_cubic_gradient_is_that_of_double_precision(isa, dtype, coding, size, precision):
     image = uniform(2, 3, *size, low=-0.1, high=1.1).to(dtype)
     image[0, 0, 0, :2] = torch.tensor([0.0, 1.0])[: size[1]]  # on the bounds the gradient passes
     table, grad = some_tables(2, 1, seed=1), uniform(2, 3, *size, seed=2, low=-1).to(dtype)
-    options = {"colorspace": colorspace, "gradient": "cubic"}
+    options = {**coding, "gradient": "cubic"}
     leaf, double = image.clone().requires_grad_(), image.double().requires_grad_()
     (gradient,) = torch.autograd.grad(ops.roundtrip(leaf, table, precision=precision, **options), leaf, grad)
     (expected,) = torch.autograd.grad(ops.roundtrip(double, table, **options), double, grad.double())
-    clear = away_from_ties(image, table.expand(2, 3, 8, 8), colorspace == "ycbcr")
+    factors = SUBSAMPLINGS[coding.get("subsampling", "4:4:4")]
+    clear = away_from_ties(image, table.expand(2, 3, 8, 8), coding["colorspace"] == "ycbcr", *factors)
     # Where decoded samples end up on a bound, the mask is decided by rounding errors: few of them.
     off = (gradient.double() - expected).abs() > 4 * TOLERANCE[dtype] * expected.abs().max()
     assert off[clear].float().mean() < 0.02
     assert expected[clear].abs().max() > 0.1
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("size", [(13, 21), (4, 4)])
+def test_plain_torch_has_the_cubic_gradient(coding, size):
+    """Which devices without a kernel run, where the dispatcher has put autograd aside."""
+    image, grad = uniform(2, 3, *size, low=-0.1, high=1.1), uniform(2, 3, *size, low=-1, seed=1)
+    table, double = some_tables(2, 3, seed=2), image.double().requires_grad_()
+    flags = coding["colorspace"] == "ycbcr", *SUBSAMPLINGS[coding.get("subsampling", "4:4:4")]
+    with torch._C._AutoDispatchBelowAutograd():
+        gradient = ops._cubic_backward_elsewhere(grad, image, table, *flags)
+    result = ops.roundtrip(double, table, gradient="cubic", precision="float", **coding)
+    (expected,) = torch.autograd.grad(result, double, grad.double())
+    torch.testing.assert_close(gradient.double(), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_gradients_of_expanded_results():
@@ -86,13 +125,14 @@ def test_no_second_derivative_in_single_precision():
         gradient.sum().backward()
 
 
+@pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("gradient", ["straight-through", "cubic"])
-def test_gradient_for_each_sample(gradient):
+def test_gradient_for_each_sample(gradient, coding):
     images = uniform(3, 3, 16, 16)
     weight = uniform(3, 16, 16, seed=1)
 
     def loss(x):
-        return (ops.roundtrip(x, gradient=gradient) * weight).sum()
+        return (ops.roundtrip(x, gradient=gradient, **coding) * weight).sum()
 
     result = torch.func.vmap(torch.func.grad(loss))(images)
     for image, gradient_of_it in zip(images, result, strict=True):
@@ -118,10 +158,10 @@ def test_forward_mode(precision):
     """Straight-through: the identity. Cubic: the derivative whose transpose backward mode takes."""
     image, tangent = uniform(2, 3, 13, 21), uniform(2, 3, 13, 21, low=-1, seed=1)
     table = some_tables(2, 3, seed=2)
-    for gradient, colorspace in itertools.product(("straight-through", "cubic"), ("rgb", "ycbcr")):
+    for gradient, coding in itertools.product(("straight-through", "cubic"), CODINGS):
 
-        def function(x, gradient=gradient, colorspace=colorspace):
-            return ops.roundtrip(x, table, gradient=gradient, colorspace=colorspace, precision=precision)
+        def function(x, gradient=gradient, coding=coding):
+            return ops.roundtrip(x, table, gradient=gradient, **coding, precision=precision)
 
         value, along = torch.func.jvp(function, (image,), (tangent,))
         assert torch.equal(value, function(image))

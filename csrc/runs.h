@@ -1,12 +1,13 @@
-/* A group of runs on a vector unit: what strip_<isa>.c makes of lanes_<isa>.h and block.h.
+/* A group of runs on a vector unit: what isa_<isa>.c makes of lanes_<isa>.h and block.h.
  *
  * Included after them. Rows are transformed on their way in and out, so the workspace, which fits the first-level
  * cache, is written and read twice; columns are found in it by address, and no block is ever transposed. */
-#ifndef NNJPEG_STRIP_VECTOR_H
-#define NNJPEG_STRIP_VECTOR_H
+#ifndef NNJPEG_RUNS_H
+#define NNJPEG_RUNS_H
 
-#include "strip.h"
-#include "strip_f32.h"
+#include "isa.h"
+#include "rows.h"
+#include "runs_f32.h"
 
 /* Asks for row i of the next group: in images that no cache holds, the memory then works while this one is transformed.
  * bytes: of a run's row. By address, since what lies ahead may lie behind the image. */
@@ -59,6 +60,53 @@ static void roundtrip_plane(const nj_run *runs, const nnjpeg_quantizer *const *q
         prefetch_dst(runs, i, 0, NJ_RUN_WIDTH);
         store_plane(runs, i, 0, join(&w[8 * i]));
     }
+}
+
+/* One component: rows and columns to quantized coefficients; and back. */
+static void forward_blocks(const nj_run *runs, const nnjpeg_quantizer *quantizer, int16_t *const *blocks)
+{
+    lanes16 w[NNJPEG_BLOCK_SIZE], s[4], d[4];
+    int i, j;
+    for (i = 0; i < 8; i++) {
+        split_mirrored(load_plane(runs, i, 0), s, d);
+        nj_fdct_row(s, d, &w[8 * i]);
+    }
+    for (j = 0; j < 8; j++) {
+        lanes16 x[8];
+        for (i = 0; i < 8; i++)
+            x[i] = w[8 * i + j];
+        nj_fdct_column(x);
+        for (i = 0; i < 8; i++)
+            w[8 * i + j] = nj_quantize(x[i], &quantizer->steps[8 * i + j]);
+    }
+    for (i = 0; i < 8; i++)
+        store_coefficients(blocks, i, &w[8 * i]);
+}
+
+static int inverse_blocks(const int16_t *const *blocks, const nnjpeg_quantizer *quantizer, const nj_run *runs)
+{
+    lanes16 w[NNJPEG_BLOCK_SIZE], room = set16(0);
+    int i, j;
+    for (i = 0; i < 8; i++) {
+        load_coefficients(blocks, i, &w[8 * i]);
+        for (j = 0; j < 8; j++)
+            room = or16(room, sub16(spread16(quantizer->limits[8 * i + j]), abs16(w[8 * i + j])));
+    }
+    if (any_negative16(room))
+        return 0;
+    for (j = 0; j < 8; j++) {
+        lanes16 x[8];
+        for (i = 0; i < 8; i++)
+            x[i] = nj_dequantize(w[8 * i + j], &quantizer->steps[8 * i + j]);
+        nj_idct_column(x);
+        for (i = 0; i < 8; i++)
+            w[8 * i + j] = x[i];
+    }
+    for (i = 0; i < 8; i++) {
+        nj_idct_row(&w[8 * i]);
+        store_plane(runs, i, 0, join(&w[8 * i]));
+    }
+    return 1;
 }
 
 /* Three components of one row, x[c][column]: colour on the way in. */
@@ -190,13 +238,10 @@ static void roundtrip_padded(const nj_run *runs, const nnjpeg_quantizer *const *
         pixels(runs, quantizers, NNJPEG_RGB, 4);
 }
 
-#define NJ_STRIP(isa, narrower)                                                                        \
-    {                                                                                                  \
-        isa, NJ_RUNS, narrower,                                                                        \
-        {                                                                                              \
-            roundtrip_plane, roundtrip_planes, roundtrip_interleaved, roundtrip_padded                 \
-        },                                                                                             \
-        NJ_STRIP_F32                                                                                   \
+#define NJ_ISA(isa, narrower)                                                                                    \
+    {                                                                                                            \
+        isa, NJ_RUNS, narrower, { roundtrip_plane, roundtrip_planes, roundtrip_interleaved, roundtrip_padded },  \
+            forward_blocks, inverse_blocks, NJ_ISA_ROWS, NJ_ISA_F32                                              \
     }
 
 #endif

@@ -2,8 +2,9 @@
 #include "lanes_generic.h"
 
 #include "block.h"
-#include "strip.h"
-#include "strip_f32.h"
+#include "isa.h"
+#include "rows.h"
+#include "runs_f32.h"
 
 enum { RUNS = 2, LANES = RUNS * NJ_RUN_BLOCKS };
 
@@ -80,6 +81,61 @@ static void decode_colour(workspace w[3])
         }
 }
 
+static void forward_blocks(const nj_run *runs, const nnjpeg_quantizer *quantizer, int16_t *const *blocks)
+{
+    int i, j, k, lane;
+    for (lane = 0; lane < LANES; lane++) {
+        const nj_run *run = &runs[lane / NJ_RUN_BLOCKS];
+        const uint8_t *samples = run->src + lane % NJ_RUN_BLOCKS * 8;
+        lanes16 w[NNJPEG_BLOCK_SIZE];
+        for (i = 0; i < 8; i++) {
+            lanes16 x[8], s[4], d[4];
+            for (j = 0; j < 8; j++)
+                x[j] = samples[i * run->src_row + j];
+            nj_mirror(x, s, d);
+            nj_fdct_row(s, d, &w[8 * i]);
+        }
+        for (j = 0; j < 8; j++) {
+            lanes16 x[8];
+            for (i = 0; i < 8; i++)
+                x[i] = w[8 * i + j];
+            nj_fdct_column(x);
+            for (i = 0; i < 8; i++)
+                w[8 * i + j] = nj_quantize(x[i], &quantizer->steps[8 * i + j]);
+        }
+        for (k = 0; k < NNJPEG_BLOCK_SIZE; k++)
+            blocks[lane][k] = w[k];
+    }
+}
+
+static int inverse_blocks(const int16_t *const *blocks, const nnjpeg_quantizer *quantizer, const nj_run *runs)
+{
+    int i, j, k, lane;
+    for (lane = 0; lane < LANES; lane++)
+        for (k = 0; k < NNJPEG_BLOCK_SIZE; k++)
+            if (blocks[lane][k] > quantizer->limits[k][0] || -blocks[lane][k] > quantizer->limits[k][0])
+                return 0;
+    for (lane = 0; lane < LANES; lane++) {
+        const nj_run *run = &runs[lane / NJ_RUN_BLOCKS];
+        uint8_t *samples = run->dst + lane % NJ_RUN_BLOCKS * 8;
+        lanes16 w[NNJPEG_BLOCK_SIZE];
+        for (j = 0; j < 8; j++) {
+            lanes16 x[8];
+            for (i = 0; i < 8; i++)
+                x[i] = nj_dequantize(blocks[lane][8 * i + j], &quantizer->steps[8 * i + j]);
+            nj_idct_column(x);
+            for (i = 0; i < 8; i++)
+                w[8 * i + j] = x[i];
+        }
+        for (i = 0; i < 8; i++) {
+            nj_idct_row(&w[8 * i]);
+            for (j = 0; j < 8; j++)
+                samples[i * run->dst_row + j] = (uint8_t)clamp16(w[8 * i + j]);
+        }
+    }
+    return 1;
+}
+
 /* components: those that are coded, the first of the layout; column: bytes between neighbours in a row; component: bytes
  * between components, or -1 for the run's own. */
 NJ_INLINE void roundtrip(const nj_run *runs, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace,
@@ -143,7 +199,7 @@ static void roundtrip_padded(const nj_run *runs, const nnjpeg_quantizer *const *
                 runs[r].dst[i * runs[r].dst_row + 4 * j + 3] = runs[r].src[i * runs[r].src_row + 4 * j + 3];
 }
 
-const nj_strip nj_strip_generic = {
+const nj_isa nj_isa_generic = {
     "generic", RUNS, NULL, { roundtrip_plane, roundtrip_planes, roundtrip_interleaved, roundtrip_padded },
-    NJ_STRIP_F32
+    forward_blocks, inverse_blocks, NJ_ISA_ROWS, NJ_ISA_F32
 };

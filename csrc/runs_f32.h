@@ -1,19 +1,19 @@
-/* Spans of blocks in single precision: what strip_<isa>.c makes of lanes_<isa>.h and block_f32.h.
+/* Spans of blocks in single precision: what isa_<isa>.c makes of lanes_<isa>.h and block_f32.h.
  *
- * A lane is a column of a block, and a group is one row of blocks in registers: eight rows of NJ_F32_BLOCKS blocks in
- * NJ_F32_VECTORS vectors each. A pass goes down the columns; the group is transposed between the two passes, so that
+ * A lane is a column of a block, and a tile is one row of blocks in registers: eight rows of NJ_F32_BLOCKS blocks in
+ * NJ_F32_VECTORS vectors each. A pass goes down the columns; the tile is transposed between the two passes, so that
  * coefficients stand with the horizontal frequency first, as the quantizer has its steps. */
-#ifndef NNJPEG_STRIP_F32_H
-#define NNJPEG_STRIP_F32_H
+#ifndef NNJPEG_RUNS_F32_H
+#define NNJPEG_RUNS_F32_H
 
 #include "block_f32.h"
-#include "strip.h"
+#include "isa.h"
 
-typedef lanes_f32 nj_group[8][NJ_F32_VECTORS];
+typedef lanes_f32 nj_tile[8][NJ_F32_VECTORS];
 
 enum { NJ_F32_VECTOR_WIDTH = NJ_F32_BLOCKS * NNJPEG_BLOCK / NJ_F32_VECTORS };
 
-NJ_INLINE void pass_f32(nj_group x, void (*pass)(lanes_f32 x[8]))
+NJ_INLINE void pass_f32(nj_tile x, void (*pass)(lanes_f32 x[8]))
 {
     int k, v;
     for (v = 0; v < NJ_F32_VECTORS; v++) {
@@ -27,14 +27,14 @@ NJ_INLINE void pass_f32(nj_group x, void (*pass)(lanes_f32 x[8]))
 }
 
 /* Samples to coefficients, transposed; and back. */
-NJ_INLINE void forward_f32(nj_group x)
+NJ_INLINE void forward_f32(nj_tile x)
 {
     pass_f32(x, nj_dct_f32);
     transpose_f32(x);
     pass_f32(x, nj_dct_f32);
 }
 
-NJ_INLINE void inverse_f32(nj_group x)
+NJ_INLINE void inverse_f32(nj_tile x)
 {
     pass_f32(x, nj_idct_f32);
     transpose_f32(x);
@@ -50,14 +50,14 @@ NJ_INLINE lanes_f32 table_f32(const float table[NNJPEG_BLOCK_SIZE], int k, int v
     return load_table_f32(&table[8 * k + v * NJ_F32_VECTOR_WIDTH]);
 }
 
-NJ_INLINE void requantize_f32(nj_group x, const nnjpeg_quantizer *q, nj_rounding rounding)
+NJ_INLINE void requantize_f32(nj_tile x, const nnjpeg_quantizer *q, nj_rounding rounding)
 {
     int k, v;
     NJ_EACH(k, v)
         x[k][v] = nj_requantize_f32(x[k][v], table_f32(q->steps_f32, k, v), table_f32(q->reciprocals_f32, k, v), rounding);
 }
 
-NJ_INLINE void load_group(const float *p, ptrdiff_t row, nj_group x)
+NJ_INLINE void load_tile(const float *p, ptrdiff_t row, nj_tile x)
 {
     int k, v;
     NJ_EACH(k, v)
@@ -65,7 +65,7 @@ NJ_INLINE void load_group(const float *p, ptrdiff_t row, nj_group x)
 }
 
 /* Rows far apart are too many streams for the caches; past them, the memory need not be read before it is written. */
-NJ_INLINE void store_group(const nj_span *s, int component, ptrdiff_t at, nj_group x)
+NJ_INLINE void store_tile(const nj_span *s, int component, ptrdiff_t at, nj_tile x)
 {
     float *p = s->dst + at + component * s->dst_component;
     int k, v;
@@ -78,7 +78,7 @@ NJ_INLINE void store_group(const nj_span *s, int component, ptrdiff_t at, nj_gro
 }
 
 /* A colour transform, sample by sample. */
-NJ_INLINE void colour_f32(nj_group x[3], void (*transform)(lanes_f32 x[3]))
+NJ_INLINE void colour_f32(nj_tile x[3], void (*transform)(lanes_f32 x[3]))
 {
     int k, v, c;
     NJ_EACH(k, v) {
@@ -100,18 +100,18 @@ NJ_INLINE void prefetch_rows(const float *p, ptrdiff_t row)
         NJ_PREFETCH((const void *)((uintptr_t)p + (uintptr_t)((k + NNJPEG_BLOCK) * row * (ptrdiff_t)sizeof *p)), 0);
 }
 
-NJ_INLINE void load_samples(const float *p, ptrdiff_t row, nj_group x)
+NJ_INLINE void load_unit(const float *p, ptrdiff_t row, nj_tile x)
 {
     int k, v;
     prefetch_rows(p, row);
-    load_group(p, row, x);
+    load_tile(p, row, x);
     NJ_EACH(k, v)
         x[k][v] = nj_from_unit(x[k][v]);
 }
 
 /* From coefficients on. Decoded components of YCbCr are limited to their range before they become RGB, as the integers
  * are. */
-NJ_INLINE void limit_f32(nj_group x)
+NJ_INLINE void limit_f32(nj_tile x)
 {
     int k, v;
     NJ_EACH(k, v)
@@ -123,10 +123,10 @@ NJ_INLINE void roundtrip_f32(const nj_span *s, const nnjpeg_quantizer *const *qu
 {
     ptrdiff_t at;
     for (at = 0; at < s->count * NJ_F32_RUN_WIDTH; at += NJ_F32_BLOCKS * NNJPEG_BLOCK) {
-        nj_group x[3];
+        nj_tile x[3];
         int c, k, v;
         for (c = 0; c < components; c++)
-            load_samples(s->src + at + c * s->src_component, s->src_row, x[c]);
+            load_unit(s->src + at + c * s->src_component, s->src_row, x[c]);
         if (components == 3)
             colour_f32(x, nj_rgb_to_ycbcr_f32);
         for (c = 0; c < components; c++) {
@@ -141,7 +141,7 @@ NJ_INLINE void roundtrip_f32(const nj_span *s, const nnjpeg_quantizer *const *qu
         for (c = 0; c < components; c++) {
             NJ_EACH(k, v)
                 x[c][k][v] = nj_to_unit(x[c][k][v]);
-            store_group(s, c, at, x[c]);
+            store_tile(s, c, at, x[c]);
         }
     }
 }
@@ -151,10 +151,10 @@ NJ_INLINE void cubic_backward_f32(const nj_span *s, const nnjpeg_quantizer *cons
 {
     ptrdiff_t at;
     for (at = 0; at < s->count * NJ_F32_RUN_WIDTH; at += NJ_F32_BLOCKS * NNJPEG_BLOCK) {
-        nj_group x[3], g[3], slope[3], y[3];
+        nj_tile x[3], g[3], slope[3], y[3];
         int c, k, v;
         for (c = 0; c < components; c++)
-            load_samples(s->src + at + c * s->src_component, s->src_row, x[c]);
+            load_unit(s->src + at + c * s->src_component, s->src_row, x[c]);
         if (components == 3)
             colour_f32(x, nj_rgb_to_ycbcr_f32);
         for (c = 0; c < components; c++) {
@@ -166,7 +166,7 @@ NJ_INLINE void cubic_backward_f32(const nj_span *s, const nnjpeg_quantizer *cons
             NJ_EACH(k, v)
                 y[c][k][v] = x[c][k][v]; /* decoded, not yet limited */
             prefetch_rows(s->grad + at + c * s->grad_component, s->grad_row);
-            load_group(s->grad + at + c * s->grad_component, s->grad_row, g[c]);
+            load_tile(s->grad + at + c * s->grad_component, s->grad_row, g[c]);
             if (components == 3)
                 limit_f32(x[c]);
         }
@@ -190,10 +190,10 @@ NJ_INLINE void cubic_backward_f32(const nj_span *s, const nnjpeg_quantizer *cons
         if (components == 3)
             colour_f32(g, nj_rgb_to_ycbcr_transposed);
         for (c = 0; c < components; c++) {
-            load_group(s->src + at + c * s->src_component, s->src_row, x[c]);
+            load_tile(s->src + at + c * s->src_component, s->src_row, x[c]);
             NJ_EACH(k, v)
                 g[c][k][v] = keep_f32(g[c][k][v], x[c][k][v], 0.0f, 1.0f);
-            store_group(s, c, at, g[c]);
+            store_tile(s, c, at, g[c]);
         }
     }
 }
@@ -225,7 +225,7 @@ static void backward_f32(const nj_span *span, const nnjpeg_quantizer *const *qua
     end_stream();
 }
 
-/* Row k of a group whose blocks lie apart, 64 numbers each. */
+/* Row k of a tile whose blocks lie apart, 64 numbers each. */
 NJ_INLINE void load_row_apart(const float *const *blocks, int k, lanes_f32 row[NJ_F32_VECTORS])
 {
 #if NJ_F32_BLOCKS == 2
@@ -252,9 +252,9 @@ static void dct_run(const float *src, ptrdiff_t row, float *const blocks[NJ_F32_
 {
     int b, k;
     for (b = 0; b < NJ_F32_RUN_BLOCKS; b += NJ_F32_BLOCKS) {
-        nj_group x;
+        nj_tile x;
         prefetch_rows(src + b * NNJPEG_BLOCK, row);
-        load_group(src + b * NNJPEG_BLOCK, row, x);
+        load_tile(src + b * NNJPEG_BLOCK, row, x);
         forward_f32(x);
         transpose_f32(x);
         for (k = 0; k < 8; k++)
@@ -266,7 +266,7 @@ static void idct_run(const float *const blocks[NJ_F32_RUN_BLOCKS], float *dst, p
 {
     int b, k, v;
     for (b = 0; b < NJ_F32_RUN_BLOCKS; b += NJ_F32_BLOCKS) {
-        nj_group x;
+        nj_tile x;
         for (k = 0; k < 8; k++)
             load_row_apart(&blocks[b], k, x[k]);
         transpose_f32(x);
@@ -290,6 +290,6 @@ static void to_floats(const uint8_t *src, float *dst, ptrdiff_t count)
         dst[i] = (float)src[i] / 255.0f;
 }
 
-#define NJ_STRIP_F32 { nearest_f32, cubic_f32, backward_f32 }, dct_run, idct_run, to_bytes, to_floats
+#define NJ_ISA_F32 { nearest_f32, cubic_f32, backward_f32 }, dct_run, idct_run, to_bytes, to_floats
 
 #endif

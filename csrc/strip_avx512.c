@@ -1,9 +1,0 @@
-/* The strip on AVX-512 F and BW. Compiled with the flags that setup.py gives for it. */
-#include "lanes_avx512.h"
-
-#include "block.h"
-#include "strip_vector.h"
-
-extern const nj_strip nj_strip_avx2;
-
-const nj_strip nj_strip_avx512 = NJ_STRIP("avx512", &nj_strip_avx2);

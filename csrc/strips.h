@@ -1,0 +1,27 @@
+/* The way of an image by strips; see strips.c. */
+#ifndef NNJPEG_STRIPS_H
+#define NNJPEG_STRIPS_H
+
+#include "image.h"
+#include "samples.h"
+
+/* src and dst: samples, or, where the data of samples is NULL, coefficients (as in nnjpeg.h); not both coefficients. Arguments
+ * are checked. */
+typedef struct nj_strips_job {
+    nnjpeg_shape shape;
+    nj_samples src, dst;
+    const nnjpeg_coefficients *src_coefficients, *dst_coefficients;
+    nnjpeg_quantizers quantizers;
+    nnjpeg_colorspace colorspace;
+    nnjpeg_subsampling subsampling;
+    int num_threads;
+} nj_strips_job;
+
+nnjpeg_status nj_run_strips(const nj_strips_job *job);
+
+/* image.c's part of nnjpeg_roundtrip_f32; arguments are checked. */
+nnjpeg_status nj_roundtrip_f32_as_uint8(const nnjpeg_shape *shape, const float *src, const nnjpeg_strides *src_strides,
+                                        float *dst, const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
+                                        nnjpeg_colorspace colorspace, nnjpeg_subsampling subsampling, int num_threads);
+
+#endif
