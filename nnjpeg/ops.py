@@ -29,8 +29,8 @@ Gradient = Literal["straight-through", "cubic", "none"]
 Precision = Literal["uint8", "float"]
 
 # The operators. image: (B, C, H, W), uint8 or float, but not double; qtable: uint8, or float32 to be rounded to whole
-# steps in 1..255, (B or 1, C or 1, 8, 8), contiguous, on the image's device; h, v: how many times as fine luma is as
-# chroma, along columns and along rows; grad: like image. exact: a float image takes the way of 8 bits; cubic:
+# steps in 1..255, (B or 1, C or 1, 8, 8), on the image's device; h, v: how many times as fine luma is as chroma, along
+# columns and along rows; grad: like image. exact: a float image takes the way of 8 bits; cubic:
 # coefficients are rounded so that there is a derivative. Every device checks its arguments: here, and CUDA's kernel in
 # its binding.
 
@@ -172,7 +172,7 @@ def _cubic_backward_elsewhere(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr
         return _cubic_backward(grad, image, qtable, ycbcr, h, v)
     _check_operands(image, qtable, ycbcr, h, v, grad)
     # torch.func, since an operator is called where torch.autograd records nothing.
-    _, pulled_back = torch.func.vjp(lambda x: _plain.roundtrip_float(x, qtable, ycbcr, h, v, cubic=True), image)
+    pulled_back = torch.func.vjp(lambda x: _plain.roundtrip_float(x, qtable, ycbcr, h, v, cubic=True), image)[1]
     return torch.empty_like(image).copy_(pulled_back(grad)[0])
 
 

@@ -73,7 +73,8 @@ def test_compile_draws_one_quality_for_a_batch():
     batch = noise(1, 3, 16, 16).expand(4, 3, 16, 16).contiguous()
     expected = [jpeg(batch, q) for q in (20, 21)]
     torch.manual_seed(0)
-    assert {[torch.equal(compiled(batch), e) for e in expected].index(True) for _ in range(20)} == {0, 1}
+    results = [compiled(batch) for _ in range(20)]
+    assert {[torch.equal(result, e) for e in expected].index(True) for result in results} == {0, 1}
 
 
 @pytest.mark.parametrize("options", [{}, {"layer": JPEG, "quality": 75}])
