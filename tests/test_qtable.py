@@ -176,8 +176,8 @@ def test_bad_files(text, message, tmp_path):
 
 
 def test_files_that_are_no_text_or_not_there(tmp_path):
-    (tmp_path / "binary").write_bytes(b"\xff\xd8\xff\xe0")
-    with pytest.raises(ValueError, match="not a text file"):
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\xff\xe0")
+    with pytest.raises(ValueError, match="neither a JPEG file nor a text file"):
         QTable.load(tmp_path / "binary")
     with pytest.raises(FileNotFoundError):
         QTable.load(tmp_path / "none")
