@@ -202,7 +202,8 @@ def _quantizers(qtable: QTables, components: int, quality: _Known, clips: int, f
     """Tables at one quality, or at one for each clip, ready for the core."""
     if quality is None and isinstance(qtable, QTable):
         return qtable.quantizers
-    tables = tuple(as_tables(qtable, components))
+    ready = type(qtable) is tuple and len(qtable) == components and set(map(type, qtable)) == {QTable}
+    tables: tuple[Any, ...] = qtable if ready else tuple(as_tables(qtable, components))  # type: ignore[assignment]
     if isinstance(quality, np.ndarray):
         if len(quality) != 1:
             _check_count(len(quality), clips)

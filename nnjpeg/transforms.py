@@ -177,9 +177,13 @@ class _Transform(v2.Transform):
 
     def forward(self, *inputs: Any) -> Any:
         """Transform a sample, or an image: the common case, without the search for what is one."""
-        if len(inputs) == 1 and isinstance(inputs[0], (PIL.Image.Image, Tensor, np.ndarray)):
+        if len(inputs) == 1:
             (image,) = inputs
-            if not isinstance(image, tv_tensors.TVTensor) or isinstance(image, (tv_tensors.Image, tv_tensors.Video)):
+            if (
+                type(image) is Tensor
+                or isinstance(image, (PIL.Image.Image, tv_tensors.Image, tv_tensors.Video, np.ndarray))
+                or is_pure_tensor(image)
+            ):
                 return self.transform(image, self.make_params([image]))
         if any(isinstance(one, torch.fx.Proxy) for one in inputs):
             kind = type(self).__name__
@@ -211,10 +215,10 @@ class _Transform(v2.Transform):
         if inpt is not params["untyped"] and _is_untyped(inpt):
             return inpt
         quality = params["quality"]
-        if isinstance(quality, (np.ndarray, Tensor)) and quality.shape[0] > 1:
+        if isinstance(quality, (np.ndarray, Tensor)):
             quality = quality[: _count(inpt)]
-        if isinstance(quality, Tensor) and not isinstance(inpt, Tensor):
-            quality = quality.cpu().numpy()
+            if isinstance(quality, Tensor) and not isinstance(inpt, Tensor):
+                quality = quality.cpu().numpy()
         options = Options(self.colorspace, self.subsampling, self.gradient, self.precision, self.components)
         tables, steps = self._tables, self.steps if isinstance(inpt, Tensor) else None
         if self._grey_has_the_first and _is_grey(inpt):
