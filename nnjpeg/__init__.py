@@ -17,7 +17,11 @@ from nnjpeg._config import show_config
 from nnjpeg.codec import dct, forward, idct, inverse, roundtrip
 from nnjpeg.files import decode, encode
 from nnjpeg.qtable import NN_TABLE, QTable
+from nnjpeg.settings import settings_of
 
-__all__ = ["NN_TABLE", "QTable", "dct", "decode", "encode", "forward", "idct", "inverse", "roundtrip", "show_config"]
+__all__ = [
+    "NN_TABLE", "QTable", "dct", "decode", "encode", "forward", "idct", "inverse", "roundtrip", "settings_of",
+    "show_config",
+]  # fmt: skip
 
 __version__ = _version("nnjpeg")

@@ -16,7 +16,10 @@ from torchvision.transforms.v2.functional import is_pure_tensor
 
 from nnjpeg import _core, ops
 from nnjpeg._arguments import (
+    LAYOUTS,
     UINT8,
+    Axes,
+    Coding,
     Colorspace,
     Subsampling,
     axes_of,
@@ -53,12 +56,18 @@ class Options(NamedTuple):
     components: int | None = None
 
 
-def code(image: Image, qtable: QTables | Tensor, quality: Qualities | None, options: Options) -> Image:
-    """`nnjpeg.transforms.nn_jpeg`."""
+def code(
+    image: Image,
+    qtable: QTables | Tensor,
+    quality: Qualities | None,
+    options: Options,
+    steps: Tensor | None = None,
+) -> Image:
+    """`nnjpeg.transforms.nn_jpeg`. `steps`: the tables as a tensor, for images that need one on its device."""
     if isinstance(image, Tensor):
         if not (is_pure_tensor(image) or isinstance(image, (tv_tensors.Image, tv_tensors.Video))):
             raise TypeError(f"image must be a tensor, a tv_tensors Image or a Video, got {type(image).__name__}")
-        return _tensor(image, qtable, quality, options)
+        return _tensor(image, qtable, quality, options, steps)
     if isinstance(qtable, Tensor) or isinstance(quality, Tensor):
         raise TypeError(f"qtable and quality may be tensors only where image is one, got a {type(image).__name__}")
     if isinstance(image, PIL.Image.Image):
@@ -66,7 +75,7 @@ def code(image: Image, qtable: QTables | Tensor, quality: Qualities | None, opti
         coding = coding_of(options.colorspace, options.subsampling, components)
         return roundtrip_image(image, _quantizers(qtable, components, _known(quality), 1, 1), coding)
     if isinstance(image, np.ndarray):
-        return _array(image, None, qtable, _known(quality), 1, options)
+        return _array(image, qtable, _known(quality), options)
     raise TypeError(
         f"image must be a PIL image, a tensor, a tv_tensors Image or Video, or an ndarray, got {type(image).__name__}"
     )
@@ -128,20 +137,24 @@ def _check_count(qualities: int, clips: int) -> None:
         raise ValueError(f"quality must be one for all, or one for each of {clips} images, got {qualities}")
 
 
-def _tensor(image: Tensor, qtable: QTables | Tensor, quality: Qualities | None, options: Options) -> Tensor:
+def _tensor(
+    image: Tensor, qtable: QTables | Tensor, quality: Qualities | None, options: Options, steps: Tensor | None
+) -> Tensor:
     coding = ops.check(image, *options)
     if isinstance(quality, np.ndarray) and torch.compiler.is_compiling():
         quality = torch.from_numpy(quality)  # which is all that a graph knows of arrays
     qualities = _maybe_known(quality) if isinstance(quality, Tensor) else _known(quality)
     pure = is_pure_tensor(image)
     plain = image if pure else image.as_subclass(Tensor)
-    frames = image.shape[-4] if isinstance(image, tv_tensors.Video) and image.ndim > 3 else 1
+    frames = image.shape[-4] if not pure and isinstance(image, tv_tensors.Video) and image.ndim > 3 else 1
     if ops.is_at_hand(plain) and isinstance(qtable, (QTable, list, tuple)) and not isinstance(qualities, Tensor):
         batch = plain if plain.ndim <= 4 else plain.reshape(math.prod(plain.shape[:-3]), *plain.shape[-3:])
-        layout = "CHW" if batch.ndim == 3 else "NCHW"
-        output = torch.from_numpy(_array(batch.numpy(), layout, qtable, qualities, frames, options))
+        axes = LAYOUTS["CHW" if batch.ndim == 3 else "NCHW"]
+        output = torch.from_numpy(_pixels(batch.numpy(), axes, coding, qtable, qualities, frames))
         output = output if plain.ndim <= 4 else output.reshape(plain.shape)
     else:
+        if steps is not None and steps.device == image.device:
+            qtable = steps
         tables = _tables(qtable, qualities, plain, frames)
         output = ops.apply(plain, tables, coding, options.gradient, options.precision)
     return output if pure else tv_tensors.wrap(output, like=image)
@@ -164,35 +177,33 @@ def _tables(qtable: QTables | Tensor, quality: _Known | Tensor, image: Tensor, f
     return ops.at_quality(tables, quality)
 
 
-def _array(
-    pixels: npt.NDArray[np.uint8],
-    layout: str | None,
-    qtable: QTables,
-    quality: _Known,
-    frames: int,
-    options: Options,
-) -> npt.NDArray[np.uint8]:
-    """The round trip of `pixels`, whose images form clips of `frames` each."""
+def _array(pixels: npt.NDArray[np.uint8], qtable: QTables, quality: _Known, options: Options) -> npt.NDArray[np.uint8]:
     check_array("image", pixels, UINT8)
-    if layout is None:
-        layout = default_layout("image", pixels.shape)
-        reading = f"its layout is {layout}, that of arrays with {pixels.ndim} dimensions"
-        count = pixels.shape[-1] if pixels.ndim > 2 else 1
-        check_components("image", pixels.shape, count, options.components, reading)
+    layout = default_layout("image", pixels.shape)
+    reading = f"its layout is {layout}, that of arrays with {pixels.ndim} dimensions"
+    count = pixels.shape[-1] if pixels.ndim > 2 else 1
+    check_components("image", pixels.shape, count, options.components, reading)
     axes = axes_of("image", pixels.shape, layout)
-    components = components_of(pixels.shape, axes)
-    coding = coding_of(options.colorspace, options.subsampling, components)
+    return _pixels(pixels, axes, coding_of(options.colorspace, options.subsampling, count), qtable, quality, 1)
+
+
+def _pixels(
+    pixels: npt.NDArray[np.uint8], axes: Axes, coding: Coding, qtable: QTables, quality: _Known, frames: int
+) -> npt.NDArray[np.uint8]:
+    """The round trip of images that are checked and form clips of `frames` each."""
     images = len(pixels) if axes[0] >= 0 else 1
     if images == 0:
         return pixels.copy()
-    return roundtrip_with(pixels, axes, _quantizers(qtable, components, quality, images // frames, frames), coding)
+    quantizers = _quantizers(qtable, components_of(pixels.shape, axes), quality, images // frames, frames)
+    return roundtrip_with(pixels, axes, quantizers, coding)
 
 
 def _quantizers(qtable: QTables, components: int, quality: _Known, clips: int, frames: int) -> _core.Quantizers:
     """Tables at one quality, or at one for each clip, ready for the core."""
     if quality is None and isinstance(qtable, QTable):
         return qtable.quantizers
-    tables = tuple(as_tables(qtable, components))
+    ready = type(qtable) is tuple and len(qtable) == components and set(map(type, qtable)) == {QTable}
+    tables: tuple[Any, ...] = qtable if ready else tuple(as_tables(qtable, components))  # type: ignore[assignment]
     if isinstance(quality, np.ndarray):
         if len(quality) != 1:
             _check_count(len(quality), clips)

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnjpeg import atomic, shards
-from nnjpeg._arguments import Colorspace
+from nnjpeg._arguments import Colorspace, Subsampling
 from nnjpeg.files import decode, encode
 from nnjpeg.pictures import Rules, read
 from nnjpeg.qtable import QTable
@@ -45,6 +45,7 @@ class Coder(NamedTuple):
 
     qtable: QTable
     colorspace: Colorspace
+    subsampling: Subsampling
     rules: Rules
 
     def __call__(self, path: Path) -> Result:
@@ -60,7 +61,8 @@ class Coder(NamedTuple):
         data = encode(
             pixels,
             self.qtable,
-            colorspace=self.colorspace if pixels.ndim == 3 else "rgb",
+            colorspace=self.colorspace,
+            subsampling=self.subsampling,
             exif=picture.exif,
             icc_profile=picture.icc_profile,
         )
@@ -70,8 +72,10 @@ class Coder(NamedTuple):
         return Result(data, (pixels.shape[1], pixels.shape[0]), psnr, picture.left_out, picture.warnings)
 
     def description(self) -> dict[str, Any]:
-        """What it does, as JSON can hold it; that of version 0.1.0 where no rule is in force."""
+        """What it does, as JSON can hold it; that of version 0.1.0 without subsampling, where no rule is in force."""
         description: dict[str, Any] = {"qtable": self.qtable.to_list(), "colorspace": self.colorspace}
+        if self.subsampling != "4:4:4":
+            description["subsampling"] = self.subsampling
         if self.rules.background is not None:
             description["background"] = list(self.rules.background)
         if self.rules.convert:

@@ -12,8 +12,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnjpeg._arguments import LAYOUTS, UINT8, Colorspace, Layout, axes_of, check_array, components_of, is_ycbcr
-from nnjpeg.files import check_storable, decode_bytes, encode
+from nnjpeg._arguments import (
+    LAYOUTS,
+    UINT8,
+    Colorspace,
+    Layout,
+    Subsampling,
+    axes_of,
+    check_array,
+    check_subsampling,
+    components_of,
+    is_ycbcr,
+)
+from nnjpeg.files import check_storable, check_writable, decode_bytes, encode
 from nnjpeg.qtable import NN_TABLE, QTable, QTables, as_tables
 
 __all__ = ["Chunks"]
@@ -28,8 +39,10 @@ class Chunks:
     ----------
     qtable, colorspace
         As for `nnjpeg.roundtrip`.
-    quality : int, optional
-        1..100: scales the tables by `QTable.at_quality`.
+    quality : number, optional
+        1..100, whole or not: scales the tables by `QTable.at_quality`.
+    subsampling : {"4:4:4", "4:2:2", "4:2:0"}
+        As for `nnjpeg.encode`.
     layout : {"HW", "HWC", "CHW", "NHWC", "NCHW"}
         Of the chunks; 1 or 3 components.
 
@@ -43,24 +56,35 @@ class Chunks:
         self,
         qtable: QTables = NN_TABLE,
         *,
-        quality: int | None = None,
+        quality: float | None = None,
         colorspace: Colorspace = "rgb",
+        subsampling: Subsampling = "4:4:4",
         layout: Layout = "NHWC",
     ) -> None:
         if layout not in LAYOUTS:
             raise ValueError(f"layout must be one of {sorted(LAYOUTS)}, got {layout!r}")
         if colorspace not in ("rgb", "ycbcr"):
             raise ValueError(f"colorspace must be 'rgb' or 'ycbcr', got {colorspace!r}")
+        check_writable(check_subsampling(subsampling, colorspace, 3))
         tables = as_tables(qtable)
         self.tables: tuple[QTable, ...] = tuple(t if quality is None else t.at_quality(quality) for t in tables)
         self.colorspace = colorspace
+        self.subsampling = subsampling
         self.layout = layout
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Version 0.1.0 pickled a list of tables, and no subsampling."""
+        self.__dict__.update({"subsampling": "4:4:4", **state, "tables": tuple(state["tables"])})
+
     def config(self) -> dict[str, Any]:
-        """The arguments that make it again, as JSON can hold them."""
+        """The arguments that make it again, as JSON can hold them.
+
+        Without subsampling they are those of version 0.1.0, which reads what is stored so.
+        """
         return {
             "qtable": [table.to_list() for table in self.tables],
             "colorspace": self.colorspace,
+            **({} if self.subsampling == "4:4:4" else {"subsampling": self.subsampling}),
             "layout": self.layout,
         }
 
@@ -71,7 +95,7 @@ class Chunks:
         return hash(self._key())
 
     def _key(self) -> tuple[Any, ...]:
-        return self.tables, self.colorspace, self.layout
+        return self.tables, self.colorspace, self.subsampling, self.layout
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
@@ -135,7 +159,8 @@ class Chunks:
         return self.layout[1:] if self._batched() else self.layout  # type: ignore[return-value]
 
     def _encode_image(self, image: npt.NDArray[np.uint8]) -> bytes:
-        return encode(image, self.tables, colorspace=self.colorspace, layout=self._image_layout())
+        coding: dict[str, Any] = {"colorspace": self.colorspace, "subsampling": self.subsampling}
+        return encode(image, self.tables, **coding, layout=self._image_layout())
 
 
 def _split(data: bytes) -> list[bytes]:

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import io
-from os import PathLike
-from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from nnjpeg import exif as _exif
-from nnjpeg._arguments import UINT8, Axes, Colorspace, Layout, axes_of, check_array, components_of, is_ycbcr
+from nnjpeg._arguments import (
+    UINT8,
+    Axes,
+    Colorspace,
+    Layout,
+    Subsampling,
+    axes_of,
+    check_array,
+    check_subsampling,
+    components_of,
+    is_ycbcr,
+)
+from nnjpeg.headers import Source, opened, sample_bits
 from nnjpeg.qtable import QTables, as_tables
 
-__all__ = ["check_exif", "check_icc_profile", "check_storable", "decode", "decode_bytes", "encode", "sample_bits"]
+__all__ = ["check_exif", "check_icc_profile", "check_storable", "check_writable", "decode", "decode_bytes", "encode"]
+
+_WRITABLE = ("4:4:4", "4:2:2", "4:2:0")
+"""The subsamplings that Pillow writes; it numbers them in this order."""
 
 _MOST_PIXELS = 65500  # of a side: libjpeg's JPEG_MAX_DIMENSION
 _SEGMENT = 65533  # bytes of data in a segment, whose length has 16 bits and counts itself
@@ -27,14 +39,15 @@ def encode(
     qtable: QTables,
     *,
     colorspace: Colorspace = "rgb",
+    subsampling: Subsampling = "4:4:4",
     layout: Layout | None = None,
     exif: bytes | None = None,
     icc_profile: bytes | None = None,
 ) -> bytes:
     r"""A standard baseline JPEG file: ``decode(encode(x, t))`` is ``roundtrip(x, t)``.
 
-    Components are stored as R, G, B without subsampling (an Adobe marker says so), or as YCbCr 4:4:4, or as grey: every
-    decoder reads them.
+    Components are stored as R, G, B without subsampling (an Adobe marker says so), as YCbCr, or as grey: every decoder
+    reads them.
 
     Parameters
     ----------
@@ -42,6 +55,8 @@ def encode(
         One image: layout HW, HWC or CHW, of 1 or 3 components, sides up to 65500, which is libjpeg's limit.
     qtable, colorspace
         As for `roundtrip`.
+    subsampling : {"4:4:4", "4:2:2", "4:2:0"}
+        As for `roundtrip`, but for "4:4:0", which Pillow does not write. Grey images have none.
     layout : {"HW", "HWC", "CHW"}, optional
         By default HW or HWC.
     exif : bytes, optional
@@ -67,6 +82,8 @@ def encode(
     check_storable("image", image.shape, axes)
     components = components_of(image.shape, axes)
     keep_rgb = not is_ycbcr(colorspace, components) and components == 3
+    subsampling = check_subsampling(subsampling, colorspace, components)
+    check_writable(subsampling)
     height, width = image.shape[axes[2]], image.shape[axes[3]]
     metadata: dict[str, bytes] = {}
     if exif is not None:
@@ -85,7 +102,7 @@ def encode(
             file,
             "JPEG",
             qtables=[[step for row in table.to_list() for step in row] for table in tables],
-            subsampling=0,
+            subsampling=_WRITABLE.index(subsampling),
             **({"keep_rgb": True} if keep_rgb else {}),
             **metadata,
         )
@@ -107,6 +124,19 @@ def check_storable(name: str, shape: tuple[int, ...], axes: Axes) -> None:
         raise ValueError(f"{name} must have 1 or 3 components to be a JPEG file, got {components}")
     if max(height, width) > _MOST_PIXELS:
         raise ValueError(f"{name} must have sides of at most {_MOST_PIXELS} to be a JPEG file, got {height} x {width}")
+
+
+def check_writable(subsampling: str) -> None:
+    """Whether Pillow writes JPEG files of this subsampling.
+
+    Raises
+    ------
+    ValueError
+        If it does not: of 4:4:0.
+    """
+    if subsampling not in _WRITABLE:
+        accepted = ", ".join(map(repr, _WRITABLE))
+        raise ValueError(f"subsampling must be one of {accepted} for a JPEG file: Pillow cannot write {subsampling!r}")
 
 
 def check_exif(exif: bytes) -> None:
@@ -146,7 +176,7 @@ def check_icc_profile(profile: bytes, components: int) -> None:
         raise ValueError(f"icc_profile must be of {wanted} for {components} components, got one of {found}")
 
 
-def decode(source: bytes | str | PathLike[str] | BinaryIO, *, layout: Layout | None = None) -> npt.NDArray[np.uint8]:
+def decode(source: Source, *, layout: Layout | None = None) -> npt.NDArray[np.uint8]:
     """Read a JPEG file of any kind in grey, RGB or YCbCr.
 
     Pixels as stored: an orientation in the metadata is not applied.
@@ -173,7 +203,9 @@ def decode(source: bytes | str | PathLike[str] | BinaryIO, *, layout: Layout | N
         If it is not a JPEG image, is cut off or damaged, has 12 bits a sample or other colours (CMYK), or so many
         pixels that Pillow takes it for an attack (``PIL.Image.MAX_IMAGE_PIXELS``).
     """
-    return decode_bytes(*_read(source), layout)
+    with opened("source", source) as (name, file):
+        data = file.read()
+    return decode_bytes(name, data, layout)
 
 
 def decode_bytes(name: str, data: bytes, layout: Layout | None) -> npt.NDArray[np.uint8]:
@@ -195,38 +227,6 @@ def decode_bytes(name: str, data: bytes, layout: Layout | None) -> npt.NDArray[n
     if mode not in ("L", "RGB"):
         raise ValueError(f"{name}: JPEG image in {mode}, accepted are grey, RGB and YCbCr")
     return _in_layout(pixels, layout)
-
-
-def _read(source: bytes | str | PathLike[str] | BinaryIO) -> tuple[str, bytes]:
-    """What errors call it, and all that is in it."""
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        return "source", bytes(source)
-    if isinstance(source, (str, PathLike)):
-        return str(source), Path(source).read_bytes()
-    accepted = "source must be bytes, a path or a binary file object"
-    if not hasattr(source, "read"):
-        raise TypeError(f"{accepted}, got {type(source).__name__}")
-    data = source.read()
-    if not isinstance(data, bytes):
-        raise TypeError(f"{accepted}, got one that gives {type(data).__name__}")
-    name = getattr(source, "name", None)
-    return name if isinstance(name, str) else "source", data
-
-
-def sample_bits(data: bytes) -> int | None:
-    """Bits a sample, as the frame header of a JPEG image says; None if there is none."""
-    place = 2
-    while data[:2] == b"\xff\xd8" and data[place : place + 1] == b"\xff":
-        marker = data[place + 1 : place + 2]
-        if marker == b"\xff":  # a filling byte
-            place += 1
-        elif b"\xc0" <= marker <= b"\xcf" and marker not in (b"\xc4", b"\xc8", b"\xcc"):
-            return data[place + 4] if len(data) > place + 4 else None
-        elif marker in (b"\xda", b"\xd9"):  # the samples come before a frame header, or the end
-            return None
-        else:
-            place += 2 + max(int.from_bytes(data[place + 2 : place + 4], "big"), 2)
-    return None
 
 
 def _in_layout(pixels: npt.NDArray[np.uint8], layout: str | None) -> npt.NDArray[np.uint8]:

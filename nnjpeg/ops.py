@@ -30,9 +30,8 @@ Precision = Literal["uint8", "float"]
 
 # The operators. image: (B, C, H, W), uint8 or float, but not double; qtable: uint8, or float32 to be rounded to whole
 # steps in 1..255, (B or 1, C or 1, 8, 8), on the image's device; h, v: how many times as fine luma is as chroma, along
-# columns and along rows; grad: like image. exact: a float image takes the way of 8 bits; cubic:
-# coefficients are rounded so that there is a derivative. Every device checks its arguments: here, and CUDA's kernel in
-# its binding.
+# columns and along rows; grad: like image. exact: a float image takes the way of 8 bits; cubic: coefficients are
+# rounded so that there is a derivative. Every device checks its arguments: here, and CUDA's kernel in its binding.
 
 _library = torch.library.Library("nnjpeg", "DEF")
 _library.define(
@@ -99,7 +98,7 @@ def _(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) 
 
 def _quantizers(qtable: Tensor) -> _core.Quantizers:
     whole = qtable if qtable.dtype == torch.uint8 else _plain.steps_of(qtable)
-    steps = whole.numpy().astype(np.uint16).reshape(*qtable.shape[:2], 64)
+    steps = whole.numpy().astype(np.uint16, order="C").reshape(*qtable.shape[:2], 64)
     try:
         return _core.Quantizers(steps)
     except ValueError:
@@ -467,15 +466,16 @@ def check(
     if image.dtype not in DTYPES:
         accepted = ", ".join(map(str, DTYPES))
         raise TypeError(f"image must be a tensor of dtype {accepted}, got {image.dtype}")
-    if image.ndim < 3:
-        raise ValueError(f"image must be a tensor of shape (..., C, H, W), got {tuple(image.shape)}")
-    if 0 in image.shape[-3:]:
-        raise ValueError(f"image must have height, width and components of at least 1, got shape {tuple(image.shape)}")
+    shape = image.shape
+    if len(shape) < 3:
+        raise ValueError(f"image must be a tensor of shape (..., C, H, W), got {tuple(shape)}")
+    if not (shape[-1] and shape[-2] and shape[-3]):
+        raise ValueError(f"image must have height, width and components of at least 1, got shape {tuple(shape)}")
     reading = "its axes are (..., C, H, W); if it is in channels-last order, permute it"
-    check_components("image", image.shape, image.shape[-3], components, reading)
+    check_components("image", shape, shape[-3], components, reading)
     check_choice("gradient", gradient, Gradient)
     check_choice("precision", precision, Precision)
-    return coding_of(colorspace, subsampling, image.shape[-3])
+    return coding_of(colorspace, subsampling, shape[-3])
 
 
 def values_are_hidden() -> bool:
@@ -490,7 +490,7 @@ def values_are_hidden() -> bool:
 
 def is_at_hand(image: Tensor) -> bool:
     """Whether the C core may be called for `image` at once: bytes on the CPU, whose way nobody traces."""
-    return image.dtype == torch.uint8 and image.device.type == "cpu" and not values_are_hidden()
+    return image.dtype == torch.uint8 and image.is_cpu and not values_are_hidden()
 
 
 def _in_functorch() -> bool:

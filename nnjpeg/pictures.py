@@ -21,7 +21,8 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from nnjpeg import exif
-from nnjpeg.files import check_exif, check_icc_profile, sample_bits
+from nnjpeg.files import check_exif, check_icc_profile
+from nnjpeg.headers import sample_bits
 
 __all__ = ["Picture", "Rules", "read"]
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from nnjpeg import _core, atomic
 from nnjpeg._arguments import integer, number
+from nnjpeg.headers import START, Source, opened, read_headers
 
 __all__ = ["NN_TABLE", "ZIGZAG", "QTable", "QTableLike", "QTables", "as_tables", "steps_at"]
 
@@ -230,7 +231,7 @@ class QTable:
         atomic.write(path, text.encode())
 
     @classmethod
-    def load(cls, path: str | PathLike[str]) -> QTable:
+    def load(cls, file: Source) -> QTable:
         """Read a file that holds one table; see `load_all` for the formats.
 
         Raises
@@ -238,29 +239,53 @@ class QTable:
         ValueError
             If the file is not such a file, or holds several tables.
         """
-        tables = cls.load_all(path)
+        tables = cls.load_all(file)
         if len(tables) != 1:
-            raise ValueError(f"{path}: holds {len(tables)} tables where one is wanted; QTable.load_all reads them all")
+            name = file if isinstance(file, (str, PathLike)) else "file"
+            raise ValueError(f"{name}: holds {len(tables)} tables where one is wanted; QTable.load_all reads them all")
         return tables[0]
 
     @classmethod
-    def load_all(cls, path: str | PathLike[str]) -> tuple[QTable, ...]:
-        """Read every table of a file: JSON as `save` writes it, or cjpeg's text.
+    def load_all(cls, file: Source) -> tuple[QTable, ...]:
+        """Read every table of a file: JSON as `save` writes it, cjpeg's text, or a JPEG file.
 
         cjpeg's text is 64 numbers a table, one to four tables, in natural order, with comments from ``#`` to the end
-        of the line. Which of the two it is, the contents tell, not the name.
+        of the line. Of a JPEG file there is a table for each component, and only its headers are read. Which of these
+        it is, the contents tell, not the name.
+
+        Parameters
+        ----------
+        file : bytes, path or binary file object
+
+        Raises
+        ------
+        TypeError
+            If `file` is nothing of the kind.
+        FileNotFoundError, OSError
+            If it cannot be read.
+        ValueError
+            If it is no such file, is damaged, or has steps beyond 1..255.
         """
-        try:
-            text = Path(path).read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError:
-            raise ValueError(f"{path}: not a text file") from None
-        try:
-            grids = _parse_json(text) if text.lstrip().startswith("{") else _parse_text(text)
-            return tuple(cls(grid) for grid in grids)
-        except RecursionError:
-            raise ValueError(f"{path}: JSON nested too deeply to be a table") from None
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}: {error}") from None
+        with opened("file", file) as (name, source):
+            try:
+                return tuple(cls._read(source))
+            except UnicodeDecodeError:
+                raise ValueError(f"{name}: neither a JPEG file nor a text file") from None
+            except RecursionError:
+                raise ValueError(f"{name}: JSON nested too deeply to be a table") from None
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{name}: {error}") from None
+
+    @classmethod
+    def _read(cls, file: BinaryIO) -> Iterator[QTable]:
+        start = file.read(len(START))
+        if start == START:
+            for component in read_headers(file).components:
+                yield cls.from_zigzag(component.steps)
+            return
+        text = (start + file.read()).decode("utf-8-sig")
+        for grid in _parse_json(text) if text.lstrip().startswith("{") else _parse_text(text):
+            yield cls(grid)
 
     # A value
 
@@ -340,11 +365,11 @@ def as_tables(qtable: QTables, components: int | None = None) -> list[QTable]:
         return [QTable(qtable)]  # type: ignore[arg-type]
     if components is not None and len(qtable) not in (1, components):
         raise ValueError(f"qtable must be one table, or one for each of {components} components, got {len(qtable)}")
-    return [QTable(table) for table in qtable]  # type: ignore[arg-type]
+    return [table if isinstance(table, QTable) else QTable(table) for table in qtable]  # type: ignore[arg-type]
 
 
 def _is_sequence_of_tables(qtable: Any) -> bool:
-    return isinstance(qtable, Sequence) and any(
+    return isinstance(qtable, (list, tuple, Sequence)) and any(  # the first two are faster to tell
         isinstance(t, QTable) or (isinstance(t, np.ndarray) and t.ndim == 2) or _is_grid(t) for t in qtable
     )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 from PIL import features
 
 from nnjpeg import _core, reference
-from nnjpeg._arguments import Colorspace
+from nnjpeg._arguments import SUBSAMPLINGS, Colorspace, Subsampling
 from nnjpeg.codec import forward, inverse, roundtrip
 from nnjpeg.files import decode, encode
 from nnjpeg.qtable import NN_TABLE, QTable
@@ -18,7 +19,16 @@ from nnjpeg.qtable import NN_TABLE, QTable
 __all__ = ["Check", "checks"]
 
 Pixels = npt.NDArray[np.uint8]
-Case = tuple[Pixels, QTable, Colorspace]
+
+
+class Coding(TypedDict):
+    """How an image is coded, as the functions of the package take it."""
+
+    colorspace: Colorspace
+    subsampling: Subsampling
+
+
+Case = tuple[Pixels, QTable, Coding]
 Check = tuple[str, Callable[[], int]]
 """What is checked, and a function that checks it: it returns how many images were compared, or raises."""
 
@@ -66,21 +76,27 @@ def _cases() -> Iterator[Case]:
             image = 127.5 + 127.5 * np.sin(rng.uniform(-0.3, 0.3) * x + rng.uniform(-0.3, 0.3) * y + 2 * np.arange(3))
         random = QTable(rng.integers(1, 256, (8, 8)))
         table = (NN_TABLE, NN_TABLE.at_quality(int(rng.integers(1, 101))), random)[k % 3]
-        yield image.astype(np.uint8), table, "rgb" if k % 2 else "ycbcr"
+        subsampling: Any = tuple(SUBSAMPLINGS)[k // 2 % 4]
+        coding: Coding = (
+            {"colorspace": "rgb", "subsampling": "4:4:4"}
+            if k % 2
+            else {"colorspace": "ycbcr", "subsampling": subsampling}
+        )
+        yield image.astype(np.uint8), table, coding
 
 
-def _expected(image: Pixels, table: QTable, colorspace: Colorspace) -> Pixels:
-    """What libjpeg-turbo makes of it; the reference where that is not here, or has no code for a coefficient."""
+def _expected(image: Pixels, table: QTable, coding: Coding) -> Pixels:
+    """What libjpeg-turbo makes of it; the reference where that is not here, or Pillow can't write such a file."""
     if not features.check("libjpeg_turbo"):
-        return _reference(image, table, colorspace)
+        return _reference(image, table, coding)
     try:
-        return decode(encode(image, table, colorspace=colorspace))
-    except ValueError:
-        return _reference(image, table, colorspace)
+        return decode(encode(image, table, **coding))
+    except ValueError:  # libjpeg's Huffman coder has no code for a coefficient, or 4:4:0
+        return _reference(image, table, coding)
 
 
-def _reference(image: Pixels, table: QTable, colorspace: Colorspace) -> Pixels:
-    return reference.roundtrip(image, table, colorspace=colorspace)
+def _reference(image: Pixels, table: QTable, coding: Coding) -> Pixels:
+    return reference.roundtrip(image, table, **coding)
 
 
 def _same(found: Pixels, expected: Pixels, what: str) -> None:
@@ -89,43 +105,50 @@ def _same(found: Pixels, expected: Pixels, what: str) -> None:
         raise AssertionError(f"{wrong} of {expected.size} samples differ in {what}")
 
 
-def _against(oracle: Callable[[Pixels, QTable, Colorspace], Pixels], cases: list[Case]) -> int:
-    for number, (image, table, colorspace) in enumerate(cases):
-        found = roundtrip(image, table, colorspace=colorspace)
-        _same(found, oracle(image, table, colorspace), f"case {number}, {image.shape}, {colorspace}")
+def _against(oracle: Callable[[Pixels, QTable, Coding], Pixels], cases: list[Case]) -> int:
+    for number, (image, table, coding) in enumerate(cases):
+        found = roundtrip(image, table, **coding)
+        what = f"case {number}, {image.shape}, {coding['colorspace']} {coding['subsampling']}"
+        _same(found, oracle(image, table, coding), what)
     return len(cases)
 
 
 def _stages(cases: list[Case]) -> int:
-    for number, (image, table, colorspace) in enumerate(cases):
-        expected = roundtrip(image, table, colorspace=colorspace)
-        coefficients = forward(image, table, colorspace=colorspace)
-        found = inverse(coefficients, table, size=image.shape[:2], colorspace=colorspace)
+    for number, (image, table, coding) in enumerate(cases):
+        expected = roundtrip(image, table, **coding)
+        coefficients = forward(image, table, **coding)
+        found = inverse(coefficients, table, size=image.shape[:2], **coding)
         _same(found, expected, f"case {number}, by stages")
         planes = np.ascontiguousarray(image.transpose(2, 0, 1))
-        roundtrip(planes, table, colorspace=colorspace, layout="CHW", out=planes)
+        roundtrip(planes, table, layout="CHW", out=planes, **coding)
         _same(planes.transpose(1, 2, 0), expected, f"case {number}, in place and by planes")
     return len(cases)
 
 
 def _files(cases: list[Case]) -> int:
     compared = 0
-    for number, (image, table, colorspace) in enumerate(cases):
+    for number, (image, table, coding) in enumerate(cases):
         try:
-            data = encode(image, table, colorspace=colorspace)
-        except ValueError:  # libjpeg's Huffman coder has no code for a coefficient
+            data = encode(image, table, **coding)
+        except ValueError:  # libjpeg's Huffman coder has no code for a coefficient, or 4:4:0
             continue
-        _same(decode(data), roundtrip(image, table, colorspace=colorspace), f"case {number}, from a file")
+        _same(decode(data), roundtrip(image, table, **coding), f"case {number}, from a file")
         compared += 1
     return compared
 
 
 def _threads() -> int:
     image = np.random.default_rng(1).integers(0, 256, (*_LARGE, 3), dtype=np.uint8)
-    expected = roundtrip(image, NN_TABLE, num_threads=1)
-    for threads in (2, 3, 8):
-        _same(roundtrip(image, NN_TABLE, num_threads=threads), expected, f"an image on {threads} threads")
-    return 3
+    codings: list[Coding] = [
+        {"colorspace": "rgb", "subsampling": "4:4:4"},
+        {"colorspace": "ycbcr", "subsampling": "4:2:0"},
+    ]
+    for coding in codings:
+        expected = roundtrip(image, NN_TABLE, num_threads=1, **coding)
+        for threads in (2, 3, 8):
+            found = roundtrip(image, NN_TABLE, num_threads=threads, **coding)
+            _same(found, expected, f"an image on {threads} threads")
+    return 6
 
 
 def _torch(cases: list[Case]) -> Iterator[Check]:
@@ -134,11 +157,11 @@ def _torch(cases: list[Case]) -> Iterator[Check]:
     from nnjpeg import ops
 
     def compare(device: str) -> int:
-        for number, (image, table, colorspace) in enumerate(cases[::3]):
-            expected = roundtrip(image, table, colorspace=colorspace)
+        for number, (image, table, coding) in enumerate(cases[::3]):
+            expected = roundtrip(image, table, **coding)
             tensor = torch.from_numpy(image).permute(2, 0, 1)[None].to(device)
             for x, scale in ((tensor, 1), (tensor / 255, 255)):
-                y = ops.roundtrip(x, table, colorspace=colorspace, precision="uint8")
+                y = ops.roundtrip(x, table, precision="uint8", **coding)
                 found = (y * scale).round().to(torch.uint8)[0].permute(1, 2, 0).cpu().numpy()
                 _same(found, expected, f"case {3 * number}, {x.dtype} on {device}")
         return 2 * len(cases[::3])

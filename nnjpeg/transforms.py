@@ -134,6 +134,7 @@ class _Transform(v2.Transform):
     # Everything that may be an image; make_params narrows it down.
     _transformed_types = (is_pure_tensor, tv_tensors.Image, tv_tensors.Video, PIL.Image.Image, np.ndarray)
     _fixed: tuple[str, ...] = ("quality",)
+    _grey_has_the_first = False  # of several tables
 
     quality: Any
     colorspace: Colorspace
@@ -176,9 +177,13 @@ class _Transform(v2.Transform):
 
     def forward(self, *inputs: Any) -> Any:
         """Transform a sample, or an image: the common case, without the search for what is one."""
-        if len(inputs) == 1 and isinstance(inputs[0], (PIL.Image.Image, Tensor, np.ndarray)):
+        if len(inputs) == 1:
             (image,) = inputs
-            if not isinstance(image, tv_tensors.TVTensor) or isinstance(image, (tv_tensors.Image, tv_tensors.Video)):
+            if (
+                type(image) is Tensor
+                or isinstance(image, (PIL.Image.Image, tv_tensors.Image, tv_tensors.Video, np.ndarray))
+                or is_pure_tensor(image)
+            ):
                 return self.transform(image, self.make_params([image]))
         if any(isinstance(one, torch.fx.Proxy) for one in inputs):
             kind = type(self).__name__
@@ -207,21 +212,18 @@ class _Transform(v2.Transform):
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Transform one input."""
-        if _is_untyped(inpt) and inpt is not params["untyped"]:
+        if inpt is not params["untyped"] and _is_untyped(inpt):
             return inpt
         quality = params["quality"]
-        if isinstance(quality, (np.ndarray, Tensor)) and quality.shape[0] > 1:
+        if isinstance(quality, (np.ndarray, Tensor)):
             quality = quality[: _count(inpt)]
-        if isinstance(quality, Tensor) and not isinstance(inpt, Tensor):
-            quality = quality.cpu().numpy()
-        buffered = isinstance(inpt, Tensor) and not ops.is_at_hand(inpt) and self.steps.device == inpt.device
+            if isinstance(quality, Tensor) and not isinstance(inpt, Tensor):
+                quality = quality.cpu().numpy()
         options = Options(self.colorspace, self.subsampling, self.gradient, self.precision, self.components)
-        return code(inpt, self._tables_for(inpt, buffered), quality, options)
-
-    def _tables_for(self, image: Any, buffered: bool) -> QTables | Tensor:
-        if buffered:
-            return self.steps
-        return self._tables[0] if len(self._tables) == 1 else self._tables
+        tables, steps = self._tables, self.steps if isinstance(inpt, Tensor) else None
+        if self._grey_has_the_first and _is_grey(inpt):
+            tables, steps = tables[:1], None if steps is None else steps[:, :1]
+        return code(inpt, tables, quality, options, steps)
 
 
 def _is_untyped(value: Any) -> bool:
@@ -338,6 +340,7 @@ class JPEG(_Transform):
     >>> v2.Compose([v2.RandomResizedCrop(224), JPEG((30, 95)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
     """
 
+    _grey_has_the_first = True
     colorspace, subsampling = "ycbcr", "4:2:0"
 
     def __init__(
@@ -359,22 +362,17 @@ class JPEG(_Transform):
         return super()._first_untyped(flat_inputs) if tensor is None else tensor
 
     def _draw(self, images: list[Any]) -> Any:
-        hidden = ops.values_are_hidden()
-        if not isinstance(self.quality, tuple):
-            if not hidden:
-                _drawn((1, 1), (max([_count(i) for i in images], default=0),) if self.per_image else (), _CPU)
+        hidden, between = ops.values_are_hidden(), self.quality
+        fixed = not isinstance(between, tuple)
+        if fixed and hidden:
+            return None
+        shape = (max([_count(i) for i in images], default=0),) if self.per_image else ()
+        draws = _drawn((1, 1) if fixed else between, shape, _CPU)
+        if fixed:
             return None
         if self.per_image:
-            draws = _drawn(self.quality, (max([_count(i) for i in images], default=0),), _CPU)
             return draws if hidden else draws.numpy()
-        draw = _drawn(self.quality, (), _CPU)
-        return draw.reshape(1) if hidden else draw.item()
-
-    def _tables_for(self, image: Any, buffered: bool) -> QTables | Tensor:
-        grey = _is_grey(image)
-        if buffered:
-            return self.steps[:, :1] if grey else self.steps
-        return self._tables[:1] if grey else self._tables
+        return draws.reshape(1) if hidden else draws.item()
 
     def extra_repr(self) -> str:
         """The arguments."""

@@ -14,7 +14,7 @@ from zarr.abc.codec import ArrayBytesCodec
 from zarr.core.array_spec import ArraySpec
 from zarr.core.buffer import Buffer, NDBuffer
 
-from nnjpeg._arguments import UINT8, Colorspace, Layout
+from nnjpeg._arguments import UINT8, Colorspace, Layout, Subsampling
 from nnjpeg.chunks import Chunks
 from nnjpeg.qtable import NN_TABLE, QTables
 
@@ -42,11 +42,12 @@ class NNJpegCodec(ArrayBytesCodec):
     def __init__(
         self,
         qtable: QTables = NN_TABLE,
-        quality: int | None = None,
+        quality: float | None = None,
         colorspace: Colorspace = "rgb",
+        subsampling: Subsampling = "4:4:4",
         layout: Layout = "NHWC",
     ) -> None:
-        chunks = Chunks(qtable, quality=quality, colorspace=colorspace, layout=layout)
+        chunks = Chunks(qtable, quality=quality, colorspace=colorspace, subsampling=subsampling, layout=layout)
         object.__setattr__(self, "chunks", chunks)
 
     @classmethod

@@ -14,6 +14,14 @@ from nnjpeg._arguments import LAYOUTS
 X = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
 
 
+YCBCR = {"colorspace": "ycbcr"}
+X420 = {**YCBCR, "subsampling": "4:2:0"}
+
+
+def parts():
+    return nnjpeg.forward(X, NN_TABLE, **X420)
+
+
 def read_only(array):
     array.flags.writeable = False
     return array
@@ -46,8 +54,24 @@ def overlapping():
         (lambda: nnjpeg.roundtrip(X, NN_TABLE, layout="WHC"), ValueError, "layout must be one of .* got 'WHC'"),
         (lambda: nnjpeg.roundtrip(X, NN_TABLE, layout="NCHW"), ValueError, "NCHW must have 4 dimensions"),
         (lambda: nnjpeg.roundtrip(X, NN_TABLE, colorspace="yuv"), ValueError, "colorspace must be .* got 'yuv'"),
-        (lambda: nnjpeg.roundtrip(X[..., :1], NN_TABLE, colorspace="ycbcr"), ValueError, "3 components, got 1"),
-        (lambda: nnjpeg.roundtrip(X[..., 0], NN_TABLE, colorspace="ycbcr"), ValueError, "3 components, got 1"),
+        (lambda: nnjpeg.roundtrip(X[..., :2], NN_TABLE, colorspace="ycbcr"), ValueError, r"or 1 \(grey\), got 2"),
+        (lambda: nnjpeg.roundtrip(X, NN_TABLE, subsampling="4:2:0"), ValueError, "needs colorspace 'ycbcr', got 'rgb'"),
+        (lambda: nnjpeg.forward(X, NN_TABLE, subsampling="4:2:0"), ValueError, "needs colorspace 'ycbcr', got 'rgb'"),
+        (lambda: nnjpeg.roundtrip(X, NN_TABLE, subsampling="4:1:1", **YCBCR), ValueError, "'4:4:0', got '4:1:1'"),
+        (lambda: nnjpeg.roundtrip(X, NN_TABLE, subsampling=420, **YCBCR), ValueError, "'4:4:0', got 420"),
+        (lambda: nnjpeg.forward(X, NN_TABLE, num_threads=0), ValueError, r"num_threads must be .* got 0"),
+        (lambda: nnjpeg.inverse(parts(), NN_TABLE), TypeError, "one array for subsampling '4:4:4', .* got a tuple"),
+        (lambda: nnjpeg.inverse(nnjpeg.forward(X, NN_TABLE), NN_TABLE, **X420), TypeError, "three arrays .* '4:2:0'"),
+        (lambda: nnjpeg.inverse(parts()[:2], NN_TABLE, **X420), ValueError, "one for each of Y, Cb and Cr, got 2"),
+        (lambda: nnjpeg.inverse((X, *parts()[1:]), NN_TABLE, **X420), TypeError, "dtype int16, got uint8"),
+        (
+            lambda: nnjpeg.inverse(parts()[::-1], NN_TABLE, **X420),
+            ValueError,
+            r"\(1, 2, 8, 8\), \(1, 1, 8, 8\), .*, got",
+        ),
+        (lambda: nnjpeg.inverse(parts(), NN_TABLE, layout="HW", **X420), ValueError, "three components, got 'HW'"),
+        (lambda: nnjpeg.inverse(parts(), NN_TABLE, layout="NHWC", **X420), ValueError, "must have 4 dimensions"),
+        (lambda: nnjpeg.inverse(parts(), NN_TABLE, size=(17, 24), **X420), ValueError, r"9\.\.16 .* got 17 x 24"),
         (lambda: nnjpeg.roundtrip(X, np.arange(1, 65)), ValueError, "64 numbers in one row"),
         (lambda: nnjpeg.roundtrip(X, [NN_TABLE] * 2), ValueError, "each of 3 components, got 2"),
         (lambda: nnjpeg.roundtrip(X, np.ones((4, 8, 8), int)), ValueError, "each of 3 components, got 4"),
@@ -63,7 +87,7 @@ def overlapping():
         (overlapping, ValueError, "partly overlapping"),
         (lambda: nnjpeg.roundtrip(y := X.copy(), NN_TABLE, out=y[::-1]), ValueError, "partly overlapping"),
         (lambda: nnjpeg.forward(X / 255, NN_TABLE), TypeError, "image must have dtype uint8"),
-        (lambda: nnjpeg.forward(X[..., :2], NN_TABLE, colorspace="ycbcr"), ValueError, "3 components, got 2"),
+        (lambda: nnjpeg.forward(X[..., :2], NN_TABLE, colorspace="ycbcr"), ValueError, r"\(grey\), got 2"),
         (lambda: nnjpeg.inverse(X, NN_TABLE), TypeError, "coefficients must have dtype int16, got uint8"),
         (lambda: nnjpeg.inverse(np.zeros((2, 2, 8), np.int16), NN_TABLE), ValueError, r"end in two axes of length 8"),
         (lambda: nnjpeg.inverse(np.zeros((8, 8), np.int16), NN_TABLE), ValueError, "coefficients .* dimensions"),
@@ -130,8 +154,8 @@ def test_the_binding_takes_no_none(function):
         "roundtrip": (None, None, LAYOUTS["HWC"], quantizers(1, 1, 64), False, 1),
         "roundtrip_f32": (None, None, LAYOUTS["HWC"], quantizers(1, 1, 64), False, False, False, 1),
         "cubic_backward_f32": (None, None, None, LAYOUTS["HWC"], quantizers(1, 1, 64), False, 1),
-        "forward": (None, None, LAYOUTS["HWC"], quantizers(1, 1, 64), False),
-        "inverse": (None, None, LAYOUTS["HWC"], quantizers(1, 1, 64), False),
+        "forward": (None, (None,), LAYOUTS["HWC"], quantizers(1, 1, 64), False, 1),
+        "inverse": ((None,), None, LAYOUTS["HWC"], quantizers(1, 1, 64), False, 1),
         "dct": (None, None, LAYOUTS["HWC"]),
         "idct": (None, None, LAYOUTS["HWC"]),
     }[function]

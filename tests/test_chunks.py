@@ -13,6 +13,7 @@ from nnjpeg.chunks import Chunks
 numcodecs = pytest.importorskip("numcodecs")
 zarr = pytest.importorskip("zarr", minversion="3.0.8")
 
+TABLES = [QTable.standard_luminance(), *[QTable.standard_chrominance()] * 2]
 LAYOUTS = {"HW": (40, 52), "HWC": (40, 52, 3), "CHW": (3, 40, 52), "NHWC": (5, 40, 52, 3), "NCHW": (5, 1, 40, 52)}
 
 
@@ -28,13 +29,34 @@ def chunk_of(layout):
 @pytest.mark.parametrize("colorspace", ["rgb", "ycbcr"])
 def test_a_chunk_reads_back_as_the_transform_gives_it(layout, colorspace):
     chunk = chunk_of(layout)
-    if chunk.ndim < 3 or layout == "NCHW":
-        colorspace = "rgb"
-    chunks = Chunks(colorspace=colorspace, layout=layout, quality=70)
-    expected = nnjpeg.roundtrip(chunk, NN_TABLE.at_quality(70), colorspace=colorspace, layout=layout)
+    chunks = Chunks(colorspace=colorspace, layout=layout, quality=70.5)
+    expected = nnjpeg.roundtrip(chunk, NN_TABLE.at_quality(70.5), colorspace=colorspace, layout=layout)
     np.testing.assert_array_equal(chunks.decode(chunks.encode(chunk)), expected)
     again = Chunks(**chunks.config())
     assert again.encode(chunk) == chunks.encode(chunk)
+
+
+@pytest.mark.parametrize("subsampling", ["4:2:2", "4:2:0"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_chunk_with_chroma_subsampling(layout, subsampling):
+    """Also grey ones, which have none."""
+    chunk = chunk_of(layout)
+    tables = TABLES if 3 in chunk.shape else TABLES[:1]
+    coding = {"colorspace": "ycbcr", "subsampling": subsampling, "layout": layout}
+    chunks = Chunks(tables, **coding)
+    np.testing.assert_array_equal(chunks.decode(chunks.encode(chunk)), nnjpeg.roundtrip(chunk, tables, **coding))
+    assert chunks.config()["subsampling"] == subsampling
+    assert Chunks(**chunks.config()) == chunks != Chunks(chunks.tables, layout=layout, colorspace="ycbcr")
+
+
+def test_without_subsampling_the_configuration_is_that_of_version_0_1_0():
+    assert list(Chunks(subsampling="4:4:4").config()) == ["qtable", "colorspace", "layout"]
+
+
+def test_chunks_are_coded_as_a_file_was():
+    file = nnjpeg.encode(chunk_of("HWC"), TABLES, colorspace="ycbcr", subsampling="4:2:0")
+    chunks = Chunks(**nnjpeg.settings_of(file)._asdict(), layout="HWC")
+    assert chunks.encode(chunk_of("HWC")) == file
 
 
 def test_a_chunk_of_one_image_is_a_jpeg_file():
@@ -68,7 +90,10 @@ def test_a_damaged_chunk_is_an_error():
     [
         (lambda: Chunks(layout="WHC"), ValueError, "layout must be one of"),
         (lambda: Chunks(colorspace="lab"), ValueError, "colorspace must be"),
-        (lambda: Chunks(quality=0), ValueError, r"quality must be an integer in 1\.\.100, got 0"),
+        (lambda: Chunks(subsampling="4:2:0"), ValueError, "subsampling '4:2:0' needs colorspace 'ycbcr', got 'rgb'"),
+        (lambda: Chunks(colorspace="ycbcr", subsampling="420"), ValueError, "subsampling must be one of .* got '420'"),
+        (lambda: Chunks(colorspace="ycbcr", subsampling="4:4:0"), ValueError, "Pillow cannot write '4:4:0'"),
+        (lambda: Chunks(quality=0), ValueError, r"quality must be a number in 1\.\.100, got 0"),
         (lambda: Chunks(np.zeros((8, 8))), ValueError, r"1\.\.255, got 0"),
         (lambda: Chunks().encode(chunk_of("HWC")), ValueError, "NHWC must have 4 dimensions"),
         (lambda: Chunks().encode(chunk_of("NHWC")[..., :2]), ValueError, "1 or 3 components .* got 2"),
@@ -133,7 +158,11 @@ def test_codecs_are_values():
         assert kind() == kind()
         assert hash(kind()) == hash(kind())
         assert made == eval(repr(made), {kind.__name__: kind})
-        for other in (kind(), kind(QTable.nn(3), layout="HWC"), kind(QTable.nn(3), quality=30), object()):
+        subsampled = kind(QTable.nn(3), quality=30, colorspace="ycbcr", subsampling="4:2:0", layout="HWC")
+        assert subsampled == eval(repr(subsampled), {kind.__name__: kind})
+        ycbcr = kind(QTable.nn(3), quality=30, colorspace="ycbcr", layout="HWC")
+        assert subsampled != ycbcr
+        for other in (kind(), kind(QTable.nn(3), layout="HWC"), kind(QTable.nn(3), quality=30), ycbcr, object()):
             assert made != other
 
 
@@ -176,6 +205,22 @@ def test_a_zarr_array_holds_what_the_transform_gives(zarr_format, each, tmp_path
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("components", [1, 3])
+def test_a_zarr_array_with_chroma_subsampling(zarr_format, components, tmp_path):
+    """Of grey images, too: they are Y alone."""
+    images = noise(4, 37, 51, components)
+    path = tmp_path / "images.zarr"
+    options = {"qtable": TABLES[:components], "quality": 80, "colorspace": "ycbcr", "subsampling": "4:2:0"}
+    array = stored(zarr_format, path, images.shape, (2, 37, 51, components), **options)
+    array[:] = images
+    metadata = (path / {2: ".zarray", 3: "zarr.json"}[zarr_format]).read_text()
+    assert '"subsampling": "4:2:0"' in metadata
+    tables = [table.at_quality(80) for table in TABLES[:components]]
+    expected = nnjpeg.roundtrip(images, tables, colorspace="ycbcr", subsampling="4:2:0")
+    np.testing.assert_array_equal(zarr.open_array(path, mode="r")[:], expected)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
 def test_chunks_within_an_image_hold_it_too(zarr_format, tmp_path):
     image = noise(64, 96)
     array = stored(zarr_format, tmp_path / "image.zarr", image.shape, (16, 32), layout="HW")
@@ -186,7 +231,6 @@ def test_chunks_within_an_image_hold_it_too(zarr_format, tmp_path):
 def test_zarr_in_shards_with_tables_for_each_component(tmp_path):
     from nnjpeg.zarr import NNJpegCodec
 
-    tables = [QTable.standard_luminance(), *[QTable.standard_chrominance()] * 2]
     images = noise(8, 32, 32, 3)
     array = zarr.create_array(
         tmp_path / "images.zarr",
@@ -194,11 +238,11 @@ def test_zarr_in_shards_with_tables_for_each_component(tmp_path):
         chunks=(1, 32, 32, 3),
         shards=(4, 32, 32, 3),
         dtype="uint8",
-        serializer=NNJpegCodec(tables, colorspace="ycbcr"),
+        serializer=NNJpegCodec(TABLES, colorspace="ycbcr"),
         compressors=None,
     )
     array[:] = images
-    expected = nnjpeg.roundtrip(images, tables, colorspace="ycbcr")
+    expected = nnjpeg.roundtrip(images, TABLES, colorspace="ycbcr")
     np.testing.assert_array_equal(zarr.open_array(tmp_path / "images.zarr")[:], expected)
 
 
@@ -208,7 +252,7 @@ def test_zarr_in_shards_with_tables_for_each_component(tmp_path):
         ((4, 16, 16, 3), "uint16", TypeError, "dtype must be uint8 .* got uint16"),
         ((16, 16, 3), "uint8", ValueError, "layout NHWC must have 4 dimensions, .* whose shape is"),
         ((4, 16, 16, 4), "uint8", ValueError, "1 or 3 components .* got 4"),
-        ((4, 16, 16, 1), "uint8", ValueError, "'ycbcr' needs 3 components, got 1"),
+        ((4, 16, 16, 2), "uint8", ValueError, "1 or 3 components .* got 2"),
     ],
 )
 def test_zarr_refuses_what_cannot_be_stored(shape, dtype, error, message, tmp_path):

@@ -18,9 +18,12 @@ from nnjpeg.cli import main
     [
         ([], "COMMAND"),
         (["compress", "x.png"], "-o"),
-        (["compress", "x.png", "-o", "out", "-q", "0"], "integer in 1..100, got '0'"),
+        (["compress", "x.png", "-o", "out", "-q", "0"], "number in 1..100, got '0'"),
         (["compress", "x.png", "-o", "out", "-q", "high"], "got 'high'"),
+        (["compress", "x.png", "-o", "out", "-q", "nan"], "number in 1..100, got 'nan'"),
         (["compress", "x.png", "-o", "out", "-t", "none.json"], "none.json"),
+        (["compress", "x.png", "-o", "out", "--subsampling", "420"], "subsampling must be one of '4:4:4', '4:2:2'"),
+        (["compress", "x.png", "-o", "out", "--subsampling", "4:4:0"], "Pillow cannot write '4:4:0'"),
     ],
 )
 def test_wrong_arguments(arguments, message, capsys):

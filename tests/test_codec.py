@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import nnjpeg
 from nnjpeg import NN_TABLE, QTable, reference
+from nnjpeg._arguments import SUBSAMPLINGS
 
 # Every test below runs on every instruction set.
 pytestmark = pytest.mark.usefixtures("isa")
@@ -125,6 +126,10 @@ def test_empty_batch():
     coefficients = nnjpeg.forward(empty, NN_TABLE, layout="NCHW")
     assert coefficients.shape == (0, 3, 1, 1, 8, 8)
     assert nnjpeg.inverse(coefficients, NN_TABLE, layout="NCHW").shape == empty.shape
+    coding = {"layout": "NCHW", "colorspace": "ycbcr", "subsampling": "4:2:0"}
+    parts = nnjpeg.forward(empty, NN_TABLE, **coding)
+    assert [part.shape for part in parts] == [(0, 1, 1, 8, 8)] * 3
+    assert nnjpeg.inverse(parts, NN_TABLE, **coding).shape == empty.shape
 
 
 def test_input_is_not_changed(image):
@@ -150,6 +155,13 @@ def test_threads_change_nothing(num_threads):
     batch = np.random.default_rng(9).integers(0, 256, (9, 270, 330, 3), dtype=np.uint8)
     expected = nnjpeg.roundtrip(batch, NN_TABLE, num_threads=1)
     np.testing.assert_array_equal(nnjpeg.roundtrip(batch, NN_TABLE, num_threads=num_threads), expected)
+    for coding in ({}, {"colorspace": "ycbcr", "subsampling": "4:2:0"}):
+        coefficients = nnjpeg.forward(batch, NN_TABLE, num_threads=num_threads, **coding)
+        alone = nnjpeg.forward(batch, NN_TABLE, num_threads=1, **coding)
+        for one, other in zip(coefficients, alone, strict=True):
+            np.testing.assert_array_equal(one, other)
+        result = nnjpeg.inverse(coefficients, NN_TABLE, size=(270, 330), num_threads=num_threads, **coding)
+        np.testing.assert_array_equal(result, nnjpeg.roundtrip(batch, NN_TABLE, num_threads=1, **coding))
 
 
 # forward and inverse
@@ -177,6 +189,60 @@ def test_inverse_of_forward_is_the_roundtrip(layout, colorspace, batch):
     coefficients = nnjpeg.forward(image, NN_TABLE, layout=layout, colorspace=colorspace)
     result = nnjpeg.inverse(coefficients, NN_TABLE, size=(43, 70), layout=layout, colorspace=colorspace)
     np.testing.assert_array_equal(result, nnjpeg.roundtrip(image, NN_TABLE, layout=layout, colorspace=colorspace))
+
+
+SUBSAMPLED = ["4:2:2", "4:2:0", "4:4:0"]
+
+
+@pytest.mark.parametrize("subsampling", SUBSAMPLED)
+@pytest.mark.parametrize("size", [(1, 1), (8, 16), (17, 33), (21, 35), (9, 70)])
+def test_forward_of_each_component_is_the_reference(size, subsampling, make_image):
+    rng = np.random.default_rng(10)
+    image = make_image("noise", *size, 3, rng)
+    tables = [QTable(rng.integers(1, 256, (8, 8))) for _ in range(3)]
+    coding = {"colorspace": "ycbcr", "subsampling": subsampling}
+    coefficients = nnjpeg.forward(image, tables, **coding)
+    assert isinstance(coefficients, tuple)
+    expected = reference.forward(image, tables, **coding)
+    for one, other in zip(coefficients, expected, strict=True):
+        assert one.dtype == np.int16
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(
+        nnjpeg.inverse(coefficients, tables, size=size, **coding), reference.roundtrip(image, tables, **coding)
+    )
+    whole = nnjpeg.inverse(coefficients, tables, **coding)
+    assert whole.shape == (*(-(-length // 8) * 8 for length in size), 3)
+    np.testing.assert_array_equal(whole, reference.inverse(expected, tables, whole.shape[:2], **coding))
+
+
+@pytest.mark.parametrize("subsampling", SUBSAMPLED)
+@pytest.mark.parametrize("layout", ["HWC", "CHW", "NHWC", "NCHW"])
+def test_inverse_of_subsampled_forward_is_the_roundtrip(layout, subsampling, batch):
+    image = to_layout(batch, layout)
+    coding = {"layout": layout, "colorspace": "ycbcr", "subsampling": subsampling}
+    parts = nnjpeg.forward(image, NN_TABLE, **coding)
+    leading = (3,) if "N" in layout else ()
+    h, v = SUBSAMPLINGS[subsampling]
+    chroma = (*leading, -(-43 // (8 * v)), -(-70 // (8 * h)), 8, 8)
+    assert [part.shape for part in parts] == [(*leading, 6, 9, 8, 8), chroma, chroma]
+    expected = nnjpeg.roundtrip(image, NN_TABLE, **coding)
+    np.testing.assert_array_equal(nnjpeg.inverse(parts, NN_TABLE, size=(43, 70), **coding), expected)
+    strided = [np.repeat(part, 2, axis=-1)[..., ::2] for part in parts]
+    np.testing.assert_array_equal(nnjpeg.inverse(strided, NN_TABLE, size=(43, 70), **coding), expected)
+    if layout[-1] == "C":
+        del coding["layout"]
+        np.testing.assert_array_equal(nnjpeg.inverse(parts, NN_TABLE, size=(43, 70), **coding), expected)
+
+
+@pytest.mark.parametrize("subsampling", SUBSAMPLED)
+def test_grey_has_no_subsampling(subsampling, batch):
+    coding = {"colorspace": "ycbcr", "subsampling": subsampling}
+    for grey in (batch[0, ..., 0], batch[0, ..., :1]):
+        np.testing.assert_array_equal(nnjpeg.roundtrip(grey, NN_TABLE, **coding), nnjpeg.roundtrip(grey, NN_TABLE))
+        coefficients = nnjpeg.forward(grey, NN_TABLE, **coding)
+        np.testing.assert_array_equal(coefficients, nnjpeg.forward(grey, NN_TABLE))
+        result = nnjpeg.inverse(coefficients, NN_TABLE, size=(43, 70), **coding)
+        np.testing.assert_array_equal(result, nnjpeg.roundtrip(grey, NN_TABLE))
 
 
 def test_inverse_takes_any_coefficients():

@@ -84,6 +84,9 @@ def test_pickled_codecs(package, protocol):
     pytest.importorskip(package)
     codec = unpickled(package, protocol)
     made = type(codec)(**ARRAYS["nchw"])
+    assert codec == made
+    assert hash(codec) == hash(made)
+    assert getattr(codec, "chunks", codec).subsampling == "4:4:4"
     saved = np.load(FOLDER / "pickles" / "codecs.npz")
     if package == "zarr":
         assert codec.to_dict() == made.to_dict()

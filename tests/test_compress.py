@@ -38,12 +38,33 @@ def test_compress_writes_what_encode_gives(folder, capsys, photos):
     assert name == str(out / "cat.jpg")
 
 
-def test_compress_options(folder, photos):
+@pytest.mark.parametrize(("text", "quality"), [("80", 80), ("30.5", 30.5)])
+def test_compress_options(folder, photos, text, quality):
     QTable.standard_luminance().save(folder / "table.txt")
     arguments = ["compress", str(folder / "cat.png"), "-o", str(folder), "-t", str(folder / "table.txt")]
-    assert main([*arguments, "-q", "80", "--colorspace", "ycbcr"]) == 0
-    expected = nnjpeg.encode(photos["chelsea"], QTable.standard_luminance().at_quality(80), colorspace="ycbcr")
+    assert main([*arguments, "-q", text, "--colorspace", "ycbcr"]) == 0
+    expected = nnjpeg.encode(photos["chelsea"], QTable.standard_luminance().at_quality(quality), colorspace="ycbcr")
     assert (folder / "cat.jpg").read_bytes() == expected
+
+
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+def test_compress_with_chroma_subsampling(folder, photos, subsampling, capsys):
+    arguments = ["compress", str(folder), "-o", str(folder / "out"), "--colorspace", "ycbcr"]
+    assert main([*arguments, "--subsampling", subsampling]) == 0
+    coding = {"colorspace": "ycbcr", "subsampling": subsampling}
+    data = (folder / "out" / "cat.jpg").read_bytes()
+    assert data == nnjpeg.encode(photos["chelsea"], NN_TABLE, **coding)
+    assert nnjpeg.settings_of(data) == ((NN_TABLE,) * 3, "ycbcr", subsampling)
+    assert (folder / "out" / "grey.jpg").read_bytes() == nnjpeg.encode(photos["chelsea"][..., 0], NN_TABLE)
+    mse = ((nnjpeg.decode(data).astype(float) - photos["chelsea"]) ** 2).mean()
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "cat.jpg" in line]
+    assert float(line.split()[3]) == pytest.approx(10 * np.log10(255**2 / mse), abs=5e-3)
+
+
+def test_compress_refuses_subsampling_in_rgb_before_anything_is_done(folder, capsys):
+    assert main(["compress", str(folder), "-o", str(folder / "out"), "--subsampling", "4:2:0"]) == 1
+    assert "subsampling '4:2:0' needs colorspace 'ycbcr', got 'rgb'" in capsys.readouterr().err
+    assert not (folder / "out").exists()
 
 
 def test_compress_never_overwrites_without_force(folder, capsys):

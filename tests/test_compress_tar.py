@@ -70,6 +70,21 @@ def test_shards_that_are_there_are_not_made_again(classes, tmp_path, capsys, int
     assert [path.read_bytes() for path in sorted(tmp_path.glob("*.tar"))] != before
 
 
+def test_a_tar_file_with_chroma_subsampling(classes, tmp_path, photos, capsys):
+    tar = tmp_path / "set.tar"
+    command = ["compress", str(classes), "--tar", str(tar), "--colorspace", "ycbcr", "--subsampling", "4:2:2"]
+    assert main(command) == 0
+    assert shards.description_of(tar)["subsampling"] == "4:2:2"
+    for name, data in members(tar).items():
+        folder, k = name.split("/")
+        image = photos[folder][int(k[0]) : int(k[0]) + 40, :50]
+        assert data == nnjpeg.encode(image, NN_TABLE, colorspace="ycbcr", subsampling="4:2:2")
+    assert main(command) == 0
+    assert "done before" in capsys.readouterr().out
+    assert main([*command[:-1], "4:4:4", "--force"]) == 0
+    assert "subsampling" not in shards.description_of(tar), "as version 0.1.0 describes it"
+
+
 def test_a_tar_file_skips_reports_and_goes_on(classes, tmp_path, capsys):
     (classes / "coffee" / "bad.png").write_text("words")
     (classes / "coffee" / "0_v1.png").write_bytes((classes / "coffee" / "0.v1.png").read_bytes())
@@ -110,9 +125,9 @@ def test_what_does_not_fit_is_refused_before_anything_is_done(classes, tmp_path,
     assert not (tmp_path / "set-000000.tar").exists()
 
 
-@pytest.mark.parametrize("more", [["--background", "red"], ["--convert"]])
-def test_rules_are_part_of_what_a_tar_file_holds(classes, tmp_path, capsys, more):
-    command = ["compress", str(classes), "--tar", str(tmp_path / "set.tar")]
+@pytest.mark.parametrize("more", [["--background", "red"], ["--convert"], ["--subsampling", "4:2:0"]])
+def test_options_are_part_of_what_a_tar_file_holds(classes, tmp_path, capsys, more):
+    command = ["compress", str(classes), "--tar", str(tmp_path / "set.tar"), "--colorspace", "ycbcr"]
     assert main(command) == 0
     assert main([*command, *more]) == 1
     assert "holds something else" in capsys.readouterr().err

@@ -20,10 +20,35 @@ from nnjpeg import NN_TABLE, QTable
     colorspace=st.sampled_from(["rgb", "ycbcr"]),
 )
 def test_a_file_holds_what_the_roundtrip_gives(image, table, colorspace):
-    colorspace = "rgb" if image.shape[2] == 1 else colorspace
     expected = nnjpeg.roundtrip(image, table, colorspace=colorspace)
     decoded = nnjpeg.decode(nnjpeg.encode(image, table, colorspace=colorspace))
     np.testing.assert_array_equal(decoded, expected if image.shape[2] == 3 else expected[..., 0])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    image=hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3, 3]))),
+    tables=hnp.arrays(np.int64, (3, 8, 8), elements=st.integers(4, 255)),
+    subsampling=st.sampled_from(["4:4:4", "4:2:2", "4:2:0"]),
+)
+def test_a_file_with_chroma_subsampling_holds_what_the_roundtrip_gives(image, tables, subsampling):
+    coding = {"colorspace": "ycbcr", "subsampling": subsampling}
+    expected = nnjpeg.roundtrip(image, tables[: image.shape[2]], **coding)
+    data = nnjpeg.encode(image, tables[: image.shape[2]], **coding)
+    np.testing.assert_array_equal(nnjpeg.decode(data, layout="HWC"), expected)
+    if image.shape[2] == 3:
+        with Image.open(io.BytesIO(data)) as file:
+            factors = {"4:4:4": (1, 1), "4:2:2": (2, 1), "4:2:0": (2, 2)}[subsampling]
+            assert [component[1:3] for component in file.layer] == [factors, (1, 1), (1, 1)]
+
+
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0", "4:4:0"])
+@pytest.mark.parametrize("colorspace", ["rgb", "ycbcr"])
+def test_grey_is_coded_as_it_is(image, colorspace, subsampling):
+    """It is Y alone, without chroma to subsample."""
+    grey = image[..., 0]
+    coded = nnjpeg.encode(grey, NN_TABLE, colorspace=colorspace, subsampling=subsampling)
+    assert coded == nnjpeg.encode(grey, NN_TABLE) == nnjpeg.encode(grey[..., None], NN_TABLE, colorspace=colorspace)
 
 
 @pytest.mark.parametrize("layout", ["HW", "HWC", "CHW"])
@@ -218,7 +243,17 @@ def test_a_profile_of_rgb_is_not_for_grey(image):
         (lambda x: nnjpeg.encode(x[..., :2], NN_TABLE), ValueError, "1 or 3 components .* got 2"),
         (lambda x: nnjpeg.encode(x / 255, NN_TABLE), TypeError, "uint8, got float64"),
         (lambda x: nnjpeg.encode(x, [NN_TABLE] * 2), ValueError, "each of 3 components, got 2"),
-        (lambda x: nnjpeg.encode(x[..., :1], NN_TABLE, colorspace="ycbcr"), ValueError, "needs 3 components, got 1"),
+        (lambda x: nnjpeg.encode(x, NN_TABLE, subsampling="4:2:0"), ValueError, "needs colorspace 'ycbcr', got 'rgb'"),
+        (
+            lambda x: nnjpeg.encode(x, NN_TABLE, subsampling="420"),
+            ValueError,
+            "subsampling must be one of .* got '420'",
+        ),
+        (
+            lambda x: nnjpeg.encode(x, NN_TABLE, colorspace="ycbcr", subsampling="4:4:0"),
+            ValueError,
+            "'4:4:4', '4:2:2', '4:2:0' for a JPEG file: Pillow cannot write '4:4:0'",
+        ),
         (lambda x: nnjpeg.encode(x[..., 0], NN_TABLE, colorspace="cmyk"), ValueError, "colorspace must be"),
         (lambda x: nnjpeg.encode(np.zeros((1, 65501), np.uint8), NN_TABLE), ValueError, "at most 65500.* 1 x 65501"),
         (lambda x: nnjpeg.encode(np.zeros((65535, 1), np.uint8), NN_TABLE), ValueError, "at most 65500.* 65535 x 1"),

@@ -1,8 +1,10 @@
 import copy
 import json
+import math
 import pickle
 import shutil
 import subprocess
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -45,6 +47,19 @@ def test_standard_tables_scale_as_libjpegs(quality, tmp_path):
         luminance, chrominance = (np.reshape(image.quantization[k], (8, 8)) for k in (0, 1))
     assert QTable.standard_luminance().at_quality(quality) == QTable(luminance)
     assert QTable.standard_chrominance().at_quality(quality) == QTable(chrominance)
+
+
+def test_real_qualities():
+    """s = floor(5000 / q) below 50, else 200 - 2q; step = clip(floor((t s + 50) / 100), 1, 255), in exact fractions."""
+    rng = np.random.default_rng(0)
+    for quality in [*rng.uniform(1, 100, 50), 49.99999, 50.00001, 99.999, np.float32(33.3), 30.0, 75.0]:
+        table = QTable(rng.integers(1, 256, (8, 8)))
+        q = Fraction(float(quality))
+        scale = math.floor(5000 / q) if q < 50 else 200 - 2 * q
+        expected = [[min(max(math.floor((t * scale + 50) / 100), 1), 255) for t in row] for row in table.to_list()]
+        assert table.at_quality(quality) == QTable(expected)
+    for quality in range(1, 101):
+        assert NN_TABLE.at_quality(float(quality)) == NN_TABLE.at_quality(quality)
 
 
 def test_quality_50_is_the_table_and_100_is_ones():
@@ -161,8 +176,8 @@ def test_bad_files(text, message, tmp_path):
 
 
 def test_files_that_are_no_text_or_not_there(tmp_path):
-    (tmp_path / "binary").write_bytes(b"\xff\xd8\xff\xe0")
-    with pytest.raises(ValueError, match="not a text file"):
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\xff\xe0")
+    with pytest.raises(ValueError, match="neither a JPEG file nor a text file"):
         QTable.load(tmp_path / "binary")
     with pytest.raises(FileNotFoundError):
         QTable.load(tmp_path / "none")
@@ -213,9 +228,11 @@ def test_bad_tables(table, error, message):
         (lambda: QTable.nn(2.5), TypeError, "n_diagonals .* got 2.5"),
         (lambda: QTable.nn(4, 0), ValueError, r"qs_of must be an integer in 1\.\.255, got 0"),
         (lambda: QTable.nn(4, 16, 256), ValueError, "qs_af .* got 256"),
-        (lambda: NN_TABLE.at_quality(0), ValueError, r"quality must be an integer in 1\.\.100, got 0"),
+        (lambda: NN_TABLE.at_quality(0), ValueError, r"quality must be a number in 1\.\.100, got 0"),
         (lambda: NN_TABLE.at_quality(101), ValueError, "quality .* got 101"),
-        (lambda: NN_TABLE.at_quality(75.0), TypeError, "quality .* got 75.0"),
+        (lambda: NN_TABLE.at_quality(100.01), ValueError, "quality .* got 100.01"),
+        (lambda: NN_TABLE.at_quality(float("nan")), ValueError, "quality .* got nan"),
+        (lambda: NN_TABLE.at_quality("75"), TypeError, "quality .* got '75'"),
         (lambda: NN_TABLE.at_quality(True), TypeError, "quality .* got True"),
         (lambda: QTable.from_zigzag([1] * 63), ValueError, r"64 entries in zigzag order, got .* \(63,\)"),
     ],

@@ -16,12 +16,14 @@ BLOCK = re.compile(r"^<!-- recipe: (\w+) -->\n```python\n(.*?)^```$", re.S | re.
 pytestmark = pytest.mark.skipif(not RECIPES.exists(), reason="the documentation is not here")
 
 PRELUDE = """
+import io
 import sys
 from pathlib import Path
 import numpy as np
 from PIL import Image
+from PIL.JpegImagePlugin import get_sampling
 import nnjpeg
-from nnjpeg import NN_TABLE
+from nnjpeg import NN_TABLE, reference
 
 FILES = {path.relative_to("photos").as_posix(): path for path in Path("photos").rglob("*.png")}
 ORIGINALS = {name: np.asarray(Image.open(path)) for name, path in FILES.items()}
@@ -109,6 +111,79 @@ rows = dataset.take_all()
 same([row["image"] for row in sorted(rows, key=lambda row: row["path"])], BY_ORDER)
 """,
     ),
+    "forgery": (
+        [],
+        """
+def by_pillow(image, quality):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    return file.getvalue(), np.asarray(Image.open(file))
+
+file, first = by_pillow(photo, 90)
+np.testing.assert_array_equal(once.pixels, first)
+expected = first.copy()
+expected[24:40, 16:48] = by_pillow(donor, 60)[1][5:21, 3:35]
+np.testing.assert_array_equal(forged, expected)
+file, last = by_pillow(expected[3:, 5:], 75)
+np.testing.assert_array_equal(twice.pixels, last)
+assert nnjpeg.settings_of(file) == (tuple(twice.qtable), *CODING.values())
+assert mask.shape == last.shape[:2] and mask.sum() == 16 * 32
+held = reference.forward(expected[3:, 5:], twice.qtable, **CODING)
+for found, expected in zip(twice.coefficients, held, strict=True):
+    np.testing.assert_array_equal(found, expected)
+assert [found.shape[:2] for found in held] == [(8, 8), (4, 4), (4, 4)]
+np.testing.assert_array_equal(plane[8:16, 24:32], held[0][1, 3])
+""",
+    ),
+    "watermark": (
+        [],
+        """
+calls, original = [], jpeg
+
+def jpeg(marked, quality):
+    calls.append((marked.detach(), quality, original(marked, quality)))
+    return calls[-1][-1]
+
+torch.manual_seed(0)
+images = torch.from_numpy(np.stack([ORIGINALS[name] for name in sorted(ORIGINALS)])).permute(0, 3, 1, 2)
+losses = [float(step(images.to(device) / 255)) for _ in range(80)]
+assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.05, losses
+assert all(parameter.grad.abs().sum() > 0 for parameter in encoder.parameters())
+marked, qualities, received = calls[-1]
+assert len(set(qualities.tolist())) > 1
+for image, quality, found in zip(marked.cpu(), qualities.tolist(), received.detach().cpu()):
+    file = io.BytesIO()
+    pixels = (255 * image + 0.5).byte().permute(1, 2, 0).numpy()  # ties go up
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    np.testing.assert_array_equal((255 * found).round().byte().permute(1, 2, 0).numpy(), np.asarray(Image.open(file)))
+""",
+    ),
+    "detector": (
+        [],
+        """
+def by_pillow(image, **options):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", **options)
+    return np.asarray(Image.open(file))
+
+images = [ORIGINALS[name] for name in sorted(ORIGINALS)]
+torch.manual_seed(0)
+found = [np.asarray(image.permute(1, 2, 0)) for image, _ in data]
+torch.manual_seed(0)
+drawn = [(draw(30, 101), SUBSAMPLINGS[draw(0, 3)]) for _ in images]
+assert {subsampling for _, subsampling in drawn} == set(SUBSAMPLINGS)
+same(found, [by_pillow(image, quality=q, subsampling=s) for image, (q, s) in zip(images, drawn)])
+
+files = sorted(Path("camera").glob("*.jpg"))
+torch.manual_seed(0)
+found = [as_photograph(Image.fromarray(image)) for image in images]
+torch.manual_seed(0)
+drawn = [Image.open(files[draw(0, len(files))]) for _ in images]
+assert len(drawn) > len({image.filename for image in drawn}) > 1
+options = [{"qtables": image.quantization, "subsampling": get_sampling(image)} for image in drawn]
+same(found, [by_pillow(image, **one) for image, one in zip(images, options)])
+""",
+    ),
     "zarr": (
         ["zarr", "numcodecs"],
         """
@@ -123,7 +198,11 @@ for chunk in (Path("images.zarr/c/5/0/0/0"), Path("images2.zarr/5.0.0.0")):
 
 @pytest.fixture
 def folder(tmp_path, photos):
-    """Eight images of 64x64 in four classes, in files and in a tar file."""
+    """Eight images of 64x64 in four classes, in files and in a tar file; and JPEG files of several settings."""
+    (tmp_path / "camera").mkdir()
+    for k, name in enumerate(sorted(photos)):
+        options = {"quality": 60 + 9 * k, "subsampling": ("4:4:4", "4:2:2", "4:2:0", "4:2:0")[k]}
+        Image.fromarray(photos[name]).save(tmp_path / "camera" / f"{k}.jpg", **options)
     for name in sorted(photos):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for k in range(2):

@@ -8,7 +8,7 @@ import PIL
 import pytest
 import torch
 from PIL import Image
-from tensors import noise
+from tensors import CODINGS, noise
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms as v1
 from torchvision import tv_tensors
@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 
 import nnjpeg
 from nnjpeg import NN_TABLE, QTable
-from nnjpeg.transforms import NNJpeg, nn_jpeg
+from nnjpeg.transforms import JPEG, NNJpeg, jpeg, nn_jpeg
 
 
 def expected(image, table=NN_TABLE, **options):
@@ -62,17 +62,17 @@ def no_arrow(image):
     raise ValueError("Image rows are not contiguous in memory.")
 
 
-@pytest.mark.parametrize("colorspace", ["rgb", "ycbcr"])
+@pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("size", [(1, 1), (9, 7), (37, 50), (64, 64), (224, 224), (100, 333)])
 @pytest.mark.parametrize("arrow", [True, False])
-def test_pil_images_share_no_memory_and_stay_ordinary(size, colorspace, arrow, monkeypatch):
+def test_pil_images_share_no_memory_and_stay_ordinary(size, coding, arrow, monkeypatch):
     """With the memory that Pillow hands out, and, as for its older versions and images in pieces, without."""
     if not arrow:
         monkeypatch.setattr(Image.Image, "__arrow_c_array__", no_arrow, raising=False)
     pixels = np.random.default_rng(2).integers(0, 256, (*size, 3), dtype=np.uint8)
     image = Image.fromarray(pixels)
-    result = NNJpeg(colorspace=colorspace)(image)
-    expected = nnjpeg.roundtrip(pixels, NN_TABLE, colorspace=colorspace)
+    result = NNJpeg(**coding)(image)
+    expected = nnjpeg.roundtrip(pixels, NN_TABLE, **coding)
     np.testing.assert_array_equal(np.asarray(result), expected)
     np.testing.assert_array_equal(np.asarray(image), pixels)
     np.testing.assert_array_equal(np.asarray(result.convert("RGBA"))[..., 3], 255)
@@ -150,6 +150,17 @@ def test_ycbcr():
     assert not torch.equal(expected(X, colorspace="ycbcr"), expected(X))
 
 
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0", "4:4:0"])
+def test_subsampling(subsampling):
+    options = {"colorspace": "ycbcr", "subsampling": subsampling}
+    assert torch.equal(NNJpeg(**options)(X), expected(X, **options))
+    assert torch.equal(nn_jpeg(X / 255, **options), expected(X, **options) / 255)
+    assert torch.equal(NNJpeg(**options)(X[:1]), expected(X[:1]))  # grey has no chroma
+    assert f"subsampling='{subsampling}'" in repr(NNJpeg(**options))
+    array = np.asarray(X.permute(1, 2, 0))
+    np.testing.assert_array_equal(nn_jpeg(array, **options), nnjpeg.roundtrip(array, NN_TABLE, **options))
+
+
 def test_one_table_for_each_component():
     tables = [QTable(np.full((8, 8), step)) for step in (5, 60, 200)]
     assert torch.equal(NNJpeg(tables)(X), expected(X, tables))
@@ -204,6 +215,32 @@ def test_inside_v1_and_v2_compose():
 def test_fixed_quality():
     assert torch.equal(NNJpeg(quality=30)(X), expected(X, NN_TABLE.at_quality(30)))
     assert torch.equal(NNJpeg(quality=50)(X), NNJpeg()(X))
+
+
+@pytest.mark.parametrize("quality", [30.5, 1.0, 99.99, np.float32(75.25)])
+def test_real_qualities(quality):
+    assert torch.equal(NNJpeg(quality=quality)(X), expected(X, NN_TABLE.at_quality(quality)))
+    assert torch.equal(nn_jpeg(X, quality=quality), NNJpeg(quality=quality)(X))
+    picture = Image.fromarray(np.asarray(X.permute(1, 2, 0)))
+    np.testing.assert_array_equal(np.asarray(nn_jpeg(picture, quality=quality)), _hwc(NNJpeg(quality=quality)(X)))
+    for image in (X / 255, X.double() / 255):
+        assert torch.equal((nn_jpeg(image, quality=quality) * 255).round().byte(), nn_jpeg(X, quality=quality))
+
+
+def _hwc(planes):
+    return np.asarray(planes.permute(1, 2, 0))
+
+
+def test_a_real_range_draws_real_qualities():
+    torch.manual_seed(0)
+    batch = X.expand(40, 3, 37, 50)
+    draws = NNJpeg(quality=(20, 21.0)).make_params([batch])["quality"]
+    assert draws.shape == (40,)
+    assert (draws >= 20).all()
+    assert (draws <= 21).all()
+    assert len(set(draws.tolist())) == 40
+    torch.manual_seed(0)
+    assert torch.equal(NNJpeg(quality=(20, 21.0))(batch), nn_jpeg(batch, quality=draws))
 
 
 def qualities_of(result, original, table=NN_TABLE):
@@ -320,9 +357,10 @@ def test_dataloader_workers(method):
 @pytest.mark.parametrize(
     ("quality", "error", "message"),
     [
-        (0, ValueError, r"quality must be an integer in 1\.\.100, got 0"),
+        (0, ValueError, r"quality must be a number in 1\.\.100, got 0"),
         (101, ValueError, "got 101"),
-        (7.5, TypeError, "got 7.5"),
+        (0.5, ValueError, "got 0.5"),
+        (float("nan"), ValueError, "got nan"),
         (True, TypeError, "got True"),
         ("75", TypeError, "got '75'"),
         ((90, 30), ValueError, r"low <= high, got \(90, 30\)"),
@@ -331,11 +369,14 @@ def test_dataloader_workers(method):
         (np.array([10, 20]), TypeError, r"pair \(low, high\) .* got array\(\[10, 20\]\); .*nn_jpeg takes one for each"),
         (torch.tensor([10, 20]), TypeError, r"got tensor\(\[10, 20\]\); .*nn_jpeg takes one for each image"),
         ((10, None), TypeError, "got None"),
+        ((1, 100.5), ValueError, "got 100.5"),
     ],
 )
 def test_bad_quality(quality, error, message):
     with pytest.raises(error, match=message):
         NNJpeg(quality=quality)
+    with pytest.raises(error, match=message.replace("nn_jpeg", "jpeg")):
+        JPEG(quality)
 
 
 @pytest.mark.parametrize(
@@ -353,7 +394,9 @@ def test_bad_quality(quality, error, message):
         (lambda: NNJpeg()(X.long()), TypeError, "torch.uint8, .* got torch.int64"),
         (lambda: NNJpeg()(X[0]), ValueError, r"shape \(\.\.\., C, H, W\), got \(37, 50\)"),
         (lambda: NNJpeg()(X[:, :0]), ValueError, "at least 1, got shape"),
-        (lambda: NNJpeg(colorspace="ycbcr")(X[:1]), ValueError, "needs 3 components, got 1"),
+        (lambda: NNJpeg(colorspace="ycbcr")(X[:2]), ValueError, r"needs 3 components, or 1 \(grey\), got 2"),
+        (lambda: NNJpeg(subsampling="4:2:0"), ValueError, "needs colorspace 'ycbcr', got 'rgb'"),
+        (lambda: NNJpeg(colorspace="ycbcr", subsampling="420"), ValueError, "subsampling must be .* got '420'"),
         (lambda: NNJpeg([NN_TABLE] * 3)(X[:1]), ValueError, "each of 1 components, got 3"),
         (lambda: NNJpeg()(Image.new("CMYK", (8, 8))), ValueError, r"mode L or RGB, got CMYK; image.convert\('RGB'\)"),
         (lambda: NNJpeg()(Image.new("1", (8, 8))), ValueError, r"mode L or RGB, got 1; image.convert\('L'\)"),
@@ -374,13 +417,25 @@ def test_bad_quality(quality, error, message):
         (lambda: nn_jpeg(tv_tensors.Mask(X)), TypeError, "got Mask"),
         (lambda: nn_jpeg(X[None], quality=np.array([1, 2])), ValueError, "each of 1 images, got 2"),
         (lambda: nn_jpeg(X, quality="75"), TypeError, "got '75'"),
-        (lambda: nn_jpeg(X, quality=np.array([7.5])), TypeError, r"got float64 of shape \(1,\)"),
+        (lambda: nn_jpeg(X, quality=np.array([True])), TypeError, r"got bool of shape \(1,\)"),
+        (lambda: nn_jpeg(X, quality=np.array([np.nan])), ValueError, r"1\.\.100, got nan"),
         (lambda: nn_jpeg(X, quality=np.array([101])), ValueError, "got 101"),
         (
             lambda: nn_jpeg(X, quality=np.ones((2, 2), int)),
             TypeError,
             r"at most one dimension, got int64 of shape \(2, 2\)",
         ),
+        (lambda: JPEG(None), TypeError, "got None"),
+        (lambda: JPEG(75, per_image=1), TypeError, "per_image must be True or False, got 1"),
+        (lambda: JPEG(75, gradient="soft"), ValueError, "gradient must be one of"),
+        (lambda: JPEG(75, precision="soft"), ValueError, "precision must be one of"),
+        (lambda: JPEG(75)(X[:2]), ValueError, r"needs 3 components, or 1 \(grey\), got 2"),
+        (lambda: JPEG(75)(X.long()), TypeError, "torch.uint8, .* got torch.int64"),
+        (lambda: JPEG(75)(Image.new("RGBA", (8, 8))), ValueError, "mode L or RGB, got RGBA; .* drops its transparency"),
+        (lambda: jpeg(X, None), TypeError, "one for each image, got None"),
+        (lambda: jpeg(X, [10, 20]), TypeError, r"quality must be a number in 1\.\.100, got \[10, 20\]"),
+        (lambda: jpeg(X[None], np.array([1, 2])), ValueError, "each of 1 images, got 2"),
+        (lambda: jpeg("image.png", 75), TypeError, "PIL image, a tensor, .* got str"),
         (lambda: nn_jpeg(np.zeros((8, 8, 5), np.uint8)), ValueError, "has 5 components if its layout is HWC"),
     ],
 )

@@ -11,8 +11,9 @@ from typing import Any
 from PIL import Image, ImageColor
 
 from nnjpeg import NN_TABLE, QTable, bulk
-from nnjpeg._arguments import integer
+from nnjpeg._arguments import Subsampling, check_subsampling, integer, number
 from nnjpeg._progress import Progress
+from nnjpeg.files import check_writable
 from nnjpeg.pictures import Rules
 from nnjpeg.sources import find
 
@@ -33,7 +34,7 @@ def add_parser(commands: Any) -> None:
         "compress",
         help="write images as JPEG files with one table for all components",
         description="Write each image as DIR/NAME.jpg, or as a member of a tar file that webdataset reads: a baseline "
-        "JPEG file in RGB, without subsampling. Prints size, bytes and bits per pixel (of the whole file) and PSNR. "
+        "JPEG file, in RGB unless told otherwise. Prints size, bytes and bits per pixel (of the whole file) and PSNR. "
         "Images that cannot be read or written are reported and skipped; the exit status is then 1.",
         epilog=_EPILOG,
     )
@@ -53,11 +54,20 @@ def add_parser(commands: Any) -> None:
         help="table as JSON or in the format of cjpeg -qtables (default: 16 / 50 on four diagonals)",
     )  # fmt: skip
     parser.add_argument(
-        "-q", "--quality", type=_quality, metavar="Q", help="scale the table to quality 1..100 (50: as it is)"
+        "-q",
+        "--quality",
+        type=_quality,
+        metavar="Q",
+        help="scale the table to quality 1..100, whole or not (50: as it is)",
     )
     parser.add_argument(
         "--colorspace", choices=["rgb", "ycbcr"], default="rgb", help="how colours are coded (default: %(default)s)"
     )
+    parser.add_argument(
+        "--subsampling", type=_subsampling, default="4:4:4", metavar="J:A:B",
+        help="chroma subsampling, with --colorspace ycbcr: 4:2:2, or 4:2:0, which nearly all JPEG files have (default: "
+        "%(default)s, none)",
+    )  # fmt: skip
     parser.add_argument(
         "--background", type=_background, metavar="COLOUR",
         help="put it behind transparent images, which are refused otherwise: white, #ffffff, ...",
@@ -78,19 +88,28 @@ def _qtable(path: str) -> QTable:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _quality(text: str) -> int:
-    return _integer("quality", text, 100)
+def _quality(text: str) -> float:
+    try:
+        return number("quality", float(text), 1, 100)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"quality must be a number in 1..100, got {text!r}") from None
+
+
+def _subsampling(text: str) -> Subsampling:
+    try:
+        subsampling = check_subsampling(text, "ycbcr", 3)
+        check_writable(subsampling)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return subsampling
 
 
 def _count(text: str) -> int:
-    return _integer("shard", text, 10**9)
-
-
-def _integer(name: str, text: str, most: int) -> int:
+    most = 10**9
     try:
-        return integer(name, int(text), 1, most)
+        return integer("shard", int(text), 1, most)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{name} must be an integer in 1..{most}, got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"shard must be an integer in 1..{most}, got {text!r}") from None
 
 
 def _background(text: str) -> tuple[int, int, int]:
@@ -109,10 +128,12 @@ def run(options: argparse.Namespace) -> int:
     """Compress every file; return 1 if one was skipped."""
     if options.shard is not None and options.tar is None:
         raise ValueError("--shard goes with --tar")
+    check_subsampling(options.subsampling, options.colorspace, 3)
     file = _file(options)
     sources, unreadable = find(options.files)
     qtable = options.qtable if options.quality is None else options.qtable.at_quality(options.quality)
-    coder = bulk.Coder(qtable, options.colorspace, Rules(options.background, options.convert))
+    rules = Rules(options.background, options.convert)
+    coder = bulk.Coder(qtable, options.colorspace, options.subsampling, rules)
     total = len(sources) + len(unreadable)
     with Progress("compress", total, "image") as progress:
         report = _Report(progress)
