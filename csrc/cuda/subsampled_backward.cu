@@ -1,0 +1,197 @@
+/* The gradient of the cubic rounding with chroma subsampling, exact, in four launches: chroma is decoded anew; luma too, and
+ * the gradient taken back to luma's samples and to upsampled chroma; there, each sample of chroma gathers what its upsampling
+ * spread, and goes back through the transform; and pixels gather theirs. Nobody adds to what another thread writes. */
+#include "subsampled.h"
+
+namespace nnjpeg_cuda {
+namespace {
+
+__global__ void __launch_bounds__(THREADS) decode_chroma(Job job)
+{
+    NJ_THIS_CHROMA;
+    float x[NNJPEG_BLOCK_SIZE], slope[NNJPEG_BLOCK_SIZE];
+    load_chroma(job, place, x);
+    cubic_slopes(x, slope, table_of(job, place, 0));
+    store_block(chroma_slopes(job), place, (int)place.component - 1, slope);
+    store_decoded<float>(job, place, x);
+}
+
+__device__ void store_row(const Planes<float> &planes, const Place &p, int plane, int i, const Row<float> &row)
+{
+    *(Row<float> *)(planes.at(p.image, plane) + (p.y + i) * planes.width + p.x) = row;
+}
+
+/* The gradient with respect to decoded luma, and, to the workspace, to upsampled chroma. luma: decoded, not limited. */
+__device__ void colour_gradient(const Job &job, const Place &place, const float luma[NNJPEG_BLOCK_SIZE],
+                                float g[NNJPEG_BLOCK_SIZE])
+{
+    const Planes<float> planes = gradients(job);
+    with_factors(job, [&](auto factors) {
+        with_pixels<float>(job, place.width == NNJPEG_BLOCK, [&](auto pixels) {
+            upsample<float>(job, place, factors, [&](int i, const float (*chroma)[2]) {
+                const ptrdiff_t y = place.y + min(i, place.height - 1);
+                float row[NNJPEG_BLOCK][3];
+                Row<float> cb, cr;
+                pixels.load(job, job.call.grad, place.image, y, place.x, row);
+#pragma unroll
+                for (int j = 0; j < NNJPEG_BLOCK; j++) {
+                    float pixel[3] = { limit(luma[8 * i + j]), chroma[j][0], chroma[j][1] };
+                    nj_ycbcr_to_rgb_f32(pixel);
+#pragma unroll
+                    for (int c = 0; c < 3; c++)
+                        row[j][c] = i < place.height && j < place.width ? keep_f32(row[j][c], pixel[c], -128.0f, 127.0f)
+                                                                        : 0.0f;
+                    nj_ycbcr_to_rgb_transposed(row[j]);
+                    g[8 * i + j] = row[j][0];
+                    cb.at[j] = row[j][1];
+                    cr.at[j] = row[j][2];
+                }
+                store_row(planes, place, 1, i, cb);
+                store_row(planes, place, 2, i, cr);
+            });
+        });
+    });
+    keep(g, luma, -128.0f, 127.0f);
+}
+
+__global__ void __launch_bounds__(THREADS) luma_gradient(Job job)
+{
+    NJ_THIS_LUMA;
+    float x[NNJPEG_BLOCK_SIZE], slope[NNJPEG_BLOCK_SIZE], g[NNJPEG_BLOCK_SIZE];
+    load_luma(job, place, x);
+    cubic_slopes(x, slope, table_of(job, place, 0));
+    colour_gradient(job, place, x, g);
+    through_slopes(g, slope);
+    fold(g, place.width - 1, place.height - 1);
+    store_block(gradients(job), place, 0, g);
+}
+
+/* What a row of upsampled gradients is at column x - neighbours and after, 0 outside. */
+template <int h> struct GradientRow {
+    static constexpr int neighbours = h - 1, samples = h * NNJPEG_BLOCK + 2 * neighbours;
+    float at[samples];
+
+    __device__ void load(const Planes<float> &planes, const float *plane, ptrdiff_t y, ptrdiff_t x)
+    {
+        const float *row = plane + y * planes.width;
+        const bool inside = y >= 0 && y < planes.height;
+#pragma unroll
+        for (int k = 0; k < samples; k++) {
+            const ptrdiff_t column = x - neighbours + k;
+            at[k] = inside && column >= 0 && column < planes.width ? row[column] : 0.0f;
+        }
+    }
+};
+
+/* The transpose of upsampling: a sample is the near one twice in each direction, and a far one twice. At the border the far
+ * one's share is its own, as everywhere where chroma is repeated. */
+template <typename Factors>
+__device__ void gather_upsampled(const Job &job, const Place &place, Factors, float g[NNJPEG_BLOCK_SIZE])
+{
+    constexpr int h = Factors::h, v = Factors::v;
+    using Gradient = GradientRow<h>;
+    const Planes<float> planes = gradients(job);
+    const float *plane = planes.at(place.image, place.component);
+    const bool repeated = is_repeated(job);
+#pragma unroll 1
+    for (int i = 0; i < NNJPEG_BLOCK; i++) {
+        const ptrdiff_t r = place.y + i, y = v * r;
+        Gradient sums, other;
+        sums.load(planes, plane, y, h * place.x);
+        if (v == 2) {
+            const bool first = repeated || r == 0, last = repeated || r == job.chroma.height - 1;
+            Gradient far;
+            other.load(planes, plane, y + 1, h * place.x);
+            far.load(planes, plane, first ? y : y - 1, h * place.x);
+#pragma unroll
+            for (int k = 0; k < Gradient::samples; k++) {
+                sums.at[k] = nj_triangle_f32(sums.at[k] + other.at[k], far.at[k]);
+            }
+            far.load(planes, plane, last ? y + 1 : y + 2, h * place.x);
+#pragma unroll
+            for (int k = 0; k < Gradient::samples; k++)
+                sums.at[k] = madd_f32(far.at[k], 0.25f, sums.at[k]);
+        }
+#pragma unroll
+        for (int j = 0; j < NNJPEG_BLOCK; j++) {
+            float sum = sums.at[j];
+            if (h == 2) {
+                const bool first = repeated || place.x + j == 0, last = repeated || place.x + j == job.chroma.width - 1;
+                const float *at = &sums.at[2 * j];
+                sum = nj_triangle_f32(at[1] + at[2], at[first ? 1 : 0] + at[last ? 2 : 3]);
+            }
+            g[8 * i + j] = i < place.height && j < place.width ? sum : 0.0f;
+        }
+    }
+}
+
+/* From upsampled chroma to downsampled: in the place of what was decoded, the gradient with respect to each of the samples
+ * whose mean a sample is. What was repeated of the last downsampled row is added to it; what was repeated of the last
+ * full-size column is added up in the first column after the last one, if that is still in the block. */
+__global__ void __launch_bounds__(THREADS) chroma_gradient(Job job)
+{
+    NJ_THIS_CHROMA;
+    const int plane = (int)place.component - 1;
+    float x[NNJPEG_BLOCK_SIZE], g[NNJPEG_BLOCK_SIZE];
+    with_factors(job, [&](auto factors) { gather_upsampled(job, place, factors, g); });
+    load_block(decoded_chroma<float>(job), place, plane, x);
+    keep(g, x, -128.0f, 127.0f);
+    load_block(chroma_slopes(job), place, plane, x);
+    through_slopes(g, x);
+    fold(g, place.width, place.height - 1);
+    const float share = 1.0f / (float)(job.h * job.v);
+    each(g, [&](float sum) { return sum * share; });
+    store_block(decoded_chroma<float>(job), place, plane, g);
+}
+
+/* The transpose of downsampling and colour. The last full-size row and column count as often as they were repeated. */
+__global__ void __launch_bounds__(THREADS) pixel_gradient(Job job)
+{
+    NJ_THIS_LUMA;
+    const Planes<float> luma = gradients(job), chroma = decoded_chroma<float>(job);
+    const ptrdiff_t last_row = job.call.shape.height - 1, last_column = job.call.shape.width - 1;
+    with_pixels<float>(job, place.width == NNJPEG_BLOCK, [&](auto pixels) {
+#pragma unroll 1
+        for (int i = 0; i < place.height; i++) {
+            const ptrdiff_t y = place.y + i;
+            const float rows = y == last_row && job.v == 2 && y % 2 == 0 ? 2.0f : 1.0f;
+            const float *from = luma.at(place.image, 0) + y * luma.width;
+            float source[NNJPEG_BLOCK][3], row[NNJPEG_BLOCK][3];
+            pixels.load(job, job.call.src, place.image, y, place.x, source);
+#pragma unroll
+            for (int j = 0; j < NNJPEG_BLOCK; j++) {
+                const ptrdiff_t x = place.x + j;
+                row[j][0] = from[x];
+#pragma unroll
+                for (int c = 1; c < 3; c++) {
+                    const float *at = chroma.at(place.image, c - 1) + y / job.v * chroma.width;
+                    float sum = at[x / job.h];
+                    if (x == last_column) {
+                        if (job.h == 2 && x % 2 == 0)
+                            sum *= 2.0f;
+                        if (job.chroma.width < chroma.width)
+                            sum += (float)job.h * at[job.chroma.width];
+                    }
+                    row[j][c] = rows * sum;
+                }
+                nj_rgb_to_ycbcr_transposed(row[j]);
+#pragma unroll
+                for (int c = 0; c < 3; c++)
+                    row[j][c] = keep_f32(row[j][c], source[j][c], 0.0f, 1.0f);
+            }
+            pixels.store(job, place, i, row);
+        }
+    });
+}
+
+} /* namespace */
+
+void run_subsampled_backward(const Job &job, cudaStream_t stream)
+{
+    NJ_LAUNCH(decode_chroma, chroma_groups(job), THREADS, stream, job);
+    NJ_LAUNCH(luma_gradient, luma_groups(job), THREADS, stream, job);
+    NJ_LAUNCH(chroma_gradient, chroma_groups(job), THREADS, stream, job);
+    NJ_LAUNCH(pixel_gradient, luma_groups(job), THREADS, stream, job);
+}
+
+} /* namespace nnjpeg_cuda */
