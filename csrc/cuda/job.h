@@ -26,7 +26,8 @@ struct Plane {
 };
 
 struct Job {
-    nnjpeg_cuda_call call;
+    nnjpeg_cuda_call call; /* whose tables are of bytes */
+    void *workspace;       /* behind what is there of tables */
     Layout layout;
     unsigned units;   /* components of an image that threads take one by one, or 1 */
     bool units_first; /* neighbouring threads have neighbouring components */
@@ -66,7 +67,7 @@ __device__ inline Place place_of(const Job &job, const Plane &plane, unsigned th
     return p;
 }
 
-/* How many blocks of THREADS threads take `threads` ones. */
+/* How many groups of THREADS threads that many threads are. */
 inline unsigned groups_of(unsigned threads)
 {
     return (threads - 1) / THREADS + 1;

@@ -2,8 +2,9 @@
  *
  * A thread takes one block (of each component, where these are coded together at one resolution) through all stages.
  * Neighbouring threads have neighbouring blocks, so that a warp reads and writes whole rows of memory. Where chroma is
- * subsampled, a first launch leaves it decoded in the workspace, and a second one takes luma and, on its way out, chroma. */
-#include "job.h"
+ * subsampled, a first launch leaves it decoded in the workspace, and a second one takes luma and, on its way out, chroma.
+ * Tables of floats take a launch of their own before. */
+#include "lanes_f32.h"
 #include "workspace.h"
 
 namespace nnjpeg_cuda {
@@ -44,11 +45,51 @@ Layout layout_of(const nnjpeg_cuda_call &call)
     return common ? layout : STRIDED;
 }
 
+/* Tables of floats, which are rounded to bytes in the workspace. */
+struct Rounding {
+    nnjpeg_cuda_tables from, to;
+    unsigned images, components;
+};
+
+Rounding rounding_of(const nnjpeg_cuda_call &call)
+{
+    const nnjpeg_cuda_tables &from = call.tables;
+    Rounding r = { from, from, 0, 0 };
+    if (from.type == NNJPEG_CUDA_UINT8)
+        return r;
+    r.images = from.image_stride ? (unsigned)call.shape.images : 1;
+    r.components = from.component_stride ? (unsigned)call.shape.components : 1;
+    r.to = { call.workspace, NNJPEG_CUDA_UINT8, from.image_stride ? NNJPEG_BLOCK_SIZE * (ptrdiff_t)r.components : 0,
+             from.component_stride ? NNJPEG_BLOCK_SIZE : 0 };
+    return r;
+}
+
+unsigned steps_of(const Rounding &r)
+{
+    return r.images * r.components * NNJPEG_BLOCK_SIZE;
+}
+
+/* A thread takes one step. */
+__global__ void __launch_bounds__(THREADS) round_tables(Rounding r)
+{
+    const unsigned thread = blockIdx.x * blockDim.x + threadIdx.x;
+    const unsigned k = thread % NNJPEG_BLOCK_SIZE, table = thread / NNJPEG_BLOCK_SIZE;
+    const ptrdiff_t image = table / r.components, component = table % r.components;
+    if (image >= r.images)
+        return;
+    const float x = ((const float *)r.from.steps)[image * r.from.image_stride + component * r.from.component_stride + k];
+    ((uint8_t *)r.to.steps)[image * r.to.image_stride + component * r.to.component_stride + k] =
+        (uint8_t)(int)round_f32(x > 1.0f ? x < 255.0f ? x : 255.0f : 1.0f);
+}
+
 Job job_of(const nnjpeg_cuda_call &call)
 {
     const nnjpeg_shape &shape = call.shape;
+    const Rounding rounding = rounding_of(call);
     Job job;
     job.call = call;
+    job.call.tables = rounding.to;
+    job.workspace = call.workspace ? (uint8_t *)call.workspace + steps_of(rounding) : nullptr;
     job.layout = layout_of(call);
     job.units = call.colorspace == NNJPEG_YCBCR ? 1 : (unsigned)shape.components;
     job.units_first = job.units > 1 && call.src.strides.component == 1;
@@ -65,13 +106,15 @@ Job job_of(const nnjpeg_cuda_call &call)
 size_t nnjpeg_cuda_workspace(const nnjpeg_cuda_call *call)
 {
     using namespace nnjpeg_cuda;
-    if (call->subsampling == NNJPEG_444 || call->shape.images == 0)
+    if (call->shape.images == 0)
         return 0;
     const Job job = job_of(*call);
+    const size_t tables = steps_of(rounding_of(*call));
+    if (call->subsampling == NNJPEG_444)
+        return tables;
     if (is_exact(*call))
-        return decoded_chroma<uint8_t>(job).samples() * sizeof(uint8_t);
-    const size_t decoded = decoded_chroma<float>(job).samples();
-    return (call->grad.data ? decoded + chroma_slopes(job).samples() + gradients(job).samples() : decoded) * sizeof(float);
+        return tables + decoded_chroma<uint8_t>(job).end() * sizeof(uint8_t);
+    return tables + (call->grad.data ? gradients(job) : decoded_chroma<float>(job)).end() * sizeof(float);
 }
 
 int nnjpeg_cuda_run(const nnjpeg_cuda_call *call, void *stream)
@@ -81,6 +124,9 @@ int nnjpeg_cuda_run(const nnjpeg_cuda_call *call, void *stream)
         return 0;
     const Job job = job_of(*call);
     const cudaStream_t on = (cudaStream_t)stream;
+    const Rounding rounding = rounding_of(*call);
+    if (steps_of(rounding) > 0)
+        NJ_LAUNCH(round_tables, groups_of(steps_of(rounding)), THREADS, on, rounding);
     if (call->subsampling == NNJPEG_444)
         run_full(job, is_exact(*call), on);
     else if (call->grad.data)

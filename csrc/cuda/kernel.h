@@ -22,12 +22,13 @@ typedef struct nnjpeg_cuda_view {
     nnjpeg_strides strides;
 } nnjpeg_cuda_view;
 
-/* The 64 steps of component c of image i, in natural order, start at steps + i * image_stride + c * component_stride, in
- * steps, a multiple of 16 bytes. Bytes, of which 0 counts as 1, or floats, which are rounded to the nearest in 1..255. */
+/* The 64 steps of component c of image i, in natural order, start at steps + i * image_stride + c * component_stride (in
+ * steps): bytes, of which 0 counts as 1, at multiples of 16; or floats, which count as the nearest integers in 1..255, ties to
+ * even, NaN as 1. */
 typedef struct nnjpeg_cuda_tables {
     const void *steps;
     nnjpeg_cuda_type type; /* NNJPEG_CUDA_UINT8 or NNJPEG_CUDA_FLOAT32 */
-    ptrdiff_t image_stride, component_stride;
+    ptrdiff_t image_stride, component_stride; /* 0 where images, or components, share them */
 } nnjpeg_cuda_tables;
 
 typedef struct nnjpeg_cuda_call {
@@ -41,7 +42,8 @@ typedef struct nnjpeg_cuda_call {
     void *workspace; /* of nnjpeg_cuda_workspace bytes, aligned to 32, whose contents are the call's until it is done */
 } nnjpeg_cuda_call;
 
-/* How much workspace a call, complete but for that, needs: bytes; 0 without subsampling. */
+/* How much workspace a call, complete but for that, needs, in bytes: 0 without subsampling and with tables of
+ * bytes. */
 size_t nnjpeg_cuda_workspace(const nnjpeg_cuda_call *call);
 
 /* stream: a cudaStream_t of the current device. Returns a cudaError_t, 0 for success. dst overlaps no input. Arguments are

@@ -31,38 +31,16 @@ struct Steps {
 
 static __constant__ Steps steps_table = Steps();
 
-/* The steps of a component, four bytes in a word: registers hold them until they are wanted. */
+/* The steps of a component, read as four words of 16 bytes. */
 struct alignas(16) Table {
-    unsigned words[NNJPEG_BLOCK_SIZE / 4];
-
-    __device__ const Step &step(int k) const { return steps_table.at[words[k / 4] >> 8 * (k % 4) & 255]; }
-};
-
-/* To the nearest, ties to even; NaN counts as 1. */
-__device__ inline unsigned whole_step(float x)
-{
-    return (unsigned)round_f32(x > 1.0f ? x < 255.0f ? x : 255.0f : 1.0f);
-}
-
-struct alignas(16) FourSteps {
-    float at[4];
+    uint8_t at[NNJPEG_BLOCK_SIZE];
 };
 
 __device__ inline Table table_of(const Job &job, const Place &p, int component)
 {
     const nnjpeg_cuda_tables &t = job.call.tables;
-    const ptrdiff_t offset = p.image * t.image_stride + (p.component + component) * t.component_stride;
-    if (t.type == NNJPEG_CUDA_UINT8)
-        return *(const Table *)((const uint8_t *)t.steps + offset);
-    const FourSteps *from = (const FourSteps *)((const float *)t.steps + offset);
-    Table table;
-#pragma unroll
-    for (int i = 0; i < NNJPEG_BLOCK_SIZE / 4; i++) {
-        const FourSteps four = from[i];
-        table.words[i] = whole_step(four.at[0]) | whole_step(four.at[1]) << 8 | whole_step(four.at[2]) << 16 |
-                         whole_step(four.at[3]) << 24;
-    }
-    return table;
+    return *(const Table *)((const uint8_t *)t.steps + p.image * t.image_stride +
+                            (p.component + component) * t.component_stride);
 }
 
 /* Passes over the rows and the columns of a block. */
@@ -100,7 +78,7 @@ __device__ inline void transform(int x[NNJPEG_BLOCK_SIZE], const Table &table)
         nj_fdct_column(column);
 #pragma unroll
         for (int i = 0; i < NNJPEG_BLOCK; i++) {
-            const Step &step = table.step(8 * i + j);
+            const Step &step = steps_table.at[table.at[8 * i + j]];
             column[i] = nj_requantize_by_f32(column[i], step.scaled_step, step.exact_reciprocal);
         }
         nj_idct_column(column);
@@ -124,7 +102,7 @@ __device__ inline void requantize(float x[NNJPEG_BLOCK_SIZE], const Table &table
 {
 #pragma unroll
     for (int k = 0; k < NNJPEG_BLOCK_SIZE; k++) {
-        const Step &step = table.step(k);
+        const Step &step = steps_table.at[table.at[k]];
         x[k] = nj_requantize_f32(x[k], step.step, step.reciprocal, rounding);
     }
 }
@@ -162,7 +140,7 @@ __device__ inline void cubic_slopes(float x[NNJPEG_BLOCK_SIZE], float slope[NNJP
     forward(x);
 #pragma unroll
     for (int k = 0; k < NNJPEG_BLOCK_SIZE; k++)
-        slope[k] = nj_cubic_slope(x[k], table.step(k).reciprocal);
+        slope[k] = nj_cubic_slope(x[k], steps_table.at[table.at[k]].reciprocal);
     requantize(x, table, NJ_CUBIC);
     inverse(x);
 }

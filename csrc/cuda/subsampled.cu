@@ -37,22 +37,22 @@ __device__ void to_rgb(float pixel[3])
 template <typename Number>
 __device__ void store_pixels(const Job &job, const Place &place, const Number luma[NNJPEG_BLOCK_SIZE])
 {
-    with_factors(job, [&](auto factors) {
-        with_pixels<Number>(job, place.width == NNJPEG_BLOCK, [&](auto pixels) {
-            upsample<Number>(job, place, factors, [&](int i, const Number (*chroma)[2]) {
-                Number row[NNJPEG_BLOCK][3];
-                if (i >= place.height)
-                    return;
+    Number chroma[2][NNJPEG_BLOCK_SIZE];
+    load_upsampled(job, place, chroma);
+    with_pixels<Number>(job, place.width == NNJPEG_BLOCK, [&](auto access) {
+#pragma unroll 1
+        for (int i = 0; i < place.height; i++) {
+            Number pixels[NNJPEG_BLOCK][3];
 #pragma unroll
-                for (int j = 0; j < NNJPEG_BLOCK; j++) {
-                    row[j][0] = luma[8 * i + j];
-                    row[j][1] = chroma[j][0];
-                    row[j][2] = chroma[j][1];
-                    to_rgb(row[j]);
-                }
-                pixels.store(job, place, i, row);
-            });
-        });
+            for (int j = 0; j < NNJPEG_BLOCK; j++) {
+                const int k = NNJPEG_BLOCK * i + j;
+                pixels[j][0] = luma[k];
+                pixels[j][1] = chroma[0][k];
+                pixels[j][2] = chroma[1][k];
+                to_rgb(pixels[j]);
+            }
+            access.store(job, place, i, pixels);
+        }
     });
 }
 

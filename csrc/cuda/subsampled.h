@@ -113,6 +113,20 @@ template <typename Number, typename Use> __device__ void with_pixels(const Job &
     }
 }
 
+/* Several runs of eight pixels, `across` of them side by side from row y and column x on; beyond the last column and row
+ * these are repeated. whole: as for with_pixels. */
+template <int runs, typename Number>
+__device__ void load_runs(const Job &job, const nnjpeg_cuda_view &view, bool whole, ptrdiff_t image, ptrdiff_t y,
+                          ptrdiff_t x, int across, Number pixels[runs][NNJPEG_BLOCK][3])
+{
+    with_pixels<Number>(job, whole, [&](auto access) {
+#pragma unroll
+        for (int n = 0; n < runs; n++)
+            access.load(job, view, image, min(y + n / across, job.call.shape.height - 1),
+                        x + NNJPEG_BLOCK * (n % across), pixels[n]);
+    });
+}
+
 /* How many times as fine luma is as chroma, known when this is compiled. */
 template <int columns, int rows> struct Factors {
     static constexpr int h = columns, v = rows;
@@ -156,43 +170,38 @@ __device__ inline float upsampled(float sum, int, int, int) { return sum; }
 template <typename Number>
 __device__ void load_luma(const Job &job, const Place &place, Number x[NNJPEG_BLOCK_SIZE])
 {
-    with_pixels<Number>(job, place.width == NNJPEG_BLOCK, [&](auto pixels) {
+    enum { RUNS = 4 };
+    const bool whole = place.width == NNJPEG_BLOCK;
+#pragma unroll 1
+    for (int i = 0; i < NNJPEG_BLOCK; i += RUNS) {
+        Number pixels[RUNS][NNJPEG_BLOCK][3];
+        load_runs<RUNS>(job, job.call.src, whole, place.image, place.y + i, place.x, 1, pixels);
 #pragma unroll
-        for (int i = 0; i < NNJPEG_BLOCK; i++) {
-            Number row[NNJPEG_BLOCK][3];
-            pixels.load(job, job.call.src, place.image, place.y + min(i, place.height - 1), place.x, row);
-#pragma unroll
-            for (int j = 0; j < NNJPEG_BLOCK; j++) {
-                to_ycbcr(row[j]);
-                x[8 * i + j] = row[j][0];
-            }
-        }
-    });
-}
-
-/* A row of a block of component c of chroma, downsampled. */
-template <int c, typename Factors, typename Pixels, typename Number>
-__device__ void load_chroma_row(const Job &job, const Place &place, int i, Pixels pixels, Number x[NNJPEG_BLOCK])
-{
-    constexpr int h = Factors::h, v = Factors::v;
-    const ptrdiff_t y = v * (place.y + min(i, place.height - 1));
-#pragma unroll
-    for (int j = 0; j < NNJPEG_BLOCK; j++)
-        x[j] = 0;
-#pragma unroll
-    for (int part = 0; part < h * v; part++) {
-        Number row[NNJPEG_BLOCK][3];
-        pixels.load(job, job.call.src, place.image, min(y + part / h, job.call.shape.height - 1),
-                    h * place.x + NNJPEG_BLOCK * (part % h), row);
-#pragma unroll
-        for (int j = 0; j < NNJPEG_BLOCK; j++) {
-            to_ycbcr(row[j]);
-            x[(j + NNJPEG_BLOCK * (part % h)) / h] += row[j][c];
+        for (int k = 0; k < RUNS * NNJPEG_BLOCK; k++) {
+            Number *pixel = pixels[k / NNJPEG_BLOCK][k % NNJPEG_BLOCK];
+            to_ycbcr(pixel);
+            x[NNJPEG_BLOCK * i + k] = pixel[0];
         }
     }
+}
+
+/* Eight samples of component c of chroma from runs of pixels, h of them side by side. */
+template <int c, typename Factors, typename Number>
+__device__ void downsample(Factors, Number pixels[][NNJPEG_BLOCK][3], Number x[NNJPEG_BLOCK])
+{
+    constexpr int h = Factors::h, v = Factors::v;
 #pragma unroll
-    for (int j = 0; j < NNJPEG_BLOCK; j++)
-        x[j] = downsampled(x[j], j, h, v);
+    for (int j = 0; j < NNJPEG_BLOCK; j++) {
+        Number sum = 0;
+#pragma unroll
+        for (int n = 0; n < h * v; n++) {
+            const int column = h * j + n % h;
+            Number *pixel = pixels[n / h * h + column / NNJPEG_BLOCK][column % NNJPEG_BLOCK];
+            to_ycbcr(pixel);
+            sum += pixel[c];
+        }
+        x[j] = downsampled(sum, j, h, v);
+    }
 }
 
 /* A block of downsampled chroma. The last full-size column is repeated, and the last downsampled row. */
@@ -200,18 +209,21 @@ template <typename Number>
 __device__ void load_chroma(const Job &job, const Place &place, Number x[NNJPEG_BLOCK_SIZE])
 {
     const bool whole = job.h * (place.x + NNJPEG_BLOCK) <= job.call.shape.width;
-    with_factors(job, [&](auto factors) {
-        with_pixels<Number>(job, whole, [&](auto pixels) {
-            using F = decltype(factors);
 #pragma unroll 1
-            for (int i = 0; i < NNJPEG_BLOCK; i++) {
-                if (place.component == 1)
-                    load_chroma_row<1, F>(job, place, i, pixels, &x[8 * i]);
-                else
-                    load_chroma_row<2, F>(job, place, i, pixels, &x[8 * i]);
-            }
+    for (int i = 0; i < NNJPEG_BLOCK; i++) {
+        const ptrdiff_t from_y = job.v * (place.y + min(i, place.height - 1)), from_x = job.h * place.x;
+        Number pixels[4][NNJPEG_BLOCK][3];
+        if (job.h * job.v == 4)
+            load_runs<4>(job, job.call.src, whole, place.image, from_y, from_x, 2, pixels);
+        else
+            load_runs<2>(job, job.call.src, whole, place.image, from_y, from_x, job.h, pixels);
+        with_factors(job, [&](auto factors) {
+            if (place.component == 1)
+                downsample<1>(factors, pixels, &x[NNJPEG_BLOCK * i]);
+            else
+                downsample<2>(factors, pixels, &x[NNJPEG_BLOCK * i]);
         });
-    });
+    }
 }
 
 /* A block to a plane of the workspace. */
@@ -301,56 +313,44 @@ __device__ inline bool is_repeated(const Job &job)
     return job.h == 2 && job.chroma.width <= NJ_REPEATED_COLUMNS;
 }
 
-/* Upsampled chroma, for each row i of a block of luma: use(i, chroma), chroma[j] being Cb and Cr in column j. */
-template <typename Number, typename Factors, typename Use>
-__device__ void upsample(const Job &job, const Place &place, Factors, Use use)
+/* Upsampled chroma beside a block of luma: Cb and Cr. */
+template <typename Number, typename Factors>
+__device__ void upsample(const Job &job, const Place &place, Factors, Number chroma[2][NNJPEG_BLOCK_SIZE])
 {
     using Sample = typename Kept<Number>::Sample;
     constexpr int h = Factors::h, v = Factors::v;
     using Chroma = ChromaRow<h, Number>;
     const Planes<Sample> planes = decoded_chroma<Sample>(job);
-    const Sample *plane[2] = { planes.at(place.image, 0), planes.at(place.image, 1) };
     const bool repeated = is_repeated(job);
     const ptrdiff_t y = place.y / v, x = place.x / h;
-    Chroma near[2], above[2], below[2];
-    if (v == 2) {
-#pragma unroll
-        for (int c = 0; c < 2; c++) {
-            near[c].load(planes, plane[c], y - 1, x);
-            below[c].load(planes, plane[c], y, x);
-        }
-    }
 #pragma unroll 1
-    for (int r = 0; r < NNJPEG_BLOCK / v; r++) {
+    for (int c = 0; c < 2; c++) {
+        const Sample *plane = planes.at(place.image, c);
+        Chroma rows[NNJPEG_BLOCK / v + 2]; /* the first and the last one only where v is 2 */
 #pragma unroll
-        for (int c = 0; c < 2; c++) {
-            above[c] = near[c];
-            near[c] = below[c];
-            if (v == 1)
-                near[c].load(planes, plane[c], y + r, x);
-            else
-                below[c].load(planes, plane[c], y + r + 1, x);
-        }
+        for (int r = 2 - v; r < NNJPEG_BLOCK / v + v; r++)
+            rows[r].load(planes, plane, y + r - 1, x);
 #pragma unroll
-        for (int i = 0; i < v; i++) {
-            Number chroma[NNJPEG_BLOCK][2];
+        for (int i = 0; i < NNJPEG_BLOCK; i++) {
+            const Chroma &near = rows[i / v + 1], &far = rows[v == 1 ? i + 1 : i / v + i % v * 2];
+            Number sums[Chroma::samples];
 #pragma unroll
-            for (int c = 0; c < 2; c++) {
-                const Chroma &far = repeated ? near[c] : i == 0 ? above[c] : below[c];
-                Number sums[Chroma::samples];
+            for (int k = 0; k < Chroma::samples; k++)
+                sums[k] = v == 1 ? near.at[k] : triangle(near.at[k], repeated ? near.at[k] : far.at[k]);
 #pragma unroll
-                for (int k = 0; k < Chroma::samples; k++)
-                    sums[k] = v == 1 ? near[c].at[k] : triangle(near[c].at[k], far.at[k]);
-#pragma unroll
-                for (int j = 0; j < NNJPEG_BLOCK; j++) {
-                    const int k = j / h + Chroma::neighbours, other = repeated ? k : j % 2 ? k + 1 : k - 1;
-                    const Number sum = h == 1 ? sums[k] : triangle(sums[k], sums[other]);
-                    chroma[j][c] = upsampled(sum, h == 2 ? j % 2 : i, h, v);
-                }
+            for (int j = 0; j < NNJPEG_BLOCK; j++) {
+                const int k = j / h + Chroma::neighbours, other = h == 1 ? k : j % 2 ? k + 1 : k - 1;
+                const Number sum = h == 1 ? sums[k] : triangle(sums[k], repeated ? sums[k] : sums[other]);
+                chroma[c][NNJPEG_BLOCK * i + j] = upsampled(sum, h == 2 ? j % 2 : i % v, h, v);
             }
-            use(v * r + i, chroma);
         }
     }
+}
+
+template <typename Number>
+__device__ void load_upsampled(const Job &job, const Place &place, Number chroma[2][NNJPEG_BLOCK_SIZE])
+{
+    with_factors(job, [&](auto factors) { upsample(job, place, factors, chroma); });
 }
 
 } /* namespace nnjpeg_cuda */

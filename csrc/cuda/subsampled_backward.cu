@@ -16,41 +16,34 @@ __global__ void __launch_bounds__(THREADS) decode_chroma(Job job)
     store_decoded<float>(job, place, x);
 }
 
-__device__ void store_row(const Planes<float> &planes, const Place &p, int plane, int i, const Row<float> &row)
-{
-    *(Row<float> *)(planes.at(p.image, plane) + (p.y + i) * planes.width + p.x) = row;
-}
-
-/* The gradient with respect to decoded luma, and, to the workspace, to upsampled chroma. luma: decoded, not limited. */
+/* From the gradient with respect to the result to the ones with respect to decoded luma, not limited, and, in the workspace,
+ * to upsampled chroma. */
 __device__ void colour_gradient(const Job &job, const Place &place, const float luma[NNJPEG_BLOCK_SIZE],
                                 float g[NNJPEG_BLOCK_SIZE])
 {
-    const Planes<float> planes = gradients(job);
-    with_factors(job, [&](auto factors) {
-        with_pixels<float>(job, place.width == NNJPEG_BLOCK, [&](auto pixels) {
-            upsample<float>(job, place, factors, [&](int i, const float (*chroma)[2]) {
-                const ptrdiff_t y = place.y + min(i, place.height - 1);
-                float row[NNJPEG_BLOCK][3];
-                Row<float> cb, cr;
-                pixels.load(job, job.call.grad, place.image, y, place.x, row);
+    float chroma[2][NNJPEG_BLOCK_SIZE];
+    load_upsampled(job, place, chroma);
+#pragma unroll 1
+    for (int i = 0; i < NNJPEG_BLOCK; i++) {
+        float row[1][NNJPEG_BLOCK][3];
+        load_runs<1>(job, job.call.grad, place.width == NNJPEG_BLOCK, place.image, place.y + i, place.x, 1, row);
 #pragma unroll
-                for (int j = 0; j < NNJPEG_BLOCK; j++) {
-                    float pixel[3] = { limit(luma[8 * i + j]), chroma[j][0], chroma[j][1] };
-                    nj_ycbcr_to_rgb_f32(pixel);
+        for (int j = 0; j < NNJPEG_BLOCK; j++) {
+            const int k = NNJPEG_BLOCK * i + j;
+            const bool inside = i < place.height && j < place.width;
+            float pixel[3] = { limit(luma[k]), chroma[0][k], chroma[1][k] }, *gradient = row[0][j];
+            nj_ycbcr_to_rgb_f32(pixel);
 #pragma unroll
-                    for (int c = 0; c < 3; c++)
-                        row[j][c] = i < place.height && j < place.width ? keep_f32(row[j][c], pixel[c], -128.0f, 127.0f)
-                                                                        : 0.0f;
-                    nj_ycbcr_to_rgb_transposed(row[j]);
-                    g[8 * i + j] = row[j][0];
-                    cb.at[j] = row[j][1];
-                    cr.at[j] = row[j][2];
-                }
-                store_row(planes, place, 1, i, cb);
-                store_row(planes, place, 2, i, cr);
-            });
-        });
-    });
+            for (int c = 0; c < 3; c++)
+                gradient[c] = inside ? keep_f32(gradient[c], pixel[c], -128.0f, 127.0f) : 0.0f;
+            nj_ycbcr_to_rgb_transposed(gradient);
+            g[k] = gradient[0];
+            chroma[0][k] = gradient[1];
+            chroma[1][k] = gradient[2];
+        }
+    }
+    store_block(gradients(job), place, 1, chroma[0]);
+    store_block(gradients(job), place, 2, chroma[1]);
     keep(g, luma, -128.0f, 127.0f);
 }
 
@@ -104,9 +97,8 @@ __device__ void gather_upsampled(const Job &job, const Place &place, Factors, fl
             other.load(planes, plane, y + 1, h * place.x);
             far.load(planes, plane, first ? y : y - 1, h * place.x);
 #pragma unroll
-            for (int k = 0; k < Gradient::samples; k++) {
+            for (int k = 0; k < Gradient::samples; k++)
                 sums.at[k] = nj_triangle_f32(sums.at[k] + other.at[k], far.at[k]);
-            }
             far.load(planes, plane, last ? y + 1 : y + 2, h * place.x);
 #pragma unroll
             for (int k = 0; k < Gradient::samples; k++)
@@ -144,42 +136,43 @@ __global__ void __launch_bounds__(THREADS) chroma_gradient(Job job)
     store_block(decoded_chroma<float>(job), place, plane, g);
 }
 
-/* The transpose of downsampling and colour. The last full-size row and column count as often as they were repeated. */
+/* The gradient with respect to a sample of full-size chroma. What was repeated counts as often. */
+__device__ float full_size_gradient(const Job &job, const Planes<float> &chroma, const float *plane, ptrdiff_t y, ptrdiff_t x)
+{
+    const float *row = plane + y / job.v * chroma.width;
+    float g = row[x / job.h];
+    if (x == job.call.shape.width - 1) {
+        if (job.h == 2 && x % 2 == 0)
+            g *= 2.0f;
+        if (job.chroma.width < chroma.width)
+            g += (float)job.h * row[job.chroma.width];
+    }
+    return y == job.call.shape.height - 1 && job.v == 2 && y % 2 == 0 ? 2.0f * g : g;
+}
+
+/* The transpose of downsampling and of colour; the gradient of what nj_from_unit clamps is 0. */
 __global__ void __launch_bounds__(THREADS) pixel_gradient(Job job)
 {
     NJ_THIS_LUMA;
     const Planes<float> luma = gradients(job), chroma = decoded_chroma<float>(job);
-    const ptrdiff_t last_row = job.call.shape.height - 1, last_column = job.call.shape.width - 1;
-    with_pixels<float>(job, place.width == NNJPEG_BLOCK, [&](auto pixels) {
+    with_pixels<float>(job, place.width == NNJPEG_BLOCK, [&](auto access) {
 #pragma unroll 1
         for (int i = 0; i < place.height; i++) {
             const ptrdiff_t y = place.y + i;
-            const float rows = y == last_row && job.v == 2 && y % 2 == 0 ? 2.0f : 1.0f;
-            const float *from = luma.at(place.image, 0) + y * luma.width;
-            float source[NNJPEG_BLOCK][3], row[NNJPEG_BLOCK][3];
-            pixels.load(job, job.call.src, place.image, y, place.x, source);
+            float source[NNJPEG_BLOCK][3], gradient[NNJPEG_BLOCK][3];
+            access.load(job, job.call.src, place.image, y, place.x, source);
 #pragma unroll
             for (int j = 0; j < NNJPEG_BLOCK; j++) {
-                const ptrdiff_t x = place.x + j;
-                row[j][0] = from[x];
-#pragma unroll
-                for (int c = 1; c < 3; c++) {
-                    const float *at = chroma.at(place.image, c - 1) + y / job.v * chroma.width;
-                    float sum = at[x / job.h];
-                    if (x == last_column) {
-                        if (job.h == 2 && x % 2 == 0)
-                            sum *= 2.0f;
-                        if (job.chroma.width < chroma.width)
-                            sum += (float)job.h * at[job.chroma.width];
-                    }
-                    row[j][c] = rows * sum;
-                }
-                nj_rgb_to_ycbcr_transposed(row[j]);
+                const ptrdiff_t x = min(place.x + j, job.call.shape.width - 1);
+                gradient[j][0] = luma.at(place.image, 0)[y * luma.width + x];
+                gradient[j][1] = full_size_gradient(job, chroma, chroma.at(place.image, 0), y, x);
+                gradient[j][2] = full_size_gradient(job, chroma, chroma.at(place.image, 1), y, x);
+                nj_rgb_to_ycbcr_transposed(gradient[j]);
 #pragma unroll
                 for (int c = 0; c < 3; c++)
-                    row[j][c] = keep_f32(row[j][c], source[j][c], 0.0f, 1.0f);
+                    gradient[j][c] = keep_f32(gradient[j][c], source[j][c], 0.0f, 1.0f);
             }
-            pixels.store(job, place, i, row);
+            access.store(job, place, i, gradient);
         }
     });
 }

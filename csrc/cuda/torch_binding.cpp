@@ -45,8 +45,8 @@ void check_like(const Tensor &t, const Tensor &image, const char *name)
     STD_TORCH_CHECK(same, name, " must have the shape, dtype and device of image");
 }
 
-/* Tables as the kernels read them: contiguous, in words of 16 bytes. */
-Tensor aligned_tables(const Tensor &qtable, const Tensor &image)
+/* Tables as the kernels read them: contiguous, and aligned to 16 bytes. */
+Tensor readable_tables(const Tensor &qtable, const Tensor &image)
 {
     const bool fits = qtable.is_cuda() && qtable.get_device_index() == image.get_device_index() &&
                       (qtable.scalar_type() == ScalarType::Byte || qtable.scalar_type() == ScalarType::Float) &&
@@ -82,7 +82,7 @@ Tensor run(const Tensor *grad, const Tensor &image, const Tensor &qtable, bool y
 
     const torch::stable::accelerator::DeviceGuard guard(image.get_device_index());
     Tensor result = torch::stable::empty_like(image);
-    const Tensor table = aligned_tables(qtable, image);
+    const Tensor table = readable_tables(qtable, image);
     nnjpeg_cuda_call call{};
     call.shape = { image.size(0), image.size(1), image.size(2), image.size(3) };
     call.type = type_of(image);
@@ -98,9 +98,11 @@ Tensor run(const Tensor *grad, const Tensor &image, const Tensor &qtable, bool y
     call.precision = precision;
     if (image.numel() == 0)
         return result;
-    const Tensor workspace = torch::stable::new_empty(
-        image, { static_cast<int64_t>(nnjpeg_cuda_workspace(&call)) }, ScalarType::Byte);
-    call.workspace = workspace.data_ptr();
+    Tensor workspace;
+    if (const size_t bytes = nnjpeg_cuda_workspace(&call)) {
+        workspace = torch::stable::new_empty(image, { static_cast<int64_t>(bytes) }, ScalarType::Byte);
+        call.workspace = workspace.data_ptr();
+    }
 
     void *stream = nullptr;
     STD_TORCH_CHECK(aoti_torch_get_current_cuda_stream(image.get_device_index(), &stream) == AOTI_TORCH_SUCCESS,
