@@ -5,7 +5,7 @@
 namespace nnjpeg_cuda {
 namespace {
 
-__global__ void __launch_bounds__(THREADS) exact_chroma(Job job)
+__global__ void __launch_bounds__(THREADS, 3) exact_chroma(Job job)
 {
     NJ_THIS_CHROMA;
     int x[NNJPEG_BLOCK_SIZE];
@@ -14,7 +14,7 @@ __global__ void __launch_bounds__(THREADS) exact_chroma(Job job)
     store_decoded<uint8_t>(job, place, x);
 }
 
-__global__ void __launch_bounds__(THREADS) float_chroma(Job job)
+__global__ void __launch_bounds__(THREADS, 3) float_chroma(Job job)
 {
     NJ_THIS_CHROMA;
     float x[NNJPEG_BLOCK_SIZE];
@@ -56,7 +56,7 @@ __device__ void store_pixels(const Job &job, const Place &place, const Number lu
     });
 }
 
-__global__ void __launch_bounds__(THREADS) exact_luma(Job job)
+__global__ void __launch_bounds__(THREADS, 3) exact_luma(Job job)
 {
     NJ_THIS_LUMA;
     int x[NNJPEG_BLOCK_SIZE];
@@ -66,7 +66,7 @@ __global__ void __launch_bounds__(THREADS) exact_luma(Job job)
     store_pixels(job, place, x);
 }
 
-__global__ void __launch_bounds__(THREADS) float_luma(Job job)
+__global__ void __launch_bounds__(THREADS, 3) float_luma(Job job)
 {
     NJ_THIS_LUMA;
     float x[NNJPEG_BLOCK_SIZE];

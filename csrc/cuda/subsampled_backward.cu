@@ -110,7 +110,7 @@ __device__ void gather_upsampled(const Job &job, const Place &place, Factors, fl
             if (h == 2) {
                 const bool first = repeated || place.x + j == 0, last = repeated || place.x + j == job.chroma.width - 1;
                 const float *at = &sums.at[2 * j];
-                sum = nj_triangle_f32(at[1] + at[2], at[first ? 1 : 0] + at[last ? 2 : 3]);
+                sum = nj_triangle_f32(at[1] + at[2], (first ? at[1] : at[0]) + (last ? at[2] : at[3]));
             }
             g[8 * i + j] = i < place.height && j < place.width ? sum : 0.0f;
         }
@@ -120,7 +120,7 @@ __device__ void gather_upsampled(const Job &job, const Place &place, Factors, fl
 /* From upsampled chroma to downsampled: in the place of what was decoded, the gradient with respect to each of the samples
  * whose mean a sample is. What was repeated of the last downsampled row is added to it; what was repeated of the last
  * full-size column is added up in the first column after the last one, if that is still in the block. */
-__global__ void __launch_bounds__(THREADS) chroma_gradient(Job job)
+__global__ void __launch_bounds__(THREADS, 3) chroma_gradient(Job job)
 {
     NJ_THIS_CHROMA;
     const int plane = (int)place.component - 1;
@@ -151,7 +151,7 @@ __device__ float full_size_gradient(const Job &job, const Planes<float> &chroma,
 }
 
 /* The transpose of downsampling and of colour; the gradient of what nj_from_unit clamps is 0. */
-__global__ void __launch_bounds__(THREADS) pixel_gradient(Job job)
+__global__ void __launch_bounds__(THREADS, 3) pixel_gradient(Job job)
 {
     NJ_THIS_LUMA;
     const Planes<float> luma = gradients(job), chroma = decoded_chroma<float>(job);
