@@ -70,7 +70,7 @@ def _view(tensor):
     return View() if tensor is None else View(tensor.data_ptr(), Strides(*tensor.stride()))
 
 
-def run(library, image, qtable, ycbcr, precision, grad=None, h=1, v=1):
+def run(library, image, qtable, ycbcr, h, v, precision, grad=None):
     """What csrc/cuda/torch_binding.cpp does, on tensors of the CPU."""
     result = torch.empty_like(image)
     images, components = qtable.shape[:2]
@@ -79,7 +79,7 @@ def run(library, image, qtable, ycbcr, precision, grad=None, h=1, v=1):
     views = _view(image), _view(grad), _view(result)
     coding = ycbcr, FACTORS.index((h, v))
     call = Call(Shape(*image.shape), TYPES[image.dtype], *views, tables, *coding, precision)
-    # Junk, in an allocation that ends where the workspace does.
+    # Of junk: as floats, NaN.
     workspace = torch.full((library.nnjpeg_cuda_workspace(ctypes.byref(call)),), 0xFF, dtype=torch.uint8)
     call.workspace = workspace.data_ptr()
     assert library.nnjpeg_cuda_run(ctypes.byref(call), None) == 0
