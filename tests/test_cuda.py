@@ -129,7 +129,7 @@ def test_emulated_views(emulated, coding):
 @sources
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("memory_format", FORMATS)
-def test_emulated_batches_of_many_groups_of_threads(emulated, coding, memory_format):
+def test_emulated_batches_of_many_thread_blocks(emulated, coding, memory_format):
     for dtype in (torch.uint8, torch.float32):
         image = image_of(dtype, 5, 3, 67, 128).contiguous(memory_format=memory_format)
         same_bits(emulated, image, some_tables(5, 3), coding)

@@ -155,19 +155,19 @@ __global__ void __launch_bounds__(THREADS) backward_colour(Job job)
 void run_full(const Job &job, bool exact, cudaStream_t stream)
 {
     const bool backward = job.call.grad.data, together = job.call.colorspace == NNJPEG_YCBCR;
-    const unsigned groups = groups_of(job.units * blocks_of(job, job.full));
+    const unsigned grid = grid_of(job.units * blocks_of(job, job.full));
     if (backward && together)
-        NJ_LAUNCH(backward_colour, groups, THREADS, stream, job);
+        NJ_LAUNCH(backward_colour, grid, THREADS, stream, job);
     else if (backward)
-        NJ_LAUNCH(backward_plane, groups, THREADS, stream, job);
+        NJ_LAUNCH(backward_plane, grid, THREADS, stream, job);
     else if (exact && together)
-        NJ_LAUNCH(exact_colour, groups, THREADS, stream, job);
+        NJ_LAUNCH(exact_colour, grid, THREADS, stream, job);
     else if (exact)
-        NJ_LAUNCH(exact_plane, groups, THREADS, stream, job);
+        NJ_LAUNCH(exact_plane, grid, THREADS, stream, job);
     else if (together)
-        NJ_LAUNCH(float_colour, groups, THREADS, stream, job);
+        NJ_LAUNCH(float_colour, grid, THREADS, stream, job);
     else
-        NJ_LAUNCH(float_plane, groups, THREADS, stream, job);
+        NJ_LAUNCH(float_plane, grid, THREADS, stream, job);
 }
 
 } /* namespace nnjpeg_cuda */

@@ -67,8 +67,8 @@ __device__ inline Place place_of(const Job &job, const Plane &plane, unsigned th
     return p;
 }
 
-/* How many groups of THREADS threads that many threads are. */
-inline unsigned groups_of(unsigned threads)
+/* How many thread blocks so many threads fill. */
+inline unsigned grid_of(unsigned threads)
 {
     return (threads - 1) / THREADS + 1;
 }

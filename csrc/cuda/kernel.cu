@@ -126,7 +126,7 @@ int nnjpeg_cuda_run(const nnjpeg_cuda_call *call, void *stream)
     const cudaStream_t on = (cudaStream_t)stream;
     const Rounding rounding = rounding_of(*call);
     if (steps_of(rounding) > 0)
-        NJ_LAUNCH(round_tables, groups_of(steps_of(rounding)), THREADS, on, rounding);
+        NJ_LAUNCH(round_tables, grid_of(steps_of(rounding)), THREADS, on, rounding);
     if (call->subsampling == NNJPEG_444)
         run_full(job, is_exact(*call), on);
     else if (call->grad.data)

@@ -23,8 +23,8 @@ typedef struct nnjpeg_cuda_view {
 } nnjpeg_cuda_view;
 
 /* The 64 steps of component c of image i, in natural order, start at steps + i * image_stride + c * component_stride (in
- * steps): bytes, of which 0 counts as 1, at multiples of 16; or floats, which count as the nearest integers in 1..255, ties to
- * even, NaN as 1. */
+ * steps). They are bytes, of which 0 counts as 1, at multiples of 16; or floats, which count as the nearest integers in
+ * 1..255, ties to even, NaN as 1. */
 typedef struct nnjpeg_cuda_tables {
     const void *steps;
     nnjpeg_cuda_type type; /* NNJPEG_CUDA_UINT8 or NNJPEG_CUDA_FLOAT32 */

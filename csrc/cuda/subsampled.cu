@@ -83,11 +83,11 @@ __global__ void __launch_bounds__(THREADS, 3) float_luma(Job job)
 void run_subsampled(const Job &job, bool exact, cudaStream_t stream)
 {
     if (exact) {
-        NJ_LAUNCH(exact_chroma, chroma_groups(job), THREADS, stream, job);
-        NJ_LAUNCH(exact_luma, luma_groups(job), THREADS, stream, job);
+        NJ_LAUNCH(exact_chroma, chroma_grid(job), THREADS, stream, job);
+        NJ_LAUNCH(exact_luma, luma_grid(job), THREADS, stream, job);
     } else {
-        NJ_LAUNCH(float_chroma, chroma_groups(job), THREADS, stream, job);
-        NJ_LAUNCH(float_luma, luma_groups(job), THREADS, stream, job);
+        NJ_LAUNCH(float_chroma, chroma_grid(job), THREADS, stream, job);
+        NJ_LAUNCH(float_luma, luma_grid(job), THREADS, stream, job);
     }
 }
 

@@ -1,7 +1,7 @@
 /* What kernels with chroma subsampling share: pixels in and out, luma and downsampled chroma of them, upsampling.
  *
- * Kernels for luma take the blocks of job.full, those for chroma the blocks of job.chroma, each of Cb and Cr: the groups of
- * threads take turns, so that a group has one component, and its neighbour reads the same pixels. */
+ * Kernels for luma take the blocks of job.full, those for chroma the blocks of job.chroma, each of Cb and Cr: a thread
+ * block has one component, and its neighbour, which reads the same pixels, the other. */
 #ifndef NNJPEG_CUDA_SUBSAMPLED_H
 #define NNJPEG_CUDA_SUBSAMPLED_H
 
@@ -17,18 +17,18 @@ namespace nnjpeg_cuda {
     if (place.image >= job.call.shape.images)                                           \
         return
 
-#define NJ_THIS_CHROMA                                                                            \
+#define NJ_THIS_CHROMA                                                                  \
     Place place = place_of(job, job.chroma, blockIdx.x / 2 * blockDim.x + threadIdx.x); \
-    if (place.image >= job.call.shape.images)                                                     \
-        return;                                                                                   \
+    if (place.image >= job.call.shape.images)                                           \
+        return;                                                                         \
     place.component = 1 + blockIdx.x % 2
 
-inline unsigned luma_groups(const Job &job) { return groups_of(blocks_of(job, job.full)); }
-inline unsigned chroma_groups(const Job &job) { return 2 * groups_of(blocks_of(job, job.chroma)); }
+inline unsigned luma_grid(const Job &job) { return grid_of(blocks_of(job, job.full)); }
+inline unsigned chroma_grid(const Job &job) { return 2 * grid_of(blocks_of(job, job.chroma)); }
 
-/* Access to runs of eight pixels by their type and layout. */
+/* Access to a span, eight pixels of a row, by type and layout. */
 template <typename T, Layout layout> struct Pixels {
-    /* Of row y, from column x on; beyond the last column it is repeated. */
+    /* From row y and column x on; beyond the last column it is repeated. */
     template <typename Number>
     __device__ static void load(const Job &job, const nnjpeg_cuda_view &view, ptrdiff_t image, ptrdiff_t y, ptrdiff_t x,
                                 Number pixels[NNJPEG_BLOCK][3])
@@ -70,12 +70,12 @@ template <typename T, Layout layout> struct Pixels {
     }
 
 private:
-    /* Where the n-th of the three vectors of eight pixels is in a row, and which part of the vectors a sample is. */
+    /* Where the n-th of the three vectors of a span is in a row, and which part of the vectors a sample is. */
     __device__ static ptrdiff_t offset(const nnjpeg_strides &s, ptrdiff_t x, int n)
     {
         return layout == PLANAR ? n * s.component + x : 3 * x + NNJPEG_BLOCK * n;
     }
-    template <typename Vector> __device__ static auto &sample(Vector *vectors, int j, int c)
+    template <typename Vectors> __device__ static auto &sample(Vectors *vectors, int j, int c)
     {
         return layout == PLANAR ? vectors[c].at[j] : vectors[(3 * j + c) / NNJPEG_BLOCK].at[(3 * j + c) % NNJPEG_BLOCK];
     }
@@ -113,15 +113,15 @@ template <typename Number, typename Use> __device__ void with_pixels(const Job &
     }
 }
 
-/* Several runs of eight pixels, `across` of them side by side from row y and column x on; beyond the last column and row
- * these are repeated. whole: as for with_pixels. */
-template <int runs, typename Number>
-__device__ void load_runs(const Job &job, const nnjpeg_cuda_view &view, bool whole, ptrdiff_t image, ptrdiff_t y,
-                          ptrdiff_t x, int across, Number pixels[runs][NNJPEG_BLOCK][3])
+/* Several spans, `across` of them side by side, from row y and column x on; beyond the last column and row these are
+ * repeated. whole: as for with_pixels. */
+template <int spans, typename Number>
+__device__ void load_spans(const Job &job, const nnjpeg_cuda_view &view, bool whole, ptrdiff_t image, ptrdiff_t y,
+                          ptrdiff_t x, int across, Number pixels[spans][NNJPEG_BLOCK][3])
 {
     with_pixels<Number>(job, whole, [&](auto access) {
 #pragma unroll
-        for (int n = 0; n < runs; n++)
+        for (int n = 0; n < spans; n++)
             access.load(job, view, image, min(y + n / across, job.call.shape.height - 1),
                         x + NNJPEG_BLOCK * (n % across), pixels[n]);
     });
@@ -170,14 +170,14 @@ __device__ inline float upsampled(float sum, int, int, int) { return sum; }
 template <typename Number>
 __device__ void load_luma(const Job &job, const Place &place, Number x[NNJPEG_BLOCK_SIZE])
 {
-    enum { RUNS = 4 };
+    enum { SPANS = 4 };
     const bool whole = place.width == NNJPEG_BLOCK;
 #pragma unroll 1
-    for (int i = 0; i < NNJPEG_BLOCK; i += RUNS) {
-        Number pixels[RUNS][NNJPEG_BLOCK][3];
-        load_runs<RUNS>(job, job.call.src, whole, place.image, place.y + i, place.x, 1, pixels);
+    for (int i = 0; i < NNJPEG_BLOCK; i += SPANS) {
+        Number pixels[SPANS][NNJPEG_BLOCK][3];
+        load_spans<SPANS>(job, job.call.src, whole, place.image, place.y + i, place.x, 1, pixels);
 #pragma unroll
-        for (int k = 0; k < RUNS * NNJPEG_BLOCK; k++) {
+        for (int k = 0; k < SPANS * NNJPEG_BLOCK; k++) {
             Number *pixel = pixels[k / NNJPEG_BLOCK][k % NNJPEG_BLOCK];
             to_ycbcr(pixel);
             x[NNJPEG_BLOCK * i + k] = pixel[0];
@@ -185,7 +185,7 @@ __device__ void load_luma(const Job &job, const Place &place, Number x[NNJPEG_BL
     }
 }
 
-/* Eight samples of component c of chroma from runs of pixels, h of them side by side. */
+/* Eight samples of component c of chroma from spans, h of them side by side. */
 template <int c, typename Factors, typename Number>
 __device__ void downsample(Factors, Number pixels[][NNJPEG_BLOCK][3], Number x[NNJPEG_BLOCK])
 {
@@ -214,9 +214,9 @@ __device__ void load_chroma(const Job &job, const Place &place, Number x[NNJPEG_
         const ptrdiff_t from_y = job.v * (place.y + min(i, place.height - 1)), from_x = job.h * place.x;
         Number pixels[4][NNJPEG_BLOCK][3];
         if (job.h * job.v == 4)
-            load_runs<4>(job, job.call.src, whole, place.image, from_y, from_x, 2, pixels);
+            load_spans<4>(job, job.call.src, whole, place.image, from_y, from_x, 2, pixels);
         else
-            load_runs<2>(job, job.call.src, whole, place.image, from_y, from_x, job.h, pixels);
+            load_spans<2>(job, job.call.src, whole, place.image, from_y, from_x, job.h, pixels);
         with_factors(job, [&](auto factors) {
             if (place.component == 1)
                 downsample<1>(factors, pixels, &x[NNJPEG_BLOCK * i]);
@@ -282,11 +282,11 @@ template <> struct Kept<float> {
     __device__ static float limited(float x) { return limit(x); }
 };
 
-template <typename T, int n> struct alignas(n * sizeof(T) > 16 ? 16 : n * sizeof(T)) Run {
+template <typename T, int n> struct alignas(n * sizeof(T) > 16 ? 16 : n * sizeof(T)) Vector {
     T at[n];
 };
 
-/* The row of a plane of chroma that a row of a block of luma lies in: for h = 2 four samples between their neighbours, else
+/* Row y of a plane of chroma, beside a block of luma: for h = 2 four samples from column x on between their neighbours, else
  * eight. Outside the plane its border is repeated. */
 template <int h, typename Number> struct ChromaRow {
     static constexpr int neighbours = h - 1, inside = NNJPEG_BLOCK / h, samples = inside + 2 * neighbours;
@@ -296,10 +296,10 @@ template <int h, typename Number> struct ChromaRow {
     __device__ void load(const Planes<Sample> &planes, const Sample *plane, ptrdiff_t y, ptrdiff_t x)
     {
         const Sample *row = plane + max(min(y, planes.height - 1), (ptrdiff_t)0) * planes.width;
-        const Run<Sample, inside> run = *(const Run<Sample, inside> *)(row + x);
+        const Vector<Sample, inside> vector = *(const Vector<Sample, inside> *)(row + x);
 #pragma unroll
         for (int j = 0; j < inside; j++)
-            at[j + neighbours] = Kept<Number>::limited(run.at[j]);
+            at[j + neighbours] = Kept<Number>::limited(vector.at[j]);
         if (neighbours) {
             at[0] = Kept<Number>::limited(row[max(x - 1, (ptrdiff_t)0)]);
             at[samples - 1] = Kept<Number>::limited(row[min(x + inside, planes.width - 1)]);

@@ -1,6 +1,7 @@
-/* The gradient of the cubic rounding with chroma subsampling, exact, in four launches: chroma is decoded anew; luma too, and
- * the gradient taken back to luma's samples and to upsampled chroma; there, each sample of chroma gathers what its upsampling
- * spread, and goes back through the transform; and pixels gather theirs. Nobody adds to what another thread writes. */
+/* The gradient of the cubic rounding with chroma subsampling, exact, in four launches. Chroma is decoded anew; so is luma,
+ * and the gradient goes back to luma's samples and to upsampled chroma; each sample of chroma gathers it from where it was
+ * upsampled to, and goes back through the transform; each pixel gathers from luma and chroma. No thread adds to what another
+ * one writes, so that the sums have one order. */
 #include "subsampled.h"
 
 namespace nnjpeg_cuda {
@@ -26,7 +27,7 @@ __device__ void colour_gradient(const Job &job, const Place &place, const float 
 #pragma unroll 1
     for (int i = 0; i < NNJPEG_BLOCK; i++) {
         float row[1][NNJPEG_BLOCK][3];
-        load_runs<1>(job, job.call.grad, place.width == NNJPEG_BLOCK, place.image, place.y + i, place.x, 1, row);
+        load_spans<1>(job, job.call.grad, place.width == NNJPEG_BLOCK, place.image, place.y + i, place.x, 1, row);
 #pragma unroll
         for (int j = 0; j < NNJPEG_BLOCK; j++) {
             const int k = NNJPEG_BLOCK * i + j;
@@ -59,60 +60,77 @@ __global__ void __launch_bounds__(THREADS) luma_gradient(Job job)
     store_block(gradients(job), place, 0, g);
 }
 
-/* What a row of upsampled gradients is at column x - neighbours and after, 0 outside. */
+/* Row y of a plane of gradients, beside a block of chroma: for h = 2 sixteen samples from column x on between their
+ * neighbours, else eight. Outside the plane 0. */
 template <int h> struct GradientRow {
-    static constexpr int neighbours = h - 1, samples = h * NNJPEG_BLOCK + 2 * neighbours;
+    static constexpr int neighbours = h - 1, inside = NNJPEG_BLOCK * h, samples = inside + 2 * neighbours;
     float at[samples];
 
     __device__ void load(const Planes<float> &planes, const float *plane, ptrdiff_t y, ptrdiff_t x)
     {
-        const float *row = plane + y * planes.width;
-        const bool inside = y >= 0 && y < planes.height;
+        const ptrdiff_t width = y >= 0 && y < planes.height ? planes.width : 0;
+        const float *row = width > 0 ? plane + y * planes.width : plane;
 #pragma unroll
-        for (int k = 0; k < samples; k++) {
-            const ptrdiff_t column = x - neighbours + k;
-            at[k] = inside && column >= 0 && column < planes.width ? row[column] : 0.0f;
+        for (int part = 0; part < h; part++) {
+            Row<float> eight = {};
+            if (x + NNJPEG_BLOCK * part < width)
+                eight = *(const Row<float> *)(row + x + NNJPEG_BLOCK * part);
+#pragma unroll
+            for (int k = 0; k < NNJPEG_BLOCK; k++)
+                at[neighbours + NNJPEG_BLOCK * part + k] = eight.at[k];
+        }
+        if (neighbours) {
+            at[0] = x > 0 && x <= width ? row[x - 1] : 0.0f;
+            at[samples - 1] = x + inside < width ? row[x + inside] : 0.0f;
         }
     }
 };
 
-/* The transpose of upsampling: a sample is the near one twice in each direction, and a far one twice. At the border the far
- * one's share is its own, as everywhere where chroma is repeated. */
+/* Of what four neighbours in a row or column gave their two samples in the middle, the share of chroma between these: it is
+ * their near sample, and the far one of the others; at the border, and where chroma is repeated, also their own far one. */
+__device__ float gathered(float before, float first, float second, float after, bool is_first, bool is_last)
+{
+    return nj_triangle_f32(first + second, (is_first ? first : before) + (is_last ? second : after));
+}
+
+/* The transpose of upsampling. */
 template <typename Factors>
 __device__ void gather_upsampled(const Job &job, const Place &place, Factors, float g[NNJPEG_BLOCK_SIZE])
 {
     constexpr int h = Factors::h, v = Factors::v;
-    using Gradient = GradientRow<h>;
     const Planes<float> planes = gradients(job);
     const float *plane = planes.at(place.image, place.component);
     const bool repeated = is_repeated(job);
+    const ptrdiff_t x = h * place.x;
+    GradientRow<h> before, first, second, after; /* all but the first only where v is 2 */
+    if (v == 2) {
+        second.load(planes, plane, v * place.y - 1, x);
+        after.load(planes, plane, v * place.y, x);
+    }
 #pragma unroll 1
     for (int i = 0; i < NNJPEG_BLOCK; i++) {
-        const ptrdiff_t r = place.y + i, y = v * r;
-        Gradient sums, other;
-        sums.load(planes, plane, y, h * place.x);
-        if (v == 2) {
-            const bool first = repeated || r == 0, last = repeated || r == job.chroma.height - 1;
-            Gradient far;
-            other.load(planes, plane, y + 1, h * place.x);
-            far.load(planes, plane, first ? y : y - 1, h * place.x);
-#pragma unroll
-            for (int k = 0; k < Gradient::samples; k++)
-                sums.at[k] = nj_triangle_f32(sums.at[k] + other.at[k], far.at[k]);
-            far.load(planes, plane, last ? y + 1 : y + 2, h * place.x);
-#pragma unroll
-            for (int k = 0; k < Gradient::samples; k++)
-                sums.at[k] = madd_f32(far.at[k], 0.25f, sums.at[k]);
+        const ptrdiff_t r = place.y + i;
+        if (v == 1)
+            first.load(planes, plane, r, x);
+        else {
+            before = second;
+            first = after;
+            second.load(planes, plane, v * r + 1, x);
+            after.load(planes, plane, v * r + 2, x);
         }
+        float sums[GradientRow<h>::samples];
+#pragma unroll
+        for (int k = 0; k < GradientRow<h>::samples; k++)
+            sums[k] = v == 1 ? first.at[k]
+                             : gathered(before.at[k], first.at[k], second.at[k], after.at[k], repeated || r == 0,
+                                        repeated || r == job.chroma.height - 1);
 #pragma unroll
         for (int j = 0; j < NNJPEG_BLOCK; j++) {
-            float sum = sums.at[j];
-            if (h == 2) {
-                const bool first = repeated || place.x + j == 0, last = repeated || place.x + j == job.chroma.width - 1;
-                const float *at = &sums.at[2 * j];
-                sum = nj_triangle_f32(at[1] + at[2], (first ? at[1] : at[0]) + (last ? at[2] : at[3]));
-            }
-            g[8 * i + j] = i < place.height && j < place.width ? sum : 0.0f;
+            const float *at = &sums[h * j];
+            const float sum = h == 1 ? at[0]
+                                     : gathered(at[0], at[1], at[h], at[h + 1], repeated || place.x + j == 0,
+                                                repeated || place.x + j == job.chroma.width - 1);
+            g[NNJPEG_BLOCK * i + j] = i < place.height && j < place.width ? sum : 0.0f;
         }
     }
 }
@@ -137,7 +155,8 @@ __global__ void __launch_bounds__(THREADS, 3) chroma_gradient(Job job)
 }
 
 /* The gradient with respect to a sample of full-size chroma. What was repeated counts as often. */
-__device__ float full_size_gradient(const Job &job, const Planes<float> &chroma, const float *plane, ptrdiff_t y, ptrdiff_t x)
+__device__ float full_size_gradient(const Job &job, const Planes<float> &chroma, const float *plane, ptrdiff_t y,
+                                    ptrdiff_t x)
 {
     const float *row = plane + y / job.v * chroma.width;
     float g = row[x / job.h];
@@ -159,12 +178,13 @@ __global__ void __launch_bounds__(THREADS, 3) pixel_gradient(Job job)
 #pragma unroll 1
         for (int i = 0; i < place.height; i++) {
             const ptrdiff_t y = place.y + i;
+            const Row<float> of_luma = *(const Row<float> *)(luma.at(place.image, 0) + y * luma.width + place.x);
             float source[NNJPEG_BLOCK][3], gradient[NNJPEG_BLOCK][3];
             access.load(job, job.call.src, place.image, y, place.x, source);
 #pragma unroll
             for (int j = 0; j < NNJPEG_BLOCK; j++) {
                 const ptrdiff_t x = min(place.x + j, job.call.shape.width - 1);
-                gradient[j][0] = luma.at(place.image, 0)[y * luma.width + x];
+                gradient[j][0] = of_luma.at[j];
                 gradient[j][1] = full_size_gradient(job, chroma, chroma.at(place.image, 0), y, x);
                 gradient[j][2] = full_size_gradient(job, chroma, chroma.at(place.image, 1), y, x);
                 nj_rgb_to_ycbcr_transposed(gradient[j]);
@@ -181,10 +201,10 @@ __global__ void __launch_bounds__(THREADS, 3) pixel_gradient(Job job)
 
 void run_subsampled_backward(const Job &job, cudaStream_t stream)
 {
-    NJ_LAUNCH(decode_chroma, chroma_groups(job), THREADS, stream, job);
-    NJ_LAUNCH(luma_gradient, luma_groups(job), THREADS, stream, job);
-    NJ_LAUNCH(chroma_gradient, chroma_groups(job), THREADS, stream, job);
-    NJ_LAUNCH(pixel_gradient, luma_groups(job), THREADS, stream, job);
+    NJ_LAUNCH(decode_chroma, chroma_grid(job), THREADS, stream, job);
+    NJ_LAUNCH(luma_gradient, luma_grid(job), THREADS, stream, job);
+    NJ_LAUNCH(chroma_gradient, chroma_grid(job), THREADS, stream, job);
+    NJ_LAUNCH(pixel_gradient, luma_grid(job), THREADS, stream, job);
 }
 
 } /* namespace nnjpeg_cuda */
