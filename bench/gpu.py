@@ -20,9 +20,12 @@ from peers import torch_matmul
 from tqdm import tqdm
 
 from nnjpeg import NN_TABLE, atomic, cuda, ops
+from nnjpeg._arguments import SUBSAMPLINGS
 
 ROOT = Path(__file__).parent.parent
 DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16)
+RGB = (False, 1, 1)  # ycbcr, h, v
+YCBCR = {name: (True, *factors) for name, factors in SUBSAMPLINGS.items()}
 
 
 def run_tests():
@@ -34,12 +37,12 @@ def run_tests():
 
 
 def compare_bits(shapes, seed=0):
-    """Random shapes, layouts, types and tables: how many differ from the CPU's bits."""
+    """Random shapes, codings, layouts, types and tables: which differ from the CPU's bits."""
     draw, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     differ = []
     for _ in tqdm(range(shapes), desc="bits", unit="shape", disable=None):
-        ycbcr, dtype = draw.random() < 0.4, draw.choice(DTYPES)
-        b, c = draw.randint(1, 4), 3 if ycbcr else draw.randint(1, 4)
+        coding, dtype = draw.choice([RGB, *YCBCR.values()]), draw.choice(DTYPES)
+        b, c = draw.randint(1, 4), draw.randint(1, 4) if coding == RGB else 3
         h, w = (draw.choice([draw.randint(1, 80), 8 * draw.randint(1, 32)]) for _ in range(2))
         image = torch.randint(0, 256, (b, c, h, w), dtype=torch.uint8, generator=generator)
         if draw.random() < 0.3:
@@ -51,9 +54,9 @@ def compare_bits(shapes, seed=0):
             image = image[..., draw.randint(0, w - 1) :]
         leading = draw.choice([1, b]), draw.choice([1, c])
         table = torch.randint(1, draw.choice([10, 256]), (*leading, 8, 8), dtype=torch.uint8, generator=generator)
-        result = ops._roundtrip(image.cuda(), table.cuda(), ycbcr, True, False).cpu()
-        if not torch.equal(result, ops._roundtrip(image, table, ycbcr, True, False)):
-            differ.append([str(dtype), list(image.shape), list(leading), ycbcr])
+        result = ops._roundtrip(image.cuda(), table.cuda(), *coding, True, False).cpu()
+        if not torch.equal(result, ops._roundtrip(image, table, *coding, True, False)):
+            differ.append([str(dtype), list(image.shape), list(leading), coding])
     return {"shapes": shapes, "differ": differ}
 
 
@@ -61,17 +64,18 @@ SANITIZED = """
 import torch
 from nnjpeg import ops
 torch.manual_seed(0)
-for size in [(1, 1), (8, 8), (13, 21), (40, 70)]:
-    for ycbcr in (False, True):
+for size in [(1, 1), (3, 4), (8, 8), (13, 21), (40, 70)]:
+    for coding in [(False, 1, 1), (True, 1, 1), (True, 2, 1), (True, 2, 2), (True, 1, 2)]:
         table = torch.randint(1, 256, (2, 3, 8, 8), dtype=torch.uint8).cuda()
         for form in (torch.contiguous_format, torch.channels_last):
             image = torch.zeros(2, 3, *size, dtype=torch.uint8).cuda().contiguous(memory_format=form)
-            ops._roundtrip(image, table, ycbcr, True, False)
+            ops._roundtrip(image, table, *coding, True, False)
+            ops._roundtrip(image, table.float(), *coding, True, False)
             for dtype in (torch.float32, torch.float16):
                 image = torch.rand(2, 3, *size).to(dtype).cuda().contiguous(memory_format=form)
                 for exact, cubic in ((True, False), (False, False), (False, True)):
-                    ops._roundtrip(image, table, ycbcr, exact, cubic)
-                ops._cubic_backward(image, image, table, ycbcr)
+                    ops._roundtrip(image, table, *coding, exact, cubic)
+                ops._cubic_backward(image, image, table, *coding)
 torch.cuda.synchronize()
 """
 
@@ -117,18 +121,28 @@ def jobs(batch):
     several = table.expand(batch, 3, 8, 8).contiguous()
     for dtype in DTYPES:
         yield "clone", dtype, torch.clone
-        yield "roundtrip", dtype, lambda x: ops._roundtrip(x, table, False, False, False)
+        for name, coding in {"rgb": RGB, **YCBCR}.items():
+            yield f"roundtrip, {name}", dtype, lambda x, c=coding: ops._roundtrip(x, table, *c, False, False)
+            if dtype != torch.uint8:
+                yield (
+                    f"roundtrip, {name}, precision uint8",
+                    dtype,
+                    lambda x, c=coding: ops._roundtrip(x, table, *c, True, False),
+                )
+                yield f"roundtrip, {name}, cubic", dtype, lambda x, c=coding: ops._roundtrip(x, table, *c, False, True)
+                yield f"backward, {name}, cubic", dtype, lambda x, c=coding: ops._cubic_backward(x, x, table, *c)
+        for name, coding in (("rgb", RGB), ("4:2:0", YCBCR["4:2:0"])):
+            yield (
+                f"roundtrip, {name}, a table for each image and component",
+                dtype,
+                lambda x, c=coding: ops._roundtrip(x, several, *c, False, False),
+            )
+    for name, coding in (("rgb", RGB), ("4:2:0", YCBCR["4:2:0"])):
         yield (
-            "roundtrip, a table for each image and component",
-            dtype,
-            lambda x: ops._roundtrip(x, several, False, False, False),
+            f"plain torch operations, {name}",
+            torch.uint8,
+            lambda x, c=coding: ops._plain.roundtrip_uint8(x, table, *c),
         )
-        yield "roundtrip, ycbcr", dtype, lambda x: ops._roundtrip(x, table, True, False, False)
-        if dtype != torch.uint8:
-            yield "roundtrip, precision uint8", dtype, lambda x: ops._roundtrip(x, table, False, True, False)
-            yield "roundtrip, cubic", dtype, lambda x: ops._roundtrip(x, table, False, False, True)
-            yield "backward, cubic", dtype, lambda x: ops._cubic_backward(x, x, table, False)
-    yield "plain torch operations", torch.uint8, lambda x: ops._plain.roundtrip_uint8(x, table, False)
     yield "torch 64x64 matmul", torch.float32, torch_matmul
     try:
         from kornia.enhance import jpeg_codec_differentiable

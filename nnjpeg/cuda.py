@@ -109,7 +109,7 @@ def build(folder: str | os.PathLike[str] | None = None, *, verbose: bool = False
     return Path(
         cpp_extension.load(
             name=NAME,
-            sources=[str(sources / "cuda" / name) for name in ("kernel.cu", "torch_binding.cpp")],
+            sources=[*map(str, sorted((sources / "cuda").glob("*.cu"))), str(sources / "cuda" / "torch_binding.cpp")],
             extra_include_paths=[str(sources), *_headers(home)],
             extra_cflags=["-O2", "-DUSE_CUDA", f"-DTORCH_TARGET_VERSION={_STABLE_ABI}"],
             # No product may be fused with a sum unasked: floats become bytes by two roundings on every device.

@@ -45,20 +45,34 @@ void check_like(const Tensor &t, const Tensor &image, const char *name)
     STD_TORCH_CHECK(same, name, " must have the shape, dtype and device of image");
 }
 
-nnjpeg_cuda_tables tables_of(const Tensor &qtable, const Tensor &image)
+/* Tables as the kernels read them: contiguous, and aligned to 16 bytes. */
+Tensor readable_tables(const Tensor &qtable, const Tensor &image)
 {
     const bool fits = qtable.is_cuda() && qtable.get_device_index() == image.get_device_index() &&
-                      qtable.scalar_type() == ScalarType::Byte && qtable.dim() == 4 && qtable.is_contiguous() &&
-                      (qtable.size(0) == 1 || qtable.size(0) == image.size(0)) &&
+                      (qtable.scalar_type() == ScalarType::Byte || qtable.scalar_type() == ScalarType::Float) &&
+                      qtable.dim() == 4 && (qtable.size(0) == 1 || qtable.size(0) == image.size(0)) &&
                       (qtable.size(1) == 1 || qtable.size(1) == image.size(1)) && qtable.size(2) == 8 &&
-                      qtable.size(3) == 8 && reinterpret_cast<uintptr_t>(qtable.data_ptr()) % 16 == 0;
-    STD_TORCH_CHECK(fits, "qtable must be a contiguous uint8 tensor of shape (B or 1, C or 1, 8, 8) on image's device, "
-                          "aligned to 16 bytes");
-    return { static_cast<const uint8_t *>(qtable.data_ptr()), qtable.size(0) > 1 ? 64 * qtable.size(1) : 0,
-             qtable.size(1) > 1 ? 64 : 0 };
+                      qtable.size(3) == 8;
+    STD_TORCH_CHECK(fits, "qtable must be a tensor of uint8 or float32 and shape (B or 1, C or 1, 8, 8) on image's device");
+    const Tensor table = torch::stable::contiguous(qtable);
+    return reinterpret_cast<uintptr_t>(table.data_ptr()) % 16 == 0 ? table : torch::stable::clone(table);
 }
 
-Tensor run(const Tensor *grad, const Tensor &image, const Tensor &qtable, bool ycbcr, nnjpeg_precision precision)
+nnjpeg_cuda_tables tables_of(const Tensor &table)
+{
+    return { table.data_ptr(), type_of(table), table.size(0) > 1 ? 64 * table.size(1) : 0, table.size(1) > 1 ? 64 : 0 };
+}
+
+nnjpeg_subsampling subsampling_of(int64_t h, int64_t v, bool ycbcr)
+{
+    STD_TORCH_CHECK((h == 1 || h == 2) && (v == 1 || v == 2) && (ycbcr || h * v == 1),
+                    "(h, v) must be one of (1, 1), (2, 1), (2, 2), (1, 2), and (1, 1) where YCbCr is not coded, got (", h,
+                    ", ", v, ")");
+    return h == 2 ? v == 2 ? NNJPEG_420 : NNJPEG_422 : v == 2 ? NNJPEG_440 : NNJPEG_444;
+}
+
+Tensor run(const Tensor *grad, const Tensor &image, const Tensor &qtable, bool ycbcr, nnjpeg_subsampling subsampling,
+           nnjpeg_precision precision)
 {
     STD_TORCH_CHECK(image.is_cuda() && image.dim() == 4, "image must be a CUDA tensor of shape (B, C, H, W)");
     STD_TORCH_CHECK(!ycbcr || image.size(1) == 3, "ycbcr needs 3 components");
@@ -68,8 +82,7 @@ Tensor run(const Tensor *grad, const Tensor &image, const Tensor &qtable, bool y
 
     const torch::stable::accelerator::DeviceGuard guard(image.get_device_index());
     Tensor result = torch::stable::empty_like(image);
-    if (image.numel() == 0)
-        return result;
+    const Tensor table = readable_tables(qtable, image);
     nnjpeg_cuda_call call{};
     call.shape = { image.size(0), image.size(1), image.size(2), image.size(3) };
     call.type = type_of(image);
@@ -79,9 +92,17 @@ Tensor run(const Tensor *grad, const Tensor &image, const Tensor &qtable, bool y
         check_like(*grad, image, "grad");
         call.grad = view_of(*grad);
     }
-    call.tables = tables_of(qtable, image);
+    call.tables = tables_of(table);
     call.colorspace = ycbcr ? NNJPEG_YCBCR : NNJPEG_RGB;
+    call.subsampling = subsampling;
     call.precision = precision;
+    if (image.numel() == 0)
+        return result;
+    Tensor workspace;
+    if (const size_t bytes = nnjpeg_cuda_workspace(&call)) {
+        workspace = torch::stable::new_empty(image, { static_cast<int64_t>(bytes) }, ScalarType::Byte);
+        call.workspace = workspace.data_ptr();
+    }
 
     void *stream = nullptr;
     STD_TORCH_CHECK(aoti_torch_get_current_cuda_stream(image.get_device_index(), &stream) == AOTI_TORCH_SUCCESS,
@@ -91,14 +112,15 @@ Tensor run(const Tensor *grad, const Tensor &image, const Tensor &qtable, bool y
     return result;
 }
 
-Tensor roundtrip(const Tensor &image, const Tensor &qtable, bool ycbcr, bool exact, bool cubic)
+Tensor roundtrip(const Tensor &image, const Tensor &qtable, bool ycbcr, int64_t h, int64_t v, bool exact, bool cubic)
 {
-    return run(nullptr, image, qtable, ycbcr, exact ? NNJPEG_UINT8 : cubic ? NNJPEG_FLOAT_CUBIC : NNJPEG_FLOAT);
+    return run(nullptr, image, qtable, ycbcr, subsampling_of(h, v, ycbcr),
+               exact ? NNJPEG_UINT8 : cubic ? NNJPEG_FLOAT_CUBIC : NNJPEG_FLOAT);
 }
 
-Tensor cubic_backward(const Tensor &grad, const Tensor &image, const Tensor &qtable, bool ycbcr)
+Tensor cubic_backward(const Tensor &grad, const Tensor &image, const Tensor &qtable, bool ycbcr, int64_t h, int64_t v)
 {
-    return run(&grad, image, qtable, ycbcr, NNJPEG_FLOAT_CUBIC);
+    return run(&grad, image, qtable, ycbcr, subsampling_of(h, v, ycbcr), NNJPEG_FLOAT_CUBIC);
 }
 
 } /* namespace */

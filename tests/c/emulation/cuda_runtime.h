@@ -1,4 +1,4 @@
-/* Enough of CUDA to run csrc/cuda/kernel.cu on the host: a launch is a loop over its threads, which share nothing. */
+/* Enough of CUDA to run csrc/cuda on the host: a launch is a loop over its threads, which share nothing. */
 #ifndef EMULATED_CUDA_RUNTIME_H
 #define EMULATED_CUDA_RUNTIME_H
 
@@ -8,11 +8,13 @@
 #include <cstring>
 
 #define __global__ static
-#define __device__ static
-#define __constant__ static const
+#define __device__
+#define __host__
+#define __constant__ const
 #define __launch_bounds__(...)
 
 using std::fmaf;
+using std::max;
 using std::min;
 
 typedef int cudaError_t;
@@ -21,7 +23,7 @@ typedef void *cudaStream_t;
 struct dim {
     unsigned x;
 };
-static thread_local dim blockIdx, blockDim, threadIdx;
+[[maybe_unused]] static thread_local dim blockIdx, blockDim, threadIdx;
 
 #define NJ_LAUNCH(kernel, blocks, threads, stream, argument)                            \
     do {                                                                                \

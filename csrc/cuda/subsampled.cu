@@ -1,0 +1,94 @@
+/* The round trip with chroma subsampling: a launch for chroma, which leaves it decoded in the workspace, and one for luma,
+ * which also upsamples chroma and turns both into RGB. */
+#include "subsampled.h"
+
+namespace nnjpeg_cuda {
+namespace {
+
+__global__ void __launch_bounds__(THREADS, 3) exact_chroma(Job job)
+{
+    NJ_THIS_CHROMA;
+    int x[NNJPEG_BLOCK_SIZE];
+    load_chroma(job, place, x);
+    transform(x, table_of(job, place, 0));
+    store_decoded<uint8_t>(job, place, x);
+}
+
+__global__ void __launch_bounds__(THREADS, 3) float_chroma(Job job)
+{
+    NJ_THIS_CHROMA;
+    float x[NNJPEG_BLOCK_SIZE];
+    load_chroma(job, place, x);
+    forward(x);
+    requantize(x, table_of(job, place, 0), rounding_of(job));
+    inverse(x);
+    store_decoded<float>(job, place, x);
+}
+
+__device__ void to_rgb(int pixel[3]) { nj_ycbcr_to_rgb(pixel); }
+__device__ void to_rgb(float pixel[3])
+{
+    nj_ycbcr_to_rgb_f32(pixel);
+    for (int c = 0; c < 3; c++)
+        pixel[c] = nj_to_unit(pixel[c]);
+}
+
+/* Decoded luma, limited, and the chroma in the workspace to pixels. */
+template <typename Number>
+__device__ void store_pixels(const Job &job, const Place &place, const Number luma[NNJPEG_BLOCK_SIZE])
+{
+    Number chroma[2][NNJPEG_BLOCK_SIZE];
+    load_upsampled(job, place, chroma);
+    with_pixels<Number>(job, place.width == NNJPEG_BLOCK, [&](auto access) {
+#pragma unroll 1
+        for (int i = 0; i < place.height; i++) {
+            Number pixels[NNJPEG_BLOCK][3];
+#pragma unroll
+            for (int j = 0; j < NNJPEG_BLOCK; j++) {
+                const int k = NNJPEG_BLOCK * i + j;
+                pixels[j][0] = luma[k];
+                pixels[j][1] = chroma[0][k];
+                pixels[j][2] = chroma[1][k];
+                to_rgb(pixels[j]);
+            }
+            access.store(job, place, i, pixels);
+        }
+    });
+}
+
+__global__ void __launch_bounds__(THREADS, 3) exact_luma(Job job)
+{
+    NJ_THIS_LUMA;
+    int x[NNJPEG_BLOCK_SIZE];
+    load_luma(job, place, x);
+    transform(x, table_of(job, place, 0));
+    each(x, [](int n) { return clamp16(n); });
+    store_pixels(job, place, x);
+}
+
+__global__ void __launch_bounds__(THREADS, 3) float_luma(Job job)
+{
+    NJ_THIS_LUMA;
+    float x[NNJPEG_BLOCK_SIZE];
+    load_luma(job, place, x);
+    forward(x);
+    requantize(x, table_of(job, place, 0), rounding_of(job));
+    inverse(x);
+    each(x, limit);
+    store_pixels(job, place, x);
+}
+
+} /* namespace */
+
+void run_subsampled(const Job &job, bool exact, cudaStream_t stream)
+{
+    if (exact) {
+        NJ_LAUNCH(exact_chroma, chroma_grid(job), THREADS, stream, job);
+        NJ_LAUNCH(exact_luma, luma_grid(job), THREADS, stream, job);
+    } else {
+        NJ_LAUNCH(float_chroma, chroma_grid(job), THREADS, stream, job);
+        NJ_LAUNCH(float_luma, luma_grid(job), THREADS, stream, job);
+    }
+}
+
+} /* namespace nnjpeg_cuda */
