@@ -1,9 +1,9 @@
-/* The gradient of the smooth round trip with chroma subsampling: the stages of strips.c from the last to the first, each by its
- * transpose.
+/* The gradient of the smooth round trip with chroma subsampling: the stages of strips.c from the last to the first, each by
+ * its transpose.
  *
- * A strip is some rows of MCUs, with one more on either side where upsampling looks across (v = 2): that is computed again, so
- * that strips do not depend on one another. A thread has three slots: the components as they are encoded, the same decoded and
- * not yet limited, and their gradients. */
+ * A strip is some rows of MCUs, with one more on either side where upsampling looks across (v = 2): that is computed again,
+ * so that strips do not depend on one another. A thread has three slots: the components as they are encoded, the same decoded
+ * and not yet limited, and their gradients. */
 #include "walk.h"
 
 #include <stdlib.h>
@@ -18,8 +18,8 @@ typedef struct job {
     nj_samples grad;
 } job;
 
-/* What a strip is: rows of MCUs mcu..mcu_end-1; the row that the slots begin with, the end of what they hold; its pixels' rows,
- * and its rows of chroma. */
+/* Rows of MCUs: mcu..mcu_end-1 of an image; first..end-1 with those on either side, which the slots hold. The strip's rows
+ * of pixels and of chroma. */
 typedef struct strip {
     ptrdiff_t image, mcu, mcu_end, first, end;
     nj_range pixels, chroma;
@@ -45,6 +45,12 @@ static void fetch_row(const nj_walk *w, nj_samples image, const strip *s, ptrdif
 {
     nj_copy(nj_from(image, s->image, 0, y, 0), staged, 3, 1, w->job->shape.width);
     nj_extend_by_zeros(staged, 3, 1, w->job->shape.width, 1, w->full);
+}
+
+/* The gradient of a row of chroma; NULL: the row is another strip's. */
+static float *chroma_at(const nj_walk *w, uint8_t *const slots[SLOTS], const strip *s, int c, ptrdiff_t row)
+{
+    return row >= s->chroma.begin && row < s->chroma.end ? row_at(w, slots[GRADIENT], s, c, row) : NULL;
 }
 
 /* Through colour and upsampling: from the gradient of pixels to that of decoded components. */
@@ -80,11 +86,16 @@ static void decode_backward(const job *j, uint8_t *const slots[SLOTS], const str
                   (const float *)(const void *)sums.of[1], sums.reach, w->h, (const float *const *)grad, components, w->full);
         for (c = NJ_CB; c <= NJ_CR; c++) {
             const int alone = other == row || !sums.reach;
-            float *near = row >= s->chroma.begin && row < s->chroma.end ? row_at(w, slots[GRADIENT], s, c, row) : NULL;
-            float *far = !alone && other >= s->chroma.begin && other < s->chroma.end ? row_at(w, slots[GRADIENT], s, c, other) : NULL;
-            f->gather(components[c], width, w->planes[c].columns, sums.reach, w->h, alone ? 1.0f : 0.75f, near, far);
+            f->gather(components[c], width, w->planes[c].columns, sums.reach, w->h, alone ? 1.0f : 0.75f,
+                      chroma_at(w, slots, s, c, row), alone ? NULL : chroma_at(w, slots, s, c, other));
         }
     }
+}
+
+/* The gradient of a component, from the strip's first row on. */
+static nj_samples plane_of(const nj_walk *w, uint8_t *const slots[SLOTS], const strip *s, int c, nj_range rows)
+{
+    return nj_buffer(row_at(w, slots[GRADIENT], s, c, rows.begin), w->size, 1, w->planes[c].row, 0);
 }
 
 /* Through the limits of decoded components and the transform. */
@@ -94,13 +105,13 @@ static void transform_backward(const nj_walk *w, uint8_t *const slots[SLOTS], co
     for (c = NJ_LUMA; c <= NJ_CR; c++) {
         const nj_plane *p = &w->planes[c];
         const nj_range rows = c == NJ_LUMA ? s->pixels : s->chroma;
+        const ptrdiff_t height = rows.end - rows.begin, row = p->row / w->size;
         ptrdiff_t y;
         for (y = rows.begin; y < rows.end; y++)
-            w->isa->backward.limit(row_at(w, slots[GRADIENT], s, c, y), row_at(w, slots[DECODED], s, c, y), p->row / w->size);
-        nj_extend_by_zeros(nj_buffer(row_at(w, slots[GRADIENT], s, c, rows.begin), w->size, 1, p->row, 0), 1, rows.end - rows.begin,
-                           p->columns, nj_round_up(rows.end - rows.begin, NNJPEG_BLOCK), p->row / w->size);
-        nj_transform_f32(w, NJ_F32_PLANE_BACKWARD, slots[ENCODED], slots[GRADIENT], slots[GRADIENT], s->image, c, s->mcu, s->mcu_end,
-                         s->first);
+            w->isa->backward.limit(row_at(w, slots[GRADIENT], s, c, y), row_at(w, slots[DECODED], s, c, y), row);
+        nj_extend_by_zeros(plane_of(w, slots, s, c, rows), 1, height, p->columns, nj_round_up(height, NNJPEG_BLOCK), row);
+        nj_transform_f32(w, NJ_F32_PLANE_BACKWARD, slots[ENCODED], slots[GRADIENT], slots[GRADIENT], s->image, c, s->mcu,
+                         s->mcu_end, s->first);
     }
 }
 
@@ -124,21 +135,20 @@ static void spread(const float *chroma, ptrdiff_t columns, int h, float share, f
 /* Through padding, downsampling and colour: to the gradient of the image. */
 static void encode_backward(const nj_walk *w, uint8_t *const slots[SLOTS], const strip *s)
 {
-    const ptrdiff_t width = w->job->shape.width, height = w->job->shape.height;
+    const ptrdiff_t width = w->job->shape.width;
     float *pixels[3], *components[3], *grad[3];
     const nj_samples staged = stage(w, slots[DECODED], pixels), result = stage(w, slots[GRADIENT], grad);
     ptrdiff_t y;
     int c;
     stage(w, slots[ENCODED], components);
     for (c = NJ_LUMA; c <= NJ_CR; c++) {
-        const nj_plane *p = &w->planes[c];
         const nj_range rows = c == NJ_LUMA ? s->pixels : s->chroma;
-        const ptrdiff_t columns = p->block_columns * NNJPEG_BLOCK;
-        nj_fold(nj_buffer(row_at(w, slots[GRADIENT], s, c, rows.begin), w->size, 1, p->row, 0), 1, rows.end - rows.begin,
-                c == NJ_LUMA ? width : columns, nj_round_up(rows.end - rows.begin, NNJPEG_BLOCK), columns);
+        const ptrdiff_t columns = w->planes[c].block_columns * NNJPEG_BLOCK, height = rows.end - rows.begin;
+        nj_fold(plane_of(w, slots, s, c, rows), 1, height, c == NJ_LUMA ? width : columns,
+                nj_round_up(height, NNJPEG_BLOCK), columns);
     }
     for (y = s->pixels.begin; y < s->pixels.end; y++) {
-        const int repeated = y == height - 1 && height % w->v;
+        const int repeated = y == w->job->shape.height - 1 && w->job->shape.height % w->v;
         components[0] = row_at(w, slots[GRADIENT], s, NJ_LUMA, y);
         for (c = NJ_CB; c <= NJ_CR; c++)
             spread(row_at(w, slots[GRADIENT], s, c, y / w->v), w->planes[c].block_columns * NNJPEG_BLOCK, w->h,
@@ -161,8 +171,13 @@ static void process(const void *context, int part, int parts)
         slots[i] = w->workspace + (part * SLOTS + i) * w->slot;
     for (item = range.begin; item < range.end; item++) {
         const ptrdiff_t mcu = item % w->strips * w->mcus, mcu_end = nj_at_most(mcu + w->mcus, w->mcu_rows);
-        const strip s = { item / w->strips, mcu, mcu_end, mcu > 0 ? mcu - (w->v - 1) : 0, nj_at_most(mcu_end + w->v - 1, w->mcu_rows),
-                          nj_strip_rows(w, NJ_LUMA, mcu, mcu_end), nj_strip_rows(w, NJ_CB, mcu, mcu_end) };
+        const strip s = { item / w->strips,
+                          mcu,
+                          mcu_end,
+                          mcu > 0 ? mcu - (w->v - 1) : 0,
+                          nj_at_most(mcu_end + w->v - 1, w->mcu_rows),
+                          nj_strip_rows(w, NJ_LUMA, mcu, mcu_end),
+                          nj_strip_rows(w, NJ_CB, mcu, mcu_end) };
         nj_encode_strip(w, slots[ENCODED], nj_from(w->job->src, s.image, 0, 0, 0), s.first, s.end);
         for (c = NJ_LUMA; c <= NJ_CR; c++)
             nj_transform_f32(w, NJ_F32_PLANE_CUBIC, slots[ENCODED], NULL, slots[DECODED], s.image, c, s.first, s.end, s.first);
@@ -189,7 +204,8 @@ nnjpeg_status nj_run_gradient(const nj_strips_job *call, const nj_samples *grad)
     w->mcus = (w->mcu_rows - 1) / w->strips + 1;
     w->strips = (w->mcu_rows - 1) / w->mcus + 1;
     nj_plan_slot(w, w->mcus + 2 * (w->v - 1));
-    parts = nj_parts_for(call->shape.images * w->strips, 3 * w->planes[NJ_LUMA].block_columns * w->mcus * w->v, call->num_threads);
+    parts = nj_parts_for(call->shape.images * w->strips, 3 * w->planes[NJ_LUMA].block_columns * w->mcus * w->v,
+                         call->num_threads);
     w->workspace = nj_workspace(parts * SLOTS * w->slot, &memory);
     if (!w->workspace)
         return NNJPEG_NO_MEMORY;

@@ -6,7 +6,7 @@
  * chroma above and below. So where v is 2, the last row of chroma and the v rows of luma that go with it wait in the buffer
  * for the next strip.
  *
- *     buffer of a component     waiting: 2 rows (v = 2) | the strip's rows | v = 2, chroma: the row below, if it is the end of a part
+ *     buffer of a component     waiting: 2 rows (v = 2) | the strip's rows | v = 2, chroma: the row below a part's last strip
  *
  * A part of the call, for one thread, is consecutive strips. Where it begins within an image, the two rows of chroma on either
  * side of the border are decoded before any thread writes a result, since the result may take the place of the image. */
@@ -19,9 +19,9 @@ static uint8_t *border(const nj_walk *w, int part, int below, int c)
     return w->workspace + w->borders + ((ptrdiff_t)(part * 2 + below) * 2 + c - NJ_CB) * w->border_row;
 }
 
-/* Rows of pixels that are complete once the strip is in the buffer. begins, ends: whether the strip is the part's first, or last. */
-static void decode_strip(const nj_walk *w, uint8_t *slot, nj_samples src, nj_samples dst, ptrdiff_t mcu, ptrdiff_t mcu_end, int part,
-                         int begins, int ends)
+/* Rows of pixels that are complete once the strip is in the buffer. begins, ends: whether it is the part's first, or last. */
+static void decode_strip(const nj_walk *w, uint8_t *slot, nj_samples src, nj_samples dst, ptrdiff_t mcu, ptrdiff_t mcu_end,
+                         int part, int begins, int ends)
 {
     const nj_range rows = nj_strip_rows(w, NJ_CB, mcu, mcu_end);
     const ptrdiff_t last = w->planes[NJ_CB].rows - 1;
@@ -97,7 +97,8 @@ static void decode_border(const void *context, int part, int parts)
             nj_encode_strip(w, slot, src, at, at + 1);
         nj_transform_strip(w, slot, image, 0, at, at + 1, NJ_CB);
         for (c = NJ_CB; c <= NJ_CR; c++)
-            memcpy(border(w, part, below, c), nj_row_of(w, slot, c, below ? 0 : NNJPEG_BLOCK - 1, 0), (size_t)(w->planes[c].columns * w->size));
+            memcpy(border(w, part, below, c), nj_row_of(w, slot, c, below ? 0 : NNJPEG_BLOCK - 1, 0),
+                   (size_t)(w->planes[c].columns * w->size));
     }
 }
 
