@@ -319,18 +319,41 @@ static void idct_run(const float *const blocks[NJ_F32_RUN_BLOCKS], float *dst, p
     }
 }
 
+/* Of a number that is no multiple of CONVERTED, the last ones go again over some before, by vectors too. */
+enum { CONVERTED = 16 };
+
+NJ_INLINE void convert_to_bytes(const float *restrict src, uint8_t *restrict dst, ptrdiff_t count)
+{
+    ptrdiff_t x;
+    for (x = 0; x < count; x++)
+        dst[x] = nj_to_byte(src[x]);
+}
+
+NJ_INLINE void convert_to_floats(const uint8_t *restrict src, float *restrict dst, ptrdiff_t count)
+{
+    ptrdiff_t x;
+    for (x = 0; x < count; x++)
+        dst[x] = (float)src[x] / 255.0f;
+}
+
 static void to_bytes(const float *src, uint8_t *dst, ptrdiff_t count)
 {
-    ptrdiff_t i;
-    for (i = 0; i < count; i++)
-        dst[i] = nj_to_byte(src[i]);
+    const ptrdiff_t rest = count < CONVERTED ? count : count % CONVERTED ? CONVERTED : 0;
+    convert_to_bytes(src, dst, count / CONVERTED * CONVERTED);
+    if (rest == CONVERTED)
+        convert_to_bytes(src + count - CONVERTED, dst + count - CONVERTED, CONVERTED);
+    else
+        convert_to_bytes(src, dst, rest);
 }
 
 static void to_floats(const uint8_t *src, float *dst, ptrdiff_t count)
 {
-    ptrdiff_t i;
-    for (i = 0; i < count; i++)
-        dst[i] = (float)src[i] / 255.0f;
+    const ptrdiff_t rest = count < CONVERTED ? count : count % CONVERTED ? CONVERTED : 0;
+    convert_to_floats(src, dst, count / CONVERTED * CONVERTED);
+    if (rest == CONVERTED)
+        convert_to_floats(src + count - CONVERTED, dst + count - CONVERTED, CONVERTED);
+    else
+        convert_to_floats(src, dst, rest);
 }
 
 #define NJ_ISA_F32                                                                                               \
