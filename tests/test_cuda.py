@@ -354,6 +354,7 @@ def test_gpu_opcheck(dtype, factors):
 
 
 @gpu
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # torch 2.11's own compiler
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
 def test_gpu_layer_draws_compiles_and_never_waits(subsampling):
     options = {"colorspace": "ycbcr", "subsampling": subsampling}
