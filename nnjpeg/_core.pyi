@@ -20,6 +20,7 @@ def roundtrip(
     ycbcr: bool,
     num_threads: int,
     padded: bool = False,
+    subsampling: int = 0,
 ) -> npt.NDArray[np.uint8]: ...
 def roundtrip_f32(
     src: npt.NDArray[np.float32],
@@ -30,6 +31,7 @@ def roundtrip_f32(
     exact: bool,
     cubic: bool,
     num_threads: int,
+    subsampling: int = 0,
 ) -> None: ...
 def cubic_backward_f32(
     grad: npt.NDArray[np.float32],
@@ -39,12 +41,25 @@ def cubic_backward_f32(
     quantizers: Quantizers,
     ycbcr: bool,
     num_threads: int,
+    subsampling: int = 0,
 ) -> None: ...
 def forward(
-    src: npt.NDArray[np.uint8], dst: npt.NDArray[np.int16], axes: _Axes, quantizers: Quantizers, ycbcr: bool
+    src: npt.NDArray[np.uint8],
+    dsts: tuple[npt.NDArray[np.int16], ...],
+    axes: _Axes,
+    quantizers: Quantizers,
+    ycbcr: bool,
+    num_threads: int,
+    subsampling: int = 0,
 ) -> None: ...
 def inverse(
-    src: npt.NDArray[np.int16], dst: npt.NDArray[np.uint8], axes: _Axes, quantizers: Quantizers, ycbcr: bool
+    srcs: tuple[npt.NDArray[np.int16], ...],
+    dst: npt.NDArray[np.uint8],
+    axes: _Axes,
+    quantizers: Quantizers,
+    ycbcr: bool,
+    num_threads: int,
+    subsampling: int = 0,
 ) -> None: ...
 def dct(src: npt.NDArray[Any], dst: npt.NDArray[np.float32], axes: _Axes) -> None: ...
 def idct(src: npt.NDArray[np.float32], dst: npt.NDArray[np.float32], axes: _Axes) -> None: ...

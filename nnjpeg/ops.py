@@ -304,7 +304,7 @@ def _cached_tables(tables: tuple[QTable, ...], device: torch.device) -> Tensor:
 def steps_of(tables: Sequence[Sequence[QTable]], device: torch.device) -> Tensor:
     """Tables by image and component as the operator wants them, without waiting for the device."""
     entries = [[list(table.entries) for table in row] for row in tables]
-    steps = torch.tensor(entries, dtype=torch.uint8).reshape(len(tables), -1, 8, 8)
+    steps = torch.tensor(entries, dtype=torch.uint8, device="cpu").reshape(len(tables), -1, 8, 8)
     return steps.to(device, non_blocking=True)
 
 

@@ -151,10 +151,13 @@ class _Transform(v2.Transform):
         ops.check_choice("gradient", gradient, Gradient)
         ops.check_choice("precision", precision, Precision)
         self.quality, self.gradient, self.precision = quality, gradient, precision
-        if isinstance(quality, (int, float)):
-            tables = [table.at_quality(quality) for table in tables]
-        self._tables = tuple(tables)
+        self._tables = self._tables_of(tables, quality)
         self.register_buffer("steps", self._steps(), persistent=False)
+
+    @staticmethod
+    def _tables_of(tables: QTable | Sequence[QTable], quality: Any) -> tuple[QTable, ...]:
+        tables = as_tables(tables)
+        return tuple(table.at_quality(quality) if isinstance(quality, (int, float)) else table for table in tables)
 
     def _steps(self) -> Tensor:
         return ops.steps_of([self._tables], torch.device("cpu"))
@@ -290,6 +293,12 @@ class NNJpeg(_Transform):
         self.qtable: QTable | tuple[QTable, ...] = tables[0] if len(tables) == 1 else tuple(tables)
         checked = None if quality is None else _check_quality(quality, "nn_jpeg")
         self._set_up(tables, checked, gradient, precision)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "subsampling" not in state:  # of version 0.1.0
+            state = state | {"subsampling": "4:4:4", "_tables": self._tables_of(state["qtable"], state["quality"])}
+            del state["_at_quality"]
+        super().__setstate__(state)
 
     def _draw(self, images: list[Any]) -> Any:
         if not isinstance(self.quality, tuple):
