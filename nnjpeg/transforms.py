@@ -134,7 +134,6 @@ class _Transform(v2.Transform):
     # Everything that may be an image; make_params narrows it down.
     _transformed_types = (is_pure_tensor, tv_tensors.Image, tv_tensors.Video, PIL.Image.Image, np.ndarray)
     _fixed: tuple[str, ...] = ("quality",)
-    _grey_has_the_first = False  # of several tables
 
     quality: Any
     colorspace: Colorspace
@@ -224,7 +223,7 @@ class _Transform(v2.Transform):
                 quality = quality.cpu().numpy()
         options = Options(self.colorspace, self.subsampling, self.gradient, self.precision, self.components)
         tables, steps = self._tables, self.steps if isinstance(inpt, Tensor) else None
-        if self._grey_has_the_first and _is_grey(inpt):
+        if self.colorspace == "ycbcr" and _is_grey(inpt):  # which has luma alone
             tables, steps = tables[:1], None if steps is None else steps[:, :1]
         return code(inpt, tables, quality, options, steps)
 
@@ -245,7 +244,8 @@ class NNJpeg(_Transform):
     Parameters
     ----------
     qtable : QTable, array_like, sequence of these, or integer tensor
-        One 8x8 table for all components, or one for each. By default `NN_TABLE`, the paper's 16 / 50.
+        One 8x8 table for all components, or one for each; with "ycbcr" a grey image takes the first. By default
+        `NN_TABLE`, the paper's 16 / 50.
     quality : number or (low, high), optional
         1..100: scales the tables by `QTable.at_quality`. A pair draws from torch's generator for the image's device:
         whole numbers, both ends included, or real ones if an end is a float. One is drawn for each image of a batch,
@@ -323,7 +323,8 @@ class JPEG(_Transform):
     The bits of `torchvision.transforms.v2.JPEG`, without the file: YCbCr 4:2:0 with the tables of ITU-T T.81 scaled by
     the Independent JPEG Group's rule, which is the default of Pillow, OpenCV and libjpeg itself. Besides what
     torchvision's transforms, it takes tensors on any device, floats in [0, 1] with a gradient, and, where a sample has
-    neither a typed image nor a plain tensor, an ndarray; it can be a model's layer. Draws are torchvision's too: from
+    neither a typed image nor a plain tensor, an ndarray; it can be a model's layer. PIL images are L or RGB: CMYK and
+    bilevel ones, which torchvision codes too, are refused. Draws are torchvision's too: from
     torch's generator for the CPU, one in each call, even if the quality is fixed, so that a transform after it draws
     what it would draw there.
 
@@ -349,7 +350,6 @@ class JPEG(_Transform):
     >>> v2.Compose([v2.RandomResizedCrop(224), JPEG((30, 95)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
     """
 
-    _grey_has_the_first = True
     colorspace, subsampling = "ycbcr", "4:2:0"
 
     def __init__(

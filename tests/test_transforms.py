@@ -150,6 +150,19 @@ def test_ycbcr():
     assert not torch.equal(expected(X, colorspace="ycbcr"), expected(X))
 
 
+def test_grey_takes_the_first_of_several_tables_where_it_would_be_luma():
+    tables = QTable.standard_luminance(), *[QTable.standard_chrominance()] * 2
+    for options in ({"subsampling": "4:2:0"}, {"quality": 30}):
+        layer, grey = NNJpeg(tables, colorspace="ycbcr", **options), X[:1]
+        quality = options.get("quality")
+        result = nn_jpeg(grey, tables[0], quality=quality)
+        assert torch.equal(layer(grey), result)
+        assert torch.equal(layer(grey / 255), result / 255)
+        assert np.array_equal(layer(Image.fromarray(grey[0].numpy())), result[0])
+    with pytest.raises(ValueError, match="one for each of 1 components, got 3"):
+        NNJpeg(tables)(X[:1])
+
+
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0", "4:4:0"])
 def test_subsampling(subsampling):
     options = {"colorspace": "ycbcr", "subsampling": subsampling}

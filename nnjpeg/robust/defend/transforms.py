@@ -27,7 +27,7 @@ from nnjpeg.robust.attack.gradients import to_bytes
 from nnjpeg.robust.defend import smooth as smoothed
 from nnjpeg.robust.defend.quilting import Quilting
 from nnjpeg.robust.frequency import FrequencyStatistics
-from nnjpeg.transforms import NNJpeg
+from nnjpeg.transforms import JPEG, NNJpeg
 
 __all__ = [
     "ByteTransform", "CropRescale", "Defended", "Gradient", "Held", "LocalQuantization", "Quilting", "Transform",
@@ -159,10 +159,10 @@ def with_gradient(model: nn.Module, gradient: Gradient) -> Iterator[None]:
     Parameters
     ----------
     model : Module
-        Every `NNJpeg` and `ByteTransform` in it is switched, and put back in the end.
+        Every `NNJpeg`, `JPEG` and `ByteTransform` in it is switched, and put back in the end.
     gradient : {"identity", "smooth", "none"}
-        As for `ByteTransform`; "identity" is the "straight-through" of `NNJpeg`, "smooth" its "cubic". With "smooth",
-        transforms that have no smooth rounding take the identity.
+        As for `ByteTransform`; "identity" is the "straight-through" of `NNJpeg` and `JPEG`, "smooth" their "cubic".
+        With "smooth", transforms that have no smooth rounding take the identity.
 
     Raises
     ------
@@ -170,11 +170,11 @@ def with_gradient(model: nn.Module, gradient: Gradient) -> Iterator[None]:
         If `gradient` is none of these.
     """
     _check(gradient)
-    layers = [layer for layer in model.modules() if isinstance(layer, (NNJpeg, ByteTransform))]
+    layers = [layer for layer in model.modules() if isinstance(layer, (NNJpeg, JPEG, ByteTransform))]
     before = [layer.gradient for layer in layers]
     try:
         for layer in layers:
-            if isinstance(layer, NNJpeg):
+            if isinstance(layer, (NNJpeg, JPEG)):
                 layer.gradient = _OF_LAYERS[gradient]
             else:
                 layer.gradient = "identity" if gradient == "smooth" and layer.smooth is None else gradient
@@ -187,7 +187,7 @@ def with_gradient(model: nn.Module, gradient: Gradient) -> Iterator[None]:
 def has_smooth(model: nn.Module) -> bool:
     """Whether a model has transforms with a smooth rounding: whether `with_gradient` has a choice there."""
     return any(
-        isinstance(layer, NNJpeg) or (isinstance(layer, ByteTransform) and layer.smooth is not None)
+        isinstance(layer, (NNJpeg, JPEG)) or (isinstance(layer, ByteTransform) and layer.smooth is not None)
         for layer in model.modules()
     )
 

@@ -17,7 +17,7 @@ from nnjpeg.robust.defend.ensemble import Ensemble
 from nnjpeg.robust.defend.transforms import ByteTransform, Defended, Held, has_smooth, with_gradient
 from nnjpeg.robust.frequency import FrequencyStatistics
 from nnjpeg.robust.judge.statistics import accuracy
-from nnjpeg.transforms import NNJpeg, nn_jpeg
+from nnjpeg.transforms import JPEG, NNJpeg, nn_jpeg
 
 # Each transform alone
 
@@ -155,6 +155,19 @@ def test_a_module_is_attacked_by_its_own_gradient():
     assert torch.equal(defended(x), 2 * x)  # nothing is rounded
     assert torch.autograd.grad(defended(x).sum(), x)[0].unique().tolist() == [2]
     assert not has_smooth(defended)
+
+
+def test_a_transform_of_ordinary_jpeg_is_switched_too(originals):
+    layer, x = JPEG(30), (originals.pixels[:2, :, :24, :40] / 255).requires_grad_()
+    assert has_smooth(layer)
+    slopes = {}
+    for gradient, name in (("identity", "straight-through"), ("smooth", "cubic")):
+        with with_gradient(layer, gradient):
+            slopes[gradient] = torch.autograd.grad(layer(x).square().sum(), x)[0]
+        (expected,) = torch.autograd.grad(JPEG(30, gradient=name)(x).square().sum(), x)
+        assert torch.equal(slopes[gradient], expected)
+    assert not torch.equal(slopes["identity"], slopes["smooth"])
+    assert layer.gradient == "straight-through"
 
 
 SMOOTH = {
