@@ -14,7 +14,7 @@ from nnjpeg import _core
 ROOT = Path(__file__).parent.parent
 ISAS = json.loads((ROOT / "csrc/isas.json").read_text()) if (ROOT / "csrc").is_dir() else {}
 FLAGS = {isa: flags["gcc"] for isas in ISAS.values() for isa, flags in isas.items()}
-STRIPS = {f"strip_{isa}.c" for isa in FLAGS}
+STRIPS = {f"isa_{isa}.c" for isa in FLAGS}
 
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", "-g1"]
 # LLVM's OpenMP tells ThreadSanitizer by it which of its threads wait for which.
@@ -33,7 +33,7 @@ def command(compiler, isas, flags):
 
 def compile_core(folder, compiler, isas, flags):
     """The objects of the core with the strips of `isas`, side by side."""
-    own = {f"strip_{isa}.c": FLAGS[isa] for isa in isas}
+    own = {f"isa_{isa}.c": FLAGS[isa] for isa in isas}
     sources = [path for path in (ROOT / "csrc").glob("*.c") if path.name in own or path.name not in STRIPS]
     compilers = [
         subprocess.Popen([
@@ -145,7 +145,7 @@ def strips_of(made_once, tmp_path_factory):
     ],
     ids=["all", "VNNI", "AVX512BW", "AVX512F", "ZMM", "AVX2", "FMA", "OSXSAVE", "YMM", "leaf 7"],
 )
-def test_a_cpu_that_lacks_something_runs_no_strip_that_uses_it(lacks, left, strips_of):
+def test_a_cpu_that_lacks_something_runs_no_isa_that_uses_it(lacks, left, strips_of):
     assert strips_of(lacks) == [*left, "generic"]
 
 
