@@ -163,7 +163,7 @@ def _tensor(
 def _tables(qtable: QTables | Tensor, quality: _Known | Tensor, image: Tensor, frames: int) -> Tensor:
     """Tables at their quality as the operator wants them."""
     images, components = math.prod(image.shape[:-3]), image.shape[-3]
-    if isinstance(quality, (int, float)) and not isinstance(qtable, Tensor):
+    if isinstance(quality, (int, float)) and not isinstance(qtable, Tensor) and not torch.compiler.is_compiling():
         qtable = [table.at_quality(quality) for table in as_tables(qtable, components)]
         quality = None
     tables = ops.tables_tensor(qtable, images, components, image.device)

@@ -303,8 +303,9 @@ def _cached_tables(tables: tuple[QTable, ...], device: torch.device) -> Tensor:
 
 def steps_of(tables: Sequence[Sequence[QTable]], device: torch.device) -> Tensor:
     """Tables by image and component as the operator wants them, without waiting for the device."""
-    steps = np.stack([[table.steps for table in row] for row in tables]).astype(np.uint8)
-    return torch.from_numpy(steps).to(device, non_blocking=True)
+    entries = [[list(table.entries) for table in row] for row in tables]
+    steps = torch.tensor(entries, dtype=torch.uint8).reshape(len(tables), -1, 8, 8)
+    return steps.to(device, non_blocking=True)
 
 
 def at_quality(steps: Tensor, quality: Tensor) -> Tensor:

@@ -118,18 +118,25 @@ class QTable:
     3
     """
 
-    __slots__ = ("quantizers", "steps")
+    __slots__ = ("entries", "quantizers")
 
-    steps: npt.NDArray[np.uint16]
-    """The entries, read-only: uint16 (8, 8)."""
+    # Bytes, since of an array torch.compile takes the write protection away when it meets one.
+    entries: bytes
+    """The entries, row by row."""
     quantizers: _core.Quantizers
     """The entries as the core wants them."""
 
     def __init__(self, steps: QTableLike) -> None:
         array = steps.steps if isinstance(steps, QTable) else _check_steps(steps)
-        array.flags.writeable = False
-        object.__setattr__(self, "steps", array)
+        object.__setattr__(self, "entries", array.astype(np.uint8).tobytes())
         object.__setattr__(self, "quantizers", _core.Quantizers(array.reshape(1, 1, 64)))
+
+    @property
+    def steps(self) -> npt.NDArray[np.uint16]:
+        """The entries, read-only: uint16 (8, 8)."""
+        steps = np.frombuffer(self.entries, np.uint8).astype(np.uint16).reshape(8, 8)
+        steps.flags.writeable = False
+        return steps
 
     # Named tables
 
@@ -301,10 +308,10 @@ class QTable:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, QTable):
             return NotImplemented
-        return bool((self.steps == other.steps).all())
+        return self.entries == other.entries
 
     def __hash__(self) -> int:
-        return hash(self.steps.tobytes())
+        return hash(self.entries)
 
     def __repr__(self) -> str:
         rows = (", ".join(f"{step:3d}" for step in row) for row in self.to_list())

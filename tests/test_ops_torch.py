@@ -6,7 +6,7 @@ import torch
 from tensors import FLOATS, NN, compiles, noise, some_tables, uniform
 from torch.library import opcheck
 
-from nnjpeg import ops
+from nnjpeg import NN_TABLE, ops
 from nnjpeg.transforms import JPEG, NNJpeg, jpeg, nn_jpeg
 
 
@@ -187,3 +187,13 @@ def test_compile_takes_a_quality_for_each_image(kind):
         image = uniform(3, 3, 16, 16)
         compiled = torch.compile(lambda x, q=qualities: nn_jpeg(x, quality=kind(q)), fullgraph=True)
         assert torch.equal(compiled(image), nn_jpeg(image, quality=np.array(qualities)))
+
+
+def test_compile_leaves_tables_immutable():
+    """It takes an array's write protection away where it meets one."""
+    image = uniform(1, 3, 16, 16)
+    for quality in (None, 75, 75.5):
+        compiled = torch.compile(lambda x, q=quality: nn_jpeg(x, quality=q), fullgraph=True)
+        assert torch.equal(compiled(image), nn_jpeg(image, quality=quality))
+        with pytest.raises(ValueError, match="read-only"):
+            NN_TABLE.steps[0, 0] = 1
