@@ -4,6 +4,7 @@ A job takes a list of images in its own form and goes through all of them once. 
 out, and say so.
 """
 
+import functools
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -102,15 +103,18 @@ def dct_matrix():
 
 
 # The two-dimensional DCT of a block as one 64x64 matrix.
-KRON = torch.kron(dct_matrix(), dct_matrix())
-FLAT_STEPS = torch.from_numpy(STEPS.astype(np.float32).ravel())
+@functools.cache
+def matrices(device):
+    steps = torch.from_numpy(STEPS.astype(np.float32).ravel())
+    return torch.kron(dct_matrix(), dct_matrix()).to(device), steps.to(device)
 
 
 def torch_matmul(tensor):
+    kron, steps = matrices(tensor.device)
     n, c, h, w = tensor.shape
     blocks = tensor.reshape(n, c, h // 8, 8, w // 8, 8).permute(0, 1, 2, 4, 3, 5).reshape(-1, 64) * 255 - 128
-    coefficients = torch.round(blocks @ KRON.T / FLAT_STEPS) * FLAT_STEPS
-    samples = (coefficients @ KRON + 128).clamp(0, 255) / 255
+    coefficients = torch.round(blocks @ kron.T / steps) * steps
+    samples = (coefficients @ kron + 128).clamp(0, 255) / 255
     return samples.reshape(n, c, h // 8, w // 8, 8, 8).permute(0, 1, 2, 4, 3, 5).reshape(n, c, h, w)
 
 

@@ -37,7 +37,7 @@ nnjpeg_status nnjpeg_forward(const nnjpeg_shape *shape, const uint8_t *src, cons
     {
         const nj_samples none = { NULL, { 0, 0, 0, 0 }, 1 };
         const nj_strips_job job = { *shape, nj_samples_of(src, src_strides, 1), none, NULL, dst, quantizers, colorspace,
-                                    subsampling, num_threads };
+                                    subsampling, num_threads, NNJPEG_UINT8 };
         return run(&job);
     }
 }
@@ -53,7 +53,7 @@ nnjpeg_status nnjpeg_inverse(const nnjpeg_shape *shape, const nnjpeg_coefficient
     {
         const nj_samples none = { NULL, { 0, 0, 0, 0 }, 1 };
         const nj_strips_job job = { *shape, none, nj_samples_of(dst, dst_strides, 1), src, NULL, quantizers, colorspace,
-                                    subsampling, num_threads };
+                                    subsampling, num_threads, NNJPEG_UINT8 };
         return run(&job);
     }
 }

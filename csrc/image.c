@@ -204,7 +204,7 @@ nnjpeg_status nnjpeg_roundtrip(const nnjpeg_shape *shape, const uint8_t *src, co
         return status;
     {
         const nj_strips_job call = { *shape, nj_samples_of(src, src_strides, 1), nj_samples_of(dst, dst_strides, 1), NULL, NULL,
-                                     quantizers, colorspace, subsampling, num_threads };
+                                     quantizers, colorspace, subsampling, num_threads, NNJPEG_UINT8 };
         return roundtrip(&call);
     }
 }
@@ -214,6 +214,6 @@ nnjpeg_status nj_roundtrip_f32_as_uint8(const nnjpeg_shape *shape, const float *
                                         nnjpeg_colorspace colorspace, nnjpeg_subsampling subsampling, int num_threads)
 {
     const nj_strips_job call = { *shape, nj_samples_of(src, src_strides, sizeof *src), nj_samples_of(dst, dst_strides, sizeof *dst),
-                                 NULL, NULL, quantizers, colorspace, subsampling, num_threads };
+                                 NULL, NULL, quantizers, colorspace, subsampling, num_threads, NNJPEG_UINT8 };
     return roundtrip(&call);
 }

@@ -118,7 +118,7 @@ static nnjpeg_status run_job(job *j, nj_f32_job kind, int num_threads)
         return NNJPEG_BAD_POINTER;
     if (!isa)
         return NNJPEG_BAD_ISA;
-    j->function = isa->f32[kind];
+    j->function = isa->spans[kind];
     j->components = j->colorspace == NNJPEG_YCBCR ? 3 : 1;
     j->units = j->shape.components / j->components;
     j->block_rows = nj_blocks(j->shape.height);
@@ -142,6 +142,12 @@ nnjpeg_status nnjpeg_roundtrip_f32(const nnjpeg_shape *shape, const float *src, 
                                          num_threads);
     if (precision != NNJPEG_FLOAT && precision != NNJPEG_FLOAT_CUBIC)
         return NNJPEG_BAD_PRECISION;
+    if (subsampling != NNJPEG_444) {
+        const nj_strips_job j = { *shape, nj_samples_of(src, src_strides, sizeof *src),
+                                  nj_samples_of(dst, dst_strides, sizeof *dst), NULL, NULL, quantizers, colorspace, subsampling,
+                                  num_threads, precision };
+        return shape->images == 0 ? NNJPEG_OK : quantizers.data ? nj_run_strips(&j) : NNJPEG_BAD_POINTER;
+    }
     {
         const nj_samples none = { NULL, { 0, 0, 0, 0 }, sizeof(float) };
         job j = { NULL, *shape, nj_samples_of(src, src_strides, sizeof *src), none,
@@ -160,6 +166,13 @@ nnjpeg_status nnjpeg_cubic_backward_f32(const nnjpeg_shape *shape, const float *
         return status;
     if (!grad_strides || (shape->images > 0 && !grad))
         return NNJPEG_BAD_POINTER;
+    if (subsampling != NNJPEG_444) {
+        const nj_samples of = nj_samples_of(grad, grad_strides, sizeof *grad);
+        const nj_strips_job j = { *shape, nj_samples_of(src, src_strides, sizeof *src),
+                                  nj_samples_of(dst, dst_strides, sizeof *dst), NULL, NULL, quantizers, colorspace, subsampling,
+                                  num_threads, NNJPEG_FLOAT_CUBIC };
+        return shape->images == 0 ? NNJPEG_OK : quantizers.data ? nj_run_gradient(&j, &of) : NNJPEG_BAD_POINTER;
+    }
     {
         job j = { NULL, *shape, nj_samples_of(src, src_strides, sizeof *src), nj_samples_of(grad, grad_strides, sizeof *grad),
                   nj_samples_of(dst, dst_strides, sizeof *dst), quantizers, colorspace, 0, 0, 0, 0 };

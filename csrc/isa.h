@@ -30,6 +30,12 @@ typedef enum nj_layout {
     NJ_PADDED = 3       /* three components and a fourth, pixel by pixel */
 } nj_layout;
 
+/* Samples of one component and the next pixel's are so far apart. */
+static inline int nj_pixel_samples(nj_layout layout)
+{
+    return layout == NJ_INTERLEAVED ? 3 : layout == NJ_PADDED ? 4 : 1;
+}
+
 typedef struct nj_run {
     const uint8_t *src;
     uint8_t *dst; /* may be src */
@@ -46,7 +52,17 @@ typedef struct nj_span {
     int stream; /* dst need not be kept in the caches; it and its rows are aligned to NJ_F32_ALIGNMENT bytes */
 } nj_span;
 
-typedef enum nj_f32_job { NJ_F32_NEAREST = 0, NJ_F32_CUBIC = 1, NJ_F32_CUBIC_BACKWARD = 2, NJ_F32_JOBS = 3 } nj_f32_job;
+/* What is done with a span: the round trip of pixels in 0..1, or the gradient of it; the same of one component in -128..127
+ * that has been separated from its pixels, and that is not limited yet. */
+typedef enum nj_f32_job {
+    NJ_F32_NEAREST = 0,
+    NJ_F32_CUBIC = 1,
+    NJ_F32_CUBIC_BACKWARD = 2,
+    NJ_F32_PLANE_NEAREST = 3,
+    NJ_F32_PLANE_CUBIC = 4,
+    NJ_F32_PLANE_BACKWARD = 5,
+    NJ_F32_JOBS = 6
+} nj_f32_job;
 
 /* From pixels to components and back, row by row. A row of luma is `width` samples, a multiple of the step; one of chroma
  * width / h. Bytes in the functions of `u8`, floats in -128..127 (pixels: in 0..1) in those of `f32`. */
@@ -67,6 +83,21 @@ typedef struct nj_rows {
                                     ptrdiff_t width);
 } nj_rows;
 
+/* The transposes of what nj_rows does with floats, for gradients; of rows of `width` pixels, a multiple of the step. */
+typedef struct nj_rows_backward {
+    /* Of pixels in 0..1, to components. Chroma and `reach` as in nj_rows. h: that of the subsampling. */
+    void (*decode)(const float *luma, const float *cb, const float *cr, int reach, int h, const float *const grad[3],
+                   float *const components[3], ptrdiff_t width);
+    /* Of the samples before they were limited: 0 where that changed them. */
+    void (*limit)(float *grad, const float *decoded, ptrdiff_t count);
+    /* Of `count` samples of a row of chroma, from those of `width` pixels: its own share is added to near, that of the other row
+     * to far; either may be NULL. */
+    void (*gather)(const float *pixels, ptrdiff_t width, ptrdiff_t count, int reach, int h, float own, float *near,
+                   float *far);
+    /* Of pixels at full resolution from components at full resolution. */
+    void (*encode)(const float *const pixels[3], const float *const components[3], float *const grad[3], ptrdiff_t width);
+} nj_rows_backward;
+
 typedef struct nj_isa {
     const char *name;
     int runs; /* how many runs a group has: a call takes all of them */
@@ -83,7 +114,9 @@ typedef struct nj_isa {
     void (*split)(const uint8_t *pixels, int size, uint8_t *const *planes, ptrdiff_t count);
     void (*join)(const uint8_t *const *planes, int size, uint8_t *pixels, ptrdiff_t count);
     void (*reverse)(const uint8_t *src, uint8_t *dst, ptrdiff_t count);
-    void (*f32[NJ_F32_JOBS])(const nj_span *span, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace);
+    nj_rows f32;
+    nj_rows_backward backward;
+    void (*spans[NJ_F32_JOBS])(const nj_span *span, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace);
     /* The plain DCT of one run, 8 rows of 16 samples `row` apart, to and from two blocks of coefficients. */
     void (*dct)(const float *src, ptrdiff_t row, float *const blocks[NJ_F32_RUN_BLOCKS]);
     void (*idct)(const float *const blocks[NJ_F32_RUN_BLOCKS], float *dst, ptrdiff_t row);

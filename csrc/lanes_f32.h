@@ -14,6 +14,10 @@ NJ_INLINE lanes_f32 sub_f32(lanes_f32 a, lanes_f32 b) { return a - b; }
 NJ_INLINE lanes_f32 mul_f32(lanes_f32 a, lanes_f32 b) { return a * b; }
 #if defined(__CUDA_ARCH__)
 NJ_INLINE lanes_f32 madd_f32(lanes_f32 a, lanes_f32 b, lanes_f32 c) { return __fmaf_rn(a, b, c); }
+#else
+NJ_INLINE lanes_f32 madd_f32(lanes_f32 a, lanes_f32 b, lanes_f32 c) { return a * b + c; }
+#endif
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 /* min and max that keep NaN, an instruction each. */
 NJ_INLINE lanes_f32 clamp_f32(lanes_f32 x, float low, float high)
 {
@@ -22,7 +26,6 @@ NJ_INLINE lanes_f32 clamp_f32(lanes_f32 x, float low, float high)
     return x;
 }
 #else
-NJ_INLINE lanes_f32 madd_f32(lanes_f32 a, lanes_f32 b, lanes_f32 c) { return a * b + c; }
 NJ_INLINE lanes_f32 clamp_f32(lanes_f32 x, float low, float high) { return x < low ? low : x > high ? high : x; }
 #endif
 /* Where one is the distance of neighbours, an addition rounds to whole numbers. For |x| < 2^22; coefficients are far

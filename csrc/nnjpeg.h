@@ -4,8 +4,10 @@
  * only for some rows of an image, by thread, where components are not transformed where they lie.
  * Sample arithmetic is libjpeg-turbo's "islow" integer DCT, bit for bit; see block.h.
  *
- * One image's way through the files: image.c cuts it into runs of four blocks -> strip_<isa>.c takes a group of runs
- * through all stages -> block.h is the arithmetic of one block, written over lanes_<kind>.h.
+ * One image's way through the files: image.c cuts it into runs of four blocks -> isa_<isa>.c takes a group of runs
+ * through all stages (runs.h) -> block.h is the arithmetic of one block, written over lanes_<kind>.h. Where runs cannot lie
+ * as they are in the image, as with chroma subsampling, strips.c takes some rows at a time by way of a buffer: rows_in.c ->
+ * transform.c -> rows_out.c; single precision goes by image_f32.c, and its gradient with subsampling by gradient.c.
  */
 #ifndef NNJPEG_H
 #define NNJPEG_H

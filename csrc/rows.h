@@ -18,11 +18,6 @@
 
 #include "isa.h"
 
-NJ_INLINE int nj_pixel_bytes(nj_layout layout)
-{
-    return layout == NJ_INTERLEAVED ? 3 : layout == NJ_PADDED ? 4 : 1;
-}
-
 NJ_INLINE void load_pixels(const uint8_t *p, ptrdiff_t component, nj_layout layout, lanes16x2 x[4])
 {
     int c;
@@ -79,7 +74,7 @@ NJ_INLINE void store_downsampled(uint8_t *p, ptrdiff_t x, lanes16x2 sum, int h, 
 NJ_INLINE void encode_rows(const void *const pixels[2], ptrdiff_t component, nj_layout layout, void *const luma[2],
                            uint8_t *cb, uint8_t *cr, ptrdiff_t width, int h, int v)
 {
-    const int size = nj_pixel_bytes(layout);
+    const int size = nj_pixel_samples(layout);
     ptrdiff_t x;
     for (x = 0; x < width; x += NJ_STEP) {
         lanes16x2 sums[2];
@@ -141,7 +136,7 @@ NJ_INLINE lanes16x2 load_upsampled(const void *chroma, ptrdiff_t x, int odd_row,
 NJ_INLINE void decode_row(const uint8_t *luma, const void *cb, const void *cr, int odd_row, int reach, const uint8_t *padding,
                           uint8_t *pixels, ptrdiff_t component, nj_layout layout, ptrdiff_t width, int h, int v)
 {
-    const int size = nj_pixel_bytes(layout);
+    const int size = nj_pixel_samples(layout);
     ptrdiff_t x;
     for (x = 0; x < width; x += NJ_STEP) {
         lanes16x2 p[4];

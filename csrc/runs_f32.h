@@ -8,10 +8,9 @@
 
 #include "block_f32.h"
 #include "isa.h"
+#include "rows_f32.h"
 
 typedef lanes_f32 nj_tile[8][NJ_F32_VECTORS];
-
-enum { NJ_F32_VECTOR_WIDTH = NJ_F32_BLOCKS * NNJPEG_BLOCK / NJ_F32_VECTORS };
 
 NJ_INLINE void pass_f32(nj_tile x, void (*pass)(lanes_f32 x[8]))
 {
@@ -225,6 +224,50 @@ static void backward_f32(const nj_span *span, const nnjpeg_quantizer *const *qua
     end_stream();
 }
 
+/* One component in -128..127, whole blocks of it; the result is not limited. */
+NJ_INLINE void plane_f32(const nj_span *s, const nnjpeg_quantizer *q, nj_rounding rounding)
+{
+    ptrdiff_t at;
+    for (at = 0; at < s->count * NJ_F32_RUN_WIDTH; at += NJ_F32_BLOCKS * NNJPEG_BLOCK) {
+        nj_tile x;
+        load_tile(s->src + at, s->src_row, x);
+        forward_f32(x);
+        requantize_f32(x, q, rounding);
+        inverse_f32(x);
+        store_tile(s, 0, at, x);
+    }
+}
+
+static void plane_nearest_f32(const nj_span *span, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace)
+{
+    (void)colorspace;
+    plane_f32(span, quantizers[0], NJ_NEAREST);
+}
+
+static void plane_cubic_f32(const nj_span *span, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace)
+{
+    (void)colorspace;
+    plane_f32(span, quantizers[0], NJ_CUBIC);
+}
+
+static void plane_backward_f32(const nj_span *s, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace)
+{
+    ptrdiff_t at;
+    (void)colorspace;
+    for (at = 0; at < s->count * NJ_F32_RUN_WIDTH; at += NJ_F32_BLOCKS * NNJPEG_BLOCK) {
+        nj_tile x, g;
+        int k, v;
+        load_tile(s->src + at, s->src_row, x);
+        load_tile(s->grad + at, s->grad_row, g);
+        forward_f32(x);
+        forward_f32(g);
+        NJ_EACH(k, v)
+            g[k][v] = mul_f32(g[k][v], nj_cubic_slope(x[k][v], table_f32(quantizers[0]->reciprocals_f32, k, v)));
+        inverse_f32(g);
+        store_tile(s, 0, at, g);
+    }
+}
+
 /* Row k of a tile whose blocks lie apart, 64 numbers each. */
 NJ_INLINE void load_row_apart(const float *const *blocks, int k, lanes_f32 row[NJ_F32_VECTORS])
 {
@@ -276,20 +319,45 @@ static void idct_run(const float *const blocks[NJ_F32_RUN_BLOCKS], float *dst, p
     }
 }
 
+/* Of a number that is no multiple of CONVERTED, the last ones go again over some before, by vectors too. */
+enum { CONVERTED = 16 };
+
+NJ_INLINE void convert_to_bytes(const float *restrict src, uint8_t *restrict dst, ptrdiff_t count)
+{
+    ptrdiff_t x;
+    for (x = 0; x < count; x++)
+        dst[x] = nj_to_byte(src[x]);
+}
+
+NJ_INLINE void convert_to_floats(const uint8_t *restrict src, float *restrict dst, ptrdiff_t count)
+{
+    ptrdiff_t x;
+    for (x = 0; x < count; x++)
+        dst[x] = (float)src[x] / 255.0f;
+}
+
 static void to_bytes(const float *src, uint8_t *dst, ptrdiff_t count)
 {
-    ptrdiff_t i;
-    for (i = 0; i < count; i++)
-        dst[i] = nj_to_byte(src[i]);
+    const ptrdiff_t rest = count < CONVERTED ? count : count % CONVERTED ? CONVERTED : 0;
+    convert_to_bytes(src, dst, count / CONVERTED * CONVERTED);
+    if (rest == CONVERTED)
+        convert_to_bytes(src + count - CONVERTED, dst + count - CONVERTED, CONVERTED);
+    else
+        convert_to_bytes(src, dst, rest);
 }
 
 static void to_floats(const uint8_t *src, float *dst, ptrdiff_t count)
 {
-    ptrdiff_t i;
-    for (i = 0; i < count; i++)
-        dst[i] = (float)src[i] / 255.0f;
+    const ptrdiff_t rest = count < CONVERTED ? count : count % CONVERTED ? CONVERTED : 0;
+    convert_to_floats(src, dst, count / CONVERTED * CONVERTED);
+    if (rest == CONVERTED)
+        convert_to_floats(src + count - CONVERTED, dst + count - CONVERTED, CONVERTED);
+    else
+        convert_to_floats(src, dst, rest);
 }
 
-#define NJ_ISA_F32 { nearest_f32, cubic_f32, backward_f32 }, dct_run, idct_run, to_bytes, to_floats
+#define NJ_ISA_F32                                                                                               \
+    NJ_ISA_ROWS_F32,                                                                                             \
+        { nearest_f32, cubic_f32, backward_f32, plane_nearest_f32, plane_cubic_f32, plane_backward_f32 }, dct_run, idct_run, to_bytes, to_floats
 
 #endif

@@ -20,6 +20,35 @@ nj_samples nj_buffer(void *data, int size, int pixel, ptrdiff_t row, ptrdiff_t p
     return s;
 }
 
+/* Both halves of `count` bytes, size..2 size of them, which overlap. */
+#define NJ_COPY_HALVES(to, from, count, size)                               \
+    do {                                                                    \
+        uint8_t first[size], last[size];                                    \
+        memcpy(first, from, size);                                          \
+        memcpy(last, (from) + (count) - (size), size);                      \
+        memcpy(to, first, size);                                            \
+        memcpy((to) + (count) - (size), last, size);                        \
+    } while (0)
+
+/* memcpy without the call where there are few: edges of small images are little else. */
+static inline void copy_bytes(uint8_t *to, const uint8_t *from, ptrdiff_t count)
+{
+    ptrdiff_t i;
+    if (count > 64)
+        memcpy(to, from, (size_t)count);
+    else if (count >= 32)
+        NJ_COPY_HALVES(to, from, count, 32);
+    else if (count >= 16)
+        NJ_COPY_HALVES(to, from, count, 16);
+    else if (count >= 8)
+        NJ_COPY_HALVES(to, from, count, 8);
+    else if (count >= 4)
+        NJ_COPY_HALVES(to, from, count, 4);
+    else
+        for (i = 0; i < count; i++)
+            to[i] = from[i];
+}
+
 /* One row of one component. */
 static void copy_row(const uint8_t *from, ptrdiff_t from_column, int from_size, uint8_t *to, ptrdiff_t to_column,
                      int to_size, ptrdiff_t width)
@@ -35,7 +64,7 @@ static void copy_row(const uint8_t *from, ptrdiff_t from_column, int from_size, 
             for (x = 0; x < width; x++)
                 f[x * step] = from[x * from_column];
     } else if (from_column == from_size && to_column == to_size) {
-        memcpy(to, from, (size_t)(width * from_size));
+        copy_bytes(to, from, width * from_size);
     } else if (from_size == 1) {
         for (x = 0; x < width; x++)
             to[x * to_column] = from[x * from_column];
@@ -65,7 +94,11 @@ void nj_copy(nj_samples from, nj_samples to, ptrdiff_t components, ptrdiff_t hei
 static void fill(uint8_t *to, ptrdiff_t column, int size, const uint8_t *value, ptrdiff_t count)
 {
     ptrdiff_t x;
-    if (size == 1 && column == 1)
+    if (size == 1 && column == 1 && count <= NJ_RUN_WIDTH) {
+        uint8_t run[NJ_RUN_WIDTH];
+        memset(run, *value, sizeof run);
+        copy_bytes(to, run, count);
+    } else if (size == 1 && column == 1)
         memset(to, *value, (size_t)count);
     else
         for (x = 0; x < count; x++)

@@ -15,9 +15,13 @@ typedef struct nj_strips_job {
     nnjpeg_colorspace colorspace;
     nnjpeg_subsampling subsampling;
     int num_threads;
+    nnjpeg_precision precision; /* of the transform; samples of floats can go with either */
 } nj_strips_job;
 
 nnjpeg_status nj_run_strips(const nj_strips_job *job);
+
+/* The gradient of the cubic rounding's round trip of floats, with chroma subsampling: of job->src into job->dst. */
+nnjpeg_status nj_run_gradient(const nj_strips_job *job, const nj_samples *grad);
 
 /* image.c's part of nnjpeg_roundtrip_f32; arguments are checked. */
 nnjpeg_status nj_roundtrip_f32_as_uint8(const nnjpeg_shape *shape, const float *src, const nnjpeg_strides *src_strides,

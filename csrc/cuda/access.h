@@ -51,18 +51,18 @@ template <typename T> struct alignas(sizeof(T) > 2 ? 16 : 8 * sizeof(T)) Row {
     T at[NNJPEG_BLOCK];
 };
 
-template <typename T> __device__ inline T *address(const nnjpeg_cuda_view &view, const Place &p, int component)
+template <typename T> __device__ inline T *address(const nnjpeg_cuda_view &view, const Place &p)
 {
     const nnjpeg_strides &s = view.strides;
-    return (T *)view.data + p.image * s.image + (p.component + component) * s.component + p.y * s.row + p.x * s.column;
+    return (T *)view.data + p.image * s.image + p.component * s.component + p.y * s.row + p.x * s.column;
 }
 
 /* What lies outside repeats the last column and row, or is 0 for a gradient. */
 template <typename T, typename Number>
-__device__ inline void load_as(const Job &job, const nnjpeg_cuda_view &view, const Place &p, int component, bool zeros,
+__device__ inline void load_as(const Job &job, const nnjpeg_cuda_view &view, const Place &p, bool zeros,
                         Number x[NNJPEG_BLOCK_SIZE])
 {
-    const T *from = address<T>(view, p, component);
+    const T *from = address<T>(view, p);
     if (job.layout == PLANAR && p.width == NNJPEG_BLOCK && p.height == NNJPEG_BLOCK) {
         Row<T> rows[NNJPEG_BLOCK];
 #pragma unroll
@@ -84,30 +84,30 @@ __device__ inline void load_as(const Job &job, const nnjpeg_cuda_view &view, con
 }
 
 template <typename Number>
-__device__ inline void load(const Job &job, const nnjpeg_cuda_view &view, const Place &p, int component, bool zeros,
+__device__ inline void load(const Job &job, const nnjpeg_cuda_view &view, const Place &p, bool zeros,
                      Number x[NNJPEG_BLOCK_SIZE])
 {
     switch (job.call.type) {
     case NNJPEG_CUDA_UINT8:
-        load_as<uint8_t>(job, view, p, component, zeros, x);
+        load_as<uint8_t>(job, view, p, zeros, x);
         break;
     case NNJPEG_CUDA_FLOAT32:
-        load_as<float>(job, view, p, component, zeros, x);
+        load_as<float>(job, view, p, zeros, x);
         break;
     case NNJPEG_CUDA_FLOAT16:
-        load_as<Half>(job, view, p, component, zeros, x);
+        load_as<Half>(job, view, p, zeros, x);
         break;
     case NNJPEG_CUDA_BFLOAT16:
-        load_as<Bfloat16>(job, view, p, component, zeros, x);
+        load_as<Bfloat16>(job, view, p, zeros, x);
         break;
     }
 }
 
 template <typename T, typename Number>
-__device__ inline void store_as(const Job &job, const Place &p, int component, const Number x[NNJPEG_BLOCK_SIZE])
+__device__ inline void store_as(const Job &job, const Place &p, const Number x[NNJPEG_BLOCK_SIZE])
 {
     const nnjpeg_strides &s = job.call.dst.strides;
-    T *to = address<T>(job.call.dst, p, component);
+    T *to = address<T>(job.call.dst, p);
     if (job.layout == PLANAR && p.width == NNJPEG_BLOCK && p.height == NNJPEG_BLOCK) {
 #pragma unroll
         for (int i = 0; i < NNJPEG_BLOCK; i++) {
@@ -126,20 +126,20 @@ __device__ inline void store_as(const Job &job, const Place &p, int component, c
 }
 
 template <typename Number>
-__device__ inline void store(const Job &job, const Place &p, int component, const Number x[NNJPEG_BLOCK_SIZE])
+__device__ inline void store(const Job &job, const Place &p, const Number x[NNJPEG_BLOCK_SIZE])
 {
     switch (job.call.type) {
     case NNJPEG_CUDA_UINT8:
-        store_as<uint8_t>(job, p, component, x);
+        store_as<uint8_t>(job, p, x);
         break;
     case NNJPEG_CUDA_FLOAT32:
-        store_as<float>(job, p, component, x);
+        store_as<float>(job, p, x);
         break;
     case NNJPEG_CUDA_FLOAT16:
-        store_as<Half>(job, p, component, x);
+        store_as<Half>(job, p, x);
         break;
     case NNJPEG_CUDA_BFLOAT16:
-        store_as<Bfloat16>(job, p, component, x);
+        store_as<Bfloat16>(job, p, x);
         break;
     }
 }

@@ -32,7 +32,7 @@ struct Job {
     unsigned units;   /* components of an image that threads take one by one, or 1 */
     bool units_first; /* neighbouring threads have neighbouring components */
     int h, v;         /* how many times as fine luma is as chroma, along columns and along rows */
-    Plane full, chroma; /* full: luma, or any component without subsampling */
+    Plane full, chroma; /* full: luma, or any component that is coded alone */
 };
 
 /* Where a thread's block is. */
@@ -67,6 +67,12 @@ __device__ inline Place place_of(const Job &job, const Plane &plane, unsigned th
     return p;
 }
 
+/* The block of job.full that a thread takes. */
+#define NJ_THIS_THREAD                                                                   \
+    const Place place = place_of(job, job.full, blockIdx.x * blockDim.x + threadIdx.x); \
+    if (place.image >= job.call.shape.images)                                            \
+        return
+
 /* How many thread blocks so many threads fill. */
 inline unsigned grid_of(unsigned threads)
 {
@@ -78,10 +84,10 @@ inline unsigned blocks_of(const Job &job, const Plane &plane)
     return (unsigned)job.call.shape.images * plane.rows * plane.columns;
 }
 
-/* full.cu, subsampled.cu, subsampled_backward.cu */
-void run_full(const Job &job, bool exact, cudaStream_t stream);
-void run_subsampled(const Job &job, bool exact, cudaStream_t stream);
-void run_subsampled_backward(const Job &job, cudaStream_t stream);
+/* plane.cu, ycbcr.cu, ycbcr_backward.cu */
+void run_planes(const Job &job, bool exact, cudaStream_t stream);
+void run_ycbcr(const Job &job, bool exact, cudaStream_t stream);
+void run_ycbcr_backward(const Job &job, cudaStream_t stream);
 
 } /* namespace nnjpeg_cuda */
 

@@ -1,9 +1,8 @@
 /* The C interface: a call is made ready for the kernels, and the ones that it takes are launched.
  *
- * A thread takes one block (of each component, where these are coded together at one resolution) through all stages.
- * Neighbouring threads have neighbouring blocks, so that a warp reads and writes whole rows of memory. Where chroma is
- * subsampled, a first launch leaves it decoded in the workspace, and a second one takes luma and, on its way out, chroma.
- * Tables of floats take a launch of their own before. */
+ * A thread takes one block through all stages. Neighbouring threads have neighbouring blocks, so that a warp reads and writes
+ * whole rows of memory. Of YCbCr, a first launch leaves chroma decoded in the workspace, and a second one takes luma and, on
+ * its way out, chroma: registers hold one block, not three. Tables of floats take a launch of their own before. */
 #include "lanes_f32.h"
 #include "workspace.h"
 
@@ -110,7 +109,7 @@ size_t nnjpeg_cuda_workspace(const nnjpeg_cuda_call *call)
         return 0;
     const Job job = job_of(*call);
     const size_t tables = steps_of(rounding_of(*call));
-    if (call->subsampling == NNJPEG_444)
+    if (call->colorspace != NNJPEG_YCBCR)
         return tables;
     if (is_exact(*call))
         return tables + decoded_chroma<uint8_t>(job).end() * sizeof(uint8_t);
@@ -127,12 +126,12 @@ int nnjpeg_cuda_run(const nnjpeg_cuda_call *call, void *stream)
     const Rounding rounding = rounding_of(*call);
     if (steps_of(rounding) > 0)
         NJ_LAUNCH(round_tables, grid_of(steps_of(rounding)), THREADS, on, rounding);
-    if (call->subsampling == NNJPEG_444)
-        run_full(job, is_exact(*call), on);
+    if (call->colorspace != NNJPEG_YCBCR)
+        run_planes(job, is_exact(*call), on);
     else if (call->grad.data)
-        run_subsampled_backward(job, on);
+        run_ycbcr_backward(job, on);
     else
-        run_subsampled(job, is_exact(*call), on);
+        run_ycbcr(job, is_exact(*call), on);
     return (int)cudaGetLastError();
 }
 

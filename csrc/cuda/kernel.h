@@ -42,8 +42,8 @@ typedef struct nnjpeg_cuda_call {
     void *workspace; /* of nnjpeg_cuda_workspace bytes, aligned to 32, whose contents are the call's until it is done */
 } nnjpeg_cuda_call;
 
-/* How much workspace a call, complete but for that, needs, in bytes: 0 without subsampling and with tables of
- * bytes. */
+/* How much workspace a call, complete but for that, needs, in bytes: 0 for components that are coded one by one, with
+ * tables of bytes. */
 size_t nnjpeg_cuda_workspace(const nnjpeg_cuda_call *call);
 
 /* stream: a cudaStream_t of the current device. Returns a cudaError_t, 0 for success. dst overlaps no input. Arguments are

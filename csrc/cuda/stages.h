@@ -36,11 +36,11 @@ struct alignas(16) Table {
     uint8_t at[NNJPEG_BLOCK_SIZE];
 };
 
-__device__ inline Table table_of(const Job &job, const Place &p, int component)
+__device__ inline Table table_of(const Job &job, const Place &p)
 {
     const nnjpeg_cuda_tables &t = job.call.tables;
     return *(const Table *)((const uint8_t *)t.steps + p.image * t.image_stride +
-                            (p.component + component) * t.component_stride);
+                            p.component * t.component_stride);
 }
 
 /* Passes over the rows and the columns of a block. */

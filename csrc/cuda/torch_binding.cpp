@@ -7,12 +7,22 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 
+#include <stdexcept>
+#include <string>
+
 #include "kernel.h"
 
 namespace {
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
+
+/* STD_TORCH_CHECK without the stream that it makes its message with. */
+#define NJ_CHECK(holds, message)               \
+    do {                                       \
+        if (!(holds))                          \
+            throw std::runtime_error(message); \
+    } while (0)
 
 nnjpeg_cuda_type type_of(const Tensor &image)
 {
@@ -26,9 +36,8 @@ nnjpeg_cuda_type type_of(const Tensor &image)
     case ScalarType::BFloat16:
         return NNJPEG_CUDA_BFLOAT16;
     default:
-        STD_TORCH_CHECK(false, "image must have dtype uint8, float32, float16 or bfloat16");
+        throw std::runtime_error("image must have dtype uint8, float32, float16 or bfloat16");
     }
-    return NNJPEG_CUDA_UINT8;
 }
 
 nnjpeg_cuda_view view_of(const Tensor &t)
@@ -42,7 +51,7 @@ void check_like(const Tensor &t, const Tensor &image, const char *name)
                 t.get_device_index() == image.get_device_index();
     for (int axis = 0; same && axis < 4; axis++)
         same = t.size(axis) == image.size(axis);
-    STD_TORCH_CHECK(same, name, " must have the shape, dtype and device of image");
+    NJ_CHECK(same, std::string(name) + " must have the shape, dtype and device of image");
 }
 
 /* Tables as the kernels read them: contiguous, and aligned to 16 bytes. */
@@ -53,7 +62,7 @@ Tensor readable_tables(const Tensor &qtable, const Tensor &image)
                       qtable.dim() == 4 && (qtable.size(0) == 1 || qtable.size(0) == image.size(0)) &&
                       (qtable.size(1) == 1 || qtable.size(1) == image.size(1)) && qtable.size(2) == 8 &&
                       qtable.size(3) == 8;
-    STD_TORCH_CHECK(fits, "qtable must be a tensor of uint8 or float32 and shape (B or 1, C or 1, 8, 8) on image's device");
+    NJ_CHECK(fits, "qtable must be a tensor of uint8 or float32 and shape (B or 1, C or 1, 8, 8) on image's device");
     const Tensor table = torch::stable::contiguous(qtable);
     return reinterpret_cast<uintptr_t>(table.data_ptr()) % 16 == 0 ? table : torch::stable::clone(table);
 }
@@ -65,20 +74,20 @@ nnjpeg_cuda_tables tables_of(const Tensor &table)
 
 nnjpeg_subsampling subsampling_of(int64_t h, int64_t v, bool ycbcr)
 {
-    STD_TORCH_CHECK((h == 1 || h == 2) && (v == 1 || v == 2) && (ycbcr || h * v == 1),
-                    "(h, v) must be one of (1, 1), (2, 1), (2, 2), (1, 2), and (1, 1) where YCbCr is not coded, got (", h,
-                    ", ", v, ")");
+    NJ_CHECK((h == 1 || h == 2) && (v == 1 || v == 2) && (ycbcr || h * v == 1),
+             "(h, v) must be one of (1, 1), (2, 1), (2, 2), (1, 2), and (1, 1) where YCbCr is not coded, got (" +
+                 std::to_string(h) + ", " + std::to_string(v) + ")");
     return h == 2 ? v == 2 ? NNJPEG_420 : NNJPEG_422 : v == 2 ? NNJPEG_440 : NNJPEG_444;
 }
 
 Tensor run(const Tensor *grad, const Tensor &image, const Tensor &qtable, bool ycbcr, nnjpeg_subsampling subsampling,
            nnjpeg_precision precision)
 {
-    STD_TORCH_CHECK(image.is_cuda() && image.dim() == 4, "image must be a CUDA tensor of shape (B, C, H, W)");
-    STD_TORCH_CHECK(!ycbcr || image.size(1) == 3, "ycbcr needs 3 components");
+    NJ_CHECK(image.is_cuda() && image.dim() == 4, "image must be a CUDA tensor of shape (B, C, H, W)");
+    NJ_CHECK(!ycbcr || image.size(1) == 3, "ycbcr needs 3 components");
     const ptrdiff_t block_rows = (image.size(2) + 7) / 8, block_columns = (image.size(3) + 7) / 8;
-    STD_TORCH_CHECK(static_cast<double>(image.size(0)) * image.size(1) * block_rows * block_columns < 2147483648.0,
-                    "image must have fewer than 2^31 blocks");
+    NJ_CHECK(static_cast<double>(image.size(0)) * image.size(1) * block_rows * block_columns < 2147483648.0,
+             "image must have fewer than 2^31 blocks");
 
     const torch::stable::accelerator::DeviceGuard guard(image.get_device_index());
     Tensor result = torch::stable::empty_like(image);
@@ -105,10 +114,10 @@ Tensor run(const Tensor *grad, const Tensor &image, const Tensor &qtable, bool y
     }
 
     void *stream = nullptr;
-    STD_TORCH_CHECK(aoti_torch_get_current_cuda_stream(image.get_device_index(), &stream) == AOTI_TORCH_SUCCESS,
-                    "CUDA: no current stream");
+    NJ_CHECK(aoti_torch_get_current_cuda_stream(image.get_device_index(), &stream) == AOTI_TORCH_SUCCESS,
+             "CUDA: no current stream");
     const int error = nnjpeg_cuda_run(&call, stream);
-    STD_TORCH_CHECK(error == 0, "CUDA: ", nnjpeg_cuda_error(error));
+    NJ_CHECK(error == 0, std::string("CUDA: ") + nnjpeg_cuda_error(error));
     return result;
 }
 

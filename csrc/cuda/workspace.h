@@ -1,4 +1,4 @@
-/* What the launches of a call with subsampling leave for each other in the workspace: planes of whole blocks. */
+/* What the launches of a call of YCbCr leave for each other in the workspace: planes of whole blocks. */
 #ifndef NNJPEG_CUDA_WORKSPACE_H
 #define NNJPEG_CUDA_WORKSPACE_H
 

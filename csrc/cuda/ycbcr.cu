@@ -1,6 +1,6 @@
-/* The round trip with chroma subsampling: a launch for chroma, which leaves it decoded in the workspace, and one for luma,
- * which also upsamples chroma and turns both into RGB. */
-#include "subsampled.h"
+/* The round trip of YCbCr, with or without chroma subsampling: a launch for chroma, which leaves it decoded in the workspace,
+ * and one for luma, which also upsamples chroma and turns both into RGB. */
+#include "ycbcr.h"
 
 namespace nnjpeg_cuda {
 namespace {
@@ -10,7 +10,7 @@ __global__ void __launch_bounds__(THREADS, 3) exact_chroma(Job job)
     NJ_THIS_CHROMA;
     int x[NNJPEG_BLOCK_SIZE];
     load_chroma(job, place, x);
-    transform(x, table_of(job, place, 0));
+    transform(x, table_of(job, place));
     store_decoded<uint8_t>(job, place, x);
 }
 
@@ -20,7 +20,7 @@ __global__ void __launch_bounds__(THREADS, 3) float_chroma(Job job)
     float x[NNJPEG_BLOCK_SIZE];
     load_chroma(job, place, x);
     forward(x);
-    requantize(x, table_of(job, place, 0), rounding_of(job));
+    requantize(x, table_of(job, place), rounding_of(job));
     inverse(x);
     store_decoded<float>(job, place, x);
 }
@@ -58,21 +58,21 @@ __device__ void store_pixels(const Job &job, const Place &place, const Number lu
 
 __global__ void __launch_bounds__(THREADS, 3) exact_luma(Job job)
 {
-    NJ_THIS_LUMA;
+    NJ_THIS_THREAD;
     int x[NNJPEG_BLOCK_SIZE];
     load_luma(job, place, x);
-    transform(x, table_of(job, place, 0));
+    transform(x, table_of(job, place));
     each(x, [](int n) { return clamp16(n); });
     store_pixels(job, place, x);
 }
 
 __global__ void __launch_bounds__(THREADS, 3) float_luma(Job job)
 {
-    NJ_THIS_LUMA;
+    NJ_THIS_THREAD;
     float x[NNJPEG_BLOCK_SIZE];
     load_luma(job, place, x);
     forward(x);
-    requantize(x, table_of(job, place, 0), rounding_of(job));
+    requantize(x, table_of(job, place), rounding_of(job));
     inverse(x);
     each(x, limit);
     store_pixels(job, place, x);
@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(THREADS, 3) float_luma(Job job)
 
 } /* namespace */
 
-void run_subsampled(const Job &job, bool exact, cudaStream_t stream)
+void run_ycbcr(const Job &job, bool exact, cudaStream_t stream)
 {
     if (exact) {
         NJ_LAUNCH(exact_chroma, chroma_grid(job), THREADS, stream, job);

@@ -1,8 +1,8 @@
-/* The gradient of the cubic rounding with chroma subsampling, exact, in four launches. Chroma is decoded anew; so is luma,
+/* The gradient of the cubic rounding of YCbCr, exact, in four launches. Chroma is decoded anew; so is luma,
  * and the gradient goes back to luma's samples and to upsampled chroma; each sample of chroma gathers it from where it was
  * upsampled to, and goes back through the transform; each pixel gathers from luma and chroma. No thread adds to what another
  * one writes, so that the sums have one order. */
-#include "subsampled.h"
+#include "ycbcr.h"
 
 namespace nnjpeg_cuda {
 namespace {
@@ -12,7 +12,7 @@ __global__ void __launch_bounds__(THREADS) decode_chroma(Job job)
     NJ_THIS_CHROMA;
     float x[NNJPEG_BLOCK_SIZE], slope[NNJPEG_BLOCK_SIZE];
     load_chroma(job, place, x);
-    cubic_slopes(x, slope, table_of(job, place, 0));
+    cubic_slopes(x, slope, table_of(job, place));
     store_block(chroma_slopes(job), place, (int)place.component - 1, slope);
     store_decoded<float>(job, place, x);
 }
@@ -50,10 +50,10 @@ __device__ void colour_gradient(const Job &job, const Place &place, const float 
 
 __global__ void __launch_bounds__(THREADS) luma_gradient(Job job)
 {
-    NJ_THIS_LUMA;
+    NJ_THIS_THREAD;
     float x[NNJPEG_BLOCK_SIZE], slope[NNJPEG_BLOCK_SIZE], g[NNJPEG_BLOCK_SIZE];
     load_luma(job, place, x);
-    cubic_slopes(x, slope, table_of(job, place, 0));
+    cubic_slopes(x, slope, table_of(job, place));
     colour_gradient(job, place, x, g);
     through_slopes(g, slope);
     fold(g, place.width - 1, place.height - 1);
@@ -172,7 +172,7 @@ __device__ float full_size_gradient(const Job &job, const Planes<float> &chroma,
 /* The transpose of downsampling and of colour; the gradient of what nj_from_unit clamps is 0. */
 __global__ void __launch_bounds__(THREADS, 3) pixel_gradient(Job job)
 {
-    NJ_THIS_LUMA;
+    NJ_THIS_THREAD;
     const Planes<float> luma = gradients(job), chroma = decoded_chroma<float>(job);
     with_pixels<float>(job, place.width == NNJPEG_BLOCK, [&](auto access) {
 #pragma unroll 1
@@ -199,7 +199,7 @@ __global__ void __launch_bounds__(THREADS, 3) pixel_gradient(Job job)
 
 } /* namespace */
 
-void run_subsampled_backward(const Job &job, cudaStream_t stream)
+void run_ycbcr_backward(const Job &job, cudaStream_t stream)
 {
     NJ_LAUNCH(decode_chroma, chroma_grid(job), THREADS, stream, job);
     NJ_LAUNCH(luma_gradient, luma_grid(job), THREADS, stream, job);

@@ -1,9 +1,9 @@
-/* What kernels with chroma subsampling share: pixels in and out, luma and downsampled chroma of them, upsampling.
+/* What the kernels of YCbCr share: pixels in and out, luma and downsampled chroma of them, upsampling.
  *
  * Kernels for luma take the blocks of job.full, those for chroma the blocks of job.chroma, each of Cb and Cr: a thread
  * block has one component, and its neighbour, which reads the same pixels, the other. */
-#ifndef NNJPEG_CUDA_SUBSAMPLED_H
-#define NNJPEG_CUDA_SUBSAMPLED_H
+#ifndef NNJPEG_CUDA_YCBCR_H
+#define NNJPEG_CUDA_YCBCR_H
 
 #include <type_traits>
 
@@ -11,11 +11,6 @@
 #include "workspace.h"
 
 namespace nnjpeg_cuda {
-
-#define NJ_THIS_LUMA                                                                    \
-    const Place place = place_of(job, job.full, blockIdx.x * blockDim.x + threadIdx.x); \
-    if (place.image >= job.call.shape.images)                                           \
-        return
 
 #define NJ_THIS_CHROMA                                                                  \
     Place place = place_of(job, job.chroma, blockIdx.x / 2 * blockDim.x + threadIdx.x); \
@@ -138,8 +133,10 @@ template <typename Use> __device__ void with_factors(const Job &job, Use use)
         use(Factors<2, 2>());
     else if (job.h == 2)
         use(Factors<2, 1>());
-    else
+    else if (job.v == 2)
         use(Factors<1, 2>());
+    else
+        use(Factors<1, 1>());
 }
 
 /* The arithmetic of both kinds of numbers by one name. */
@@ -153,7 +150,7 @@ __device__ inline void to_ycbcr(float pixel[3])
 
 __device__ inline int downsampled(int sum, int k, int h, int v)
 {
-    return nj_downsample(sum, nj_downsampling_bias(h, v, k % 2), h, v);
+    return h * v == 1 ? sum : nj_downsample(sum, nj_downsampling_bias(h, v, k % 2), h, v);
 }
 __device__ inline float downsampled(float sum, int, int h, int v) { return sum * (1.0f / (float)(h * v)); }
 
@@ -162,7 +159,7 @@ __device__ inline float triangle(float near, float far) { return nj_triangle_f32
 
 __device__ inline int upsampled(int sum, int odd, int h, int v)
 {
-    return nj_upsampled(sum, nj_upsampling_bias(h, v, odd), h, v);
+    return h * v == 1 ? sum : nj_upsampled(sum, nj_upsampling_bias(h, v, odd), h, v);
 }
 __device__ inline float upsampled(float sum, int, int, int) { return sum; }
 
@@ -215,6 +212,8 @@ __device__ void load_chroma(const Job &job, const Place &place, Number x[NNJPEG_
         Number pixels[4][NNJPEG_BLOCK][3];
         if (job.h * job.v == 4)
             load_spans<4>(job, job.call.src, whole, place.image, from_y, from_x, 2, pixels);
+        else if (job.h * job.v == 1)
+            load_spans<1>(job, job.call.src, whole, place.image, from_y, from_x, 1, pixels);
         else
             load_spans<2>(job, job.call.src, whole, place.image, from_y, from_x, job.h, pixels);
         with_factors(job, [&](auto factors) {
