@@ -22,7 +22,7 @@ int main(int argc, char **argv)
     for (i = 0; i < SIDE * SIDE * 3; i++)
         image[i] = (uint8_t)(i * 7 % 251);
     for (i = 0; i < times; i++)
-        if (nnjpeg_roundtrip(&shape, image, &strides, result, &strides, quantizers, NNJPEG_RGB, 1) != NNJPEG_OK)
+        if (nnjpeg_roundtrip(&shape, image, &strides, result, &strides, quantizers, NNJPEG_RGB, NNJPEG_444, 1) != NNJPEG_OK)
             return 1;
     return 0;
 }

@@ -21,13 +21,13 @@ BLOCKS = 3 * (224 // 8) ** 2
 
 
 def build(folder):
-    """The core with strips for generic C and AVX2, with setup.py's flags."""
+    """The core for generic C and AVX2, with setup.py's flags."""
     flags = ["gcc", "-O3", "-std=c99", f"-I{ROOT / 'csrc'}"]
     avx2 = str(folder / "avx2.o")
     isa_flags = json.loads((ROOT / "csrc/isas.json").read_text())["x86_64"]["avx2"]["gcc"]
-    subprocess.run([*flags, *isa_flags, "-c", str(ROOT / "csrc/strip_avx2.c"), "-o", avx2], check=True)
-    sources = [str(p) for p in (ROOT / "csrc").glob("*.c") if not p.name.startswith("strip_")]
-    sources += [str(ROOT / "csrc/strip_generic.c"), str(ROOT / "bench/instructions.c"), avx2]
+    subprocess.run([*flags, *isa_flags, "-c", str(ROOT / "csrc/isa_avx2.c"), "-o", avx2], check=True)
+    sources = [str(p) for p in (ROOT / "csrc").glob("*.c") if not p.name.startswith("isa_")]
+    sources += [str(ROOT / "csrc/isa_generic.c"), str(ROOT / "bench/instructions.c"), avx2]
     program = str(folder / "instructions")
     subprocess.run([*flags, "-DNJ_WITH_AVX2", *sources, "-o", program], check=True)
     return program

@@ -14,9 +14,10 @@ from nnjpeg import _core
 ROOT = Path(__file__).parent.parent
 ISAS = json.loads((ROOT / "csrc/isas.json").read_text()) if (ROOT / "csrc").is_dir() else {}
 FLAGS = {isa: flags["gcc"] for isas in ISAS.values() for isa, flags in isas.items()}
-STRIPS = {f"strip_{isa}.c" for isa in FLAGS}
+ISA_FILES = {f"isa_{isa}.c" for isa in FLAGS}
 
-SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", "-g1"]
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", "-g1", "-fopenmp"]
+REFUSE_MEMORY = ["-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc"]
 # LLVM's OpenMP tells ThreadSanitizer by it which of its threads wait for which.
 ARCHER = next(iter(sorted(Path("/usr/lib").glob("llvm-*/lib/libarcher.so"))), None)
 HAS_ARCHER = ARCHER is not None and shutil.which("clang") is not None
@@ -32,9 +33,9 @@ def command(compiler, isas, flags):
 
 
 def compile_core(folder, compiler, isas, flags):
-    """The objects of the core with the strips of `isas`, side by side."""
-    own = {f"strip_{isa}.c": FLAGS[isa] for isa in isas}
-    sources = [path for path in (ROOT / "csrc").glob("*.c") if path.name in own or path.name not in STRIPS]
+    """The objects of the core with the instruction sets `isas`, side by side."""
+    own = {f"isa_{isa}.c": FLAGS[isa] for isa in isas}
+    sources = [path for path in (ROOT / "csrc").glob("*.c") if path.name in own or path.name not in ISA_FILES]
     compilers = [
         subprocess.Popen([
             *command(compiler, isas, flags), *own.get(path.name, []), "-c", str(path), "-o", folder / f"{path.stem}.o"
@@ -53,7 +54,7 @@ def link(folder, core, compiler, isas, flags, programs):
 
 
 def build(folder, compiler, isas, flags, programs=("tests/c/check.c",)):
-    """Compile a program with the core and the strips of `isas`."""
+    """Compile a program with the core and the instruction sets `isas`."""
     compile_core(folder, compiler, isas, flags)
     return link(folder, folder, compiler, isas, flags, programs)
 
@@ -85,7 +86,11 @@ def native_isas():
 def sanitized(made_once):
     """From programs to one with the core under sanitizers, which takes long to compile: once for all tests."""
     core = made_once("sanitized", lambda folder: compile_core(folder, "gcc", native_isas(), SANITIZE))
-    return lambda folder, programs: link(folder, core, "gcc", native_isas(), SANITIZE, programs)
+
+    def build(folder, programs, flags=()):
+        return link(folder, core, "gcc", native_isas(), [*SANITIZE, *flags], programs)
+
+    return build
 
 
 @pytest.mark.slow(50)
@@ -94,6 +99,14 @@ def test_sanitizers_and_guard_pages_at_every_size(sanitized, tmp_path):
     program = sanitized(tmp_path, ["tests/c/check.c"])
     hashes = run([program], ASAN_OPTIONS="detect_leaks=0")
     assert set(hashes) == {*native_isas(), "generic"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+def test_where_there_is_no_memory_nothing_is_written(sanitized, tmp_path):
+    refused = run([sanitized(tmp_path, ["tests/c/no_memory.c"], REFUSE_MEMORY)])
+    assert set(refused) == {*native_isas(), "generic"}
+    assert all(int(count) > 0 for count in refused.values())
 
 
 # What CPUID and XGETBV say of a CPU that has all: the highest leaf; leaf 1, ECX; leaf 7, EBX and ECX; registers.
@@ -108,8 +121,8 @@ X86 = ["avx512vnni", "avx512", "avx2"]
 
 
 @pytest.fixture(scope="session")
-def strips_of(made_once, tmp_path_factory):
-    """From what a made-up CPU lacks, {word: bits}, to the names of the strips that it may run."""
+def isas_of(made_once, tmp_path_factory):
+    """From what a made-up CPU lacks, {word: bits}, to the names of the instruction sets that it may run."""
 
     def compile_all_but_dispatch(folder):
         compile_core(folder, "gcc", X86, ["-O0"])
@@ -118,11 +131,11 @@ def strips_of(made_once, tmp_path_factory):
     core = made_once("made_up_cpu", compile_all_but_dispatch)
     program = link(tmp_path_factory.mktemp("cpu"), core, "gcc", X86, ["-O0"], ["tests/c/made_up_cpu.c"])
 
-    def strips(lacks):
+    def isas(lacks):
         words = [word & ~lacks.get(name, 0) for name, word in EVERYTHING.items()]
         return output([program, *(f"{word:x}" for word in words)]).split()
 
-    return strips
+    return isas
 
 
 @pytest.mark.slow(5)
@@ -136,7 +149,7 @@ def strips_of(made_once, tmp_path_factory):
         ({"leaf7_ebx": 1 << 30}, ["avx2"]),
         ({"leaf7_ebx": 1 << 16}, ["avx2"]),
         ({"registers": 0xE0}, ["avx2"]),
-        # The strips of AVX-512 leave small groups to that of AVX2.
+        # AVX-512 leaves small groups to AVX2.
         ({"leaf7_ebx": 1 << 5}, []),
         ({"leaf1_ecx": 1 << 12}, []),
         ({"leaf1_ecx": 1 << 27}, []),
@@ -145,8 +158,8 @@ def strips_of(made_once, tmp_path_factory):
     ],
     ids=["all", "VNNI", "AVX512BW", "AVX512F", "ZMM", "AVX2", "FMA", "OSXSAVE", "YMM", "leaf 7"],
 )
-def test_a_cpu_that_lacks_something_runs_no_strip_that_uses_it(lacks, left, strips_of):
-    assert strips_of(lacks) == [*left, "generic"]
+def test_a_cpu_that_lacks_something_runs_no_instructions_that_use_it(lacks, left, isas_of):
+    assert isas_of(lacks) == [*left, "generic"]
 
 
 @pytest.mark.slow
@@ -192,7 +205,7 @@ def test_threads_do_not_race(tmp_path):
     """Without OpenMP, whose GNU runtime ThreadSanitizer does not understand: the races of callers' threads."""
     flags = ["-fsanitize=thread", "-O1", "-g1"]
     program = build(tmp_path, "gcc", native_isas(), flags, ["tests/c/threads.c"])
-    assert len(run([program, "8", "2"], TSAN_OPTIONS="halt_on_error=1")) == 8
+    assert len(run([program, "8", "5"], TSAN_OPTIONS="halt_on_error=1")) == 8
 
 
 @pytest.mark.slow
@@ -201,7 +214,7 @@ def test_threads_of_a_forked_process_do_not_race(tmp_path):
     """With OpenMP, but in a child, which does without it: the threads are nnjpeg's own."""
     flags = ["-fsanitize=thread", "-fopenmp", "-O1", "-g1"]
     program = build(tmp_path, "gcc", native_isas(), flags, ["tests/c/threads.c"])
-    assert len(run([program, "4", "2", "fork"], TSAN_OPTIONS="halt_on_error=1")) == 4
+    assert len(run([program, "4", "5", "fork"], TSAN_OPTIONS="halt_on_error=1")) == 4
 
 
 @pytest.mark.slow
@@ -210,4 +223,4 @@ def test_threads_of_openmp_do_not_race(tmp_path):
     flags = ["-fsanitize=thread", "-fopenmp", "-O1", "-g1"]
     program = build(tmp_path, "clang", native_isas(), flags, ["tests/c/threads.c"])
     options = {"OMP_TOOL_LIBRARIES": str(ARCHER), "TSAN_OPTIONS": "halt_on_error=1 ignore_noninstrumented_modules=1"}
-    assert len(run([program, "4", "4"], OMP_NUM_THREADS="4", **options)) == 4
+    assert len(run([program, "4", "10"], OMP_NUM_THREADS="4", **options)) == 4

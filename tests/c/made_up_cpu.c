@@ -1,8 +1,8 @@
 /* The choice of the instruction set on a CPU that is made up.
  *
  * usage: made_up_cpu LEAVES LEAF1_ECX LEAF7_EBX LEAF7_ECX REGISTERS
- * What CPUID and XGETBV say: the highest leaf, features and saved registers, in hexadecimal. Prints the strips that such
- * a CPU may run, best first. */
+ * What CPUID and XGETBV say: the highest leaf, features and saved registers, in hexadecimal. Prints the instruction sets
+ * that such a CPU may run, best first. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
 /* Many threads at once, from the first call on, each with images, tables and results of its own: for ThreadSanitizer.
+ * Every subsampling of chroma, in place and not, whole and in halves.
  *
  * usage: threads THREADS CALLS [fork]
  * fork: in the child of a fork, where nnjpeg does without OpenMP.
@@ -21,29 +22,42 @@ static uint64_t work(uint32_t seed)
 {
     const nnjpeg_shape shape = { 1, COMPONENTS, side, side };
     const nnjpeg_strides strides = { 0, 1, side * COMPONENTS, COMPONENTS };
-    const int samples = side * side * COMPONENTS;
+    const int samples = side * side * COMPONENTS, blocks = (side + 7) / 8;
+    const nnjpeg_strides grid = { 0, (ptrdiff_t)blocks * blocks * NNJPEG_BLOCK_SIZE, blocks * NNJPEG_BLOCK_SIZE, NNJPEG_BLOCK_SIZE };
     uint8_t *src = malloc((size_t)samples), *dst = malloc((size_t)samples);
+    int16_t *coefficients = malloc((size_t)grid.component * COMPONENTS * sizeof *coefficients);
+    const nnjpeg_coefficients planes[COMPONENTS] = { { coefficients, grid },
+                                                     { coefficients + grid.component, grid },
+                                                     { coefficients + 2 * grid.component, grid } };
     uint64_t hash = 0xcbf29ce484222325u;
     int call, i;
-    if (!src || !dst)
+    if (!src || !dst || !coefficients)
         abort();
     for (call = 0; call < calls; call++) {
         nnjpeg_quantizer quantizer;
         const nnjpeg_quantizers quantizers = { &quantizer, 0, 0 };
+        const nnjpeg_colorspace colorspace = call % 5 ? NNJPEG_YCBCR : NNJPEG_RGB;
+        const nnjpeg_subsampling subsampling = (nnjpeg_subsampling)(call % 5 % 4);
+        const int threads = 1 + (call + 1) % 4;
         uint16_t steps[NNJPEG_BLOCK_SIZE];
         for (i = 0; i < NNJPEG_BLOCK_SIZE; i++)
             steps[i] = (uint16_t)(1 + (seed = seed * 1664525u + 1013904223u) / 65536 % 255);
         for (i = 0; i < samples; i++)
             src[i] = (uint8_t)((seed = seed * 1664525u + 1013904223u) >> 24);
         if (nnjpeg_quantizer_init(&quantizer, steps) != NNJPEG_OK || !nnjpeg_isa() ||
-            nnjpeg_roundtrip(&shape, src, &strides, dst, &strides, quantizers,
-                             call % 2 ? NNJPEG_YCBCR : NNJPEG_RGB, 1 + call % 4) != NNJPEG_OK)
+            nnjpeg_roundtrip(&shape, src, &strides, dst, &strides, quantizers, colorspace, subsampling, threads) != NNJPEG_OK ||
+            nnjpeg_forward(&shape, src, &strides, planes, quantizers, colorspace, subsampling, threads) != NNJPEG_OK ||
+            nnjpeg_roundtrip(&shape, src, &strides, src, &strides, quantizers, colorspace, subsampling, threads) != NNJPEG_OK ||
+            memcmp(src, dst, (size_t)samples) != 0 ||
+            nnjpeg_inverse(&shape, planes, dst, &strides, quantizers, colorspace, subsampling, threads) != NNJPEG_OK ||
+            memcmp(src, dst, (size_t)samples) != 0)
             abort();
         for (i = 0; i < samples; i++)
             hash = (hash ^ dst[i]) * 0x100000001b3u;
     }
     free(src);
     free(dst);
+    free(coefficients);
     return hash;
 }
 

@@ -70,7 +70,7 @@ static plane make_plane(source *s, const ptrdiff_t extents[AXES], ptrdiff_t elem
         const ptrdiff_t length = extents[order[i]] > 0 ? extents[order[i]] : 1;
         const uint32_t kind = byte(s);
         distance += kind % 8 == 0 ? (ptrdiff_t)(kind / 8 % 4) : 0;
-        strides[order[i]] = kind & 0x80 && elements == 1 ? -distance : distance;
+        strides[order[i]] = kind & 0x80 ? -distance : distance;
         if (strides[order[i]] < 0)
             origin += (length - 1) * distance;
         extent += (length - 1) * distance;
@@ -132,14 +132,14 @@ static int fill_floats(source *s, plane *p, nnjpeg_shape shape)
     return nan;
 }
 
-/* Whether all bytes of memory that belong to no element are as they were. */
-static void expect_gaps_untouched(const plane *p, nnjpeg_shape shape, size_t size)
+/* Whether all bytes of memory that belong to no element are as they were; length: of elements that follow each other. */
+static void expect_gaps_untouched(const plane *p, nnjpeg_shape shape, size_t size, size_t length)
 {
     uint8_t *copy = malloc(p->bytes);
     size_t i;
     EXPECT(copy != NULL);
     memcpy(copy, p->memory, p->bytes);
-    EACH(shape, memset(copy + (at(p, n, c, y, x, size) - p->memory), UNTOUCHED, size));
+    EACH(shape, memset(copy + (at(p, n, c, y, x, size) - p->memory), UNTOUCHED, size * length));
     for (i = 0; i < p->bytes; i++)
         EXPECT(copy[i] == UNTOUCHED);
     free(copy);
@@ -163,6 +163,7 @@ static plane like(const plane *p)
 typedef struct call {
     nnjpeg_shape shape;
     nnjpeg_colorspace colorspace;
+    nnjpeg_subsampling subsampling;
     nnjpeg_quantizer prepared[16];
     nnjpeg_quantizers quantizers;
     int num_threads;
@@ -177,14 +178,24 @@ static const ptrdiff_t *extents_of(nnjpeg_shape shape, ptrdiff_t extents[AXES])
     return extents;
 }
 
+static int is_ycbcr(const call *job)
+{
+    return job->colorspace == NNJPEG_YCBCR || job->colorspace == NNJPEG_YCBCRX;
+}
+
 static const call *make_call(source *s, call *job)
 {
     int i, k, tables;
+    ptrdiff_t kind;
     job->shape.images = below(s, 4);
     job->shape.components = 1 + below(s, 4);
     job->shape.height = 1 + below(s, LARGEST);
     job->shape.width = 1 + below(s, LARGEST);
     job->colorspace = (nnjpeg_colorspace)below(s, 4);
+    kind = below(s, 32);
+    if (job->colorspace != NNJPEG_RGB && kind < 24) /* else such as they are, which may not fit */
+        job->shape.components = job->colorspace == NNJPEG_YCBCR ? 3 : 4;
+    job->subsampling = (nnjpeg_subsampling)(kind == 31 ? 4 : is_ycbcr(job) || kind == 30 ? kind % 4 : NNJPEG_444);
     job->num_threads = 1 + (int)below(s, 4);
     tables = (int)below(s, 4);
     job->quantizers.data = job->prepared;
@@ -200,9 +211,10 @@ static const call *make_call(source *s, call *job)
     return job;
 }
 
-static int coded_components(const call *job, nnjpeg_colorspace most)
+/* Whether it must be accepted; most: the last colour space that it may have. */
+static int is_good(const call *job, nnjpeg_colorspace most)
 {
-    if (job->colorspace > most)
+    if (job->colorspace > most || job->subsampling > NNJPEG_440 || (job->subsampling != NNJPEG_444 && !is_ycbcr(job)))
         return 0;
     return job->colorspace == NNJPEG_RGB || job->shape.components == (job->colorspace == NNJPEG_YCBCR ? 3 : 4);
 }
@@ -226,12 +238,48 @@ static nnjpeg_shape grid_of(nnjpeg_shape shape)
     return shape;
 }
 
+/* The coefficients of a call: one array, or where chroma is subsampled one for each component. */
+typedef struct coefficient_arrays {
+    int count;
+    nnjpeg_shape grids[3];
+    plane planes[3];
+    nnjpeg_coefficients arrays[3];
+} coefficient_arrays;
+
+static coefficient_arrays make_coefficients(source *s, const call *job)
+{
+    coefficient_arrays q;
+    ptrdiff_t extents[AXES];
+    int c;
+    q.count = job->subsampling == NNJPEG_444 ? 1 : 3;
+    for (c = 0; c < q.count; c++) {
+        nnjpeg_shape shape = job->shape;
+        if (q.count == 3)
+            shape.components = 1;
+        if (c > 0 && (job->subsampling == NNJPEG_422 || job->subsampling == NNJPEG_420))
+            shape.width = (shape.width + 1) / 2;
+        if (c > 0 && (job->subsampling == NNJPEG_420 || job->subsampling == NNJPEG_440))
+            shape.height = (shape.height + 1) / 2;
+        q.grids[c] = grid_of(shape);
+        q.planes[c] = make_plane(s, extents_of(q.grids[c], extents), NNJPEG_BLOCK_SIZE, sizeof(int16_t));
+        q.arrays[c].data = (int16_t *)(void *)q.planes[c].first;
+        q.arrays[c].strides = q.planes[c].strides;
+    }
+    return q;
+}
+
+static void free_coefficients(coefficient_arrays *q)
+{
+    int c;
+    for (c = 0; c < q->count; c++)
+        free(q->planes[c].memory);
+}
+
 static void roundtrip(source *s)
 {
     call memory;
     const call *const job = make_call(s, &memory);
-    const nnjpeg_shape grid = grid_of(job->shape);
-    const int good = coded_components(job, NNJPEG_YCBCRX);
+    const int good = is_good(job, NNJPEG_YCBCRX);
     ptrdiff_t extents[AXES];
     plane src = make_plane(s, extents_of(job->shape, extents), 1, 1), before = like(&src);
     plane first = make_plane(s, extents, 1, 1), result = like(&first);
@@ -240,7 +288,7 @@ static void roundtrip(source *s)
     memcpy(before.memory, src.memory, src.bytes);
     WITH_EACH_ISA({
         const nnjpeg_status status = nnjpeg_roundtrip(&job->shape, src.first, &src.strides, done ? result.first : first.first,
-                                                      &first.strides, job->quantizers, job->colorspace, job->num_threads);
+                                                      &first.strides, job->quantizers, job->colorspace, job->subsampling, job->num_threads);
         EXPECT((status == NNJPEG_OK) == good);
         EXPECT(memcmp(before.memory, src.memory, src.bytes) == 0);
         if (!good)
@@ -249,24 +297,27 @@ static void roundtrip(source *s)
         done = 1;
     });
     if (good) {
-        expect_gaps_untouched(&first, job->shape, 1);
+        expect_gaps_untouched(&first, job->shape, 1, 1);
         if (job->colorspace <= NNJPEG_YCBCR) { /* the stages one at a time */
-            plane blocks = make_plane(s, extents_of(grid, extents), NNJPEG_BLOCK_SIZE, sizeof(int16_t));
-            EXPECT(nnjpeg_forward(&job->shape, src.first, &src.strides, (int16_t *)(void *)blocks.first, &blocks.strides,
-                                  job->quantizers, job->colorspace) == NNJPEG_OK);
+            coefficient_arrays blocks = make_coefficients(s, job);
+            int c;
+            EXPECT(nnjpeg_forward(&job->shape, src.first, &src.strides, blocks.arrays, job->quantizers, job->colorspace,
+                                  job->subsampling, job->num_threads) == NNJPEG_OK);
+            for (c = 0; c < blocks.count; c++)
+                expect_gaps_untouched(&blocks.planes[c], blocks.grids[c], sizeof(int16_t), NNJPEG_BLOCK_SIZE);
             memset(result.memory, UNTOUCHED, result.bytes);
-            EXPECT(nnjpeg_inverse(&job->shape, (const int16_t *)(const void *)blocks.first, &blocks.strides, result.first,
-                                  &result.strides, job->quantizers, job->colorspace) == NNJPEG_OK);
+            EXPECT(nnjpeg_inverse(&job->shape, blocks.arrays, result.first, &result.strides, job->quantizers, job->colorspace,
+                                  job->subsampling, job->num_threads) == NNJPEG_OK);
             EXPECT(memcmp(first.memory, result.memory, first.bytes) == 0);
-            free(blocks.memory);
+            free_coefficients(&blocks);
         }
         EXPECT(nnjpeg_roundtrip(&job->shape, src.first, &src.strides, src.first, &src.strides, job->quantizers, job->colorspace,
-                                job->num_threads) == NNJPEG_OK);
+                                job->subsampling, job->num_threads) == NNJPEG_OK);
         expect_same(&src, &first, job->shape, 1); /* in place */
     } else {
         nnjpeg_shape nothing = job->shape;
         nothing.images = 0;
-        expect_gaps_untouched(&first, nothing, 1);
+        expect_gaps_untouched(&first, nothing, 1, 1);
     }
     free(src.memory);
     free(before.memory);
@@ -279,7 +330,7 @@ static void floats(source *s)
     call memory;
     const call *const job = make_call(s, &memory);
     const nnjpeg_precision precision = (nnjpeg_precision)below(s, 3);
-    const int good = coded_components(job, NNJPEG_YCBCR);
+    const int good = is_good(job, NNJPEG_YCBCR);
     ptrdiff_t extents[AXES];
     plane src = make_plane(s, extents_of(job->shape, extents), 1, sizeof(float));
     plane grad = make_plane(s, extents, 1, sizeof(float));
@@ -291,10 +342,10 @@ static void floats(source *s)
         plane *out = done ? &result : &first;
         memset(out->memory, UNTOUCHED, out->bytes);
         EXPECT((nnjpeg_roundtrip_f32(&job->shape, (const float *)(void *)src.first, &src.strides, (float *)(void *)out->first,
-                                     &out->strides, job->quantizers, job->colorspace, precision,
+                                     &out->strides, job->quantizers, job->colorspace, job->subsampling, precision,
                                      job->num_threads) == NNJPEG_OK) == good);
         if (good) {
-            expect_gaps_untouched(out, job->shape, sizeof(float));
+            expect_gaps_untouched(out, job->shape, sizeof(float), 1);
             if (!nan || precision == NNJPEG_UINT8)
                 EACH(job->shape, {
                     float value;
@@ -307,9 +358,10 @@ static void floats(source *s)
         memset(result.memory, UNTOUCHED, result.bytes);
         EXPECT((nnjpeg_cubic_backward_f32(&job->shape, (const float *)(void *)grad.first, &grad.strides,
                                           (const float *)(void *)src.first, &src.strides, (float *)(void *)result.first,
-                                          &result.strides, job->quantizers, job->colorspace, job->num_threads) == NNJPEG_OK) == good);
+                                          &result.strides, job->quantizers, job->colorspace, job->subsampling,
+                                          job->num_threads) == NNJPEG_OK) == good);
         if (good)
-            expect_gaps_untouched(&result, job->shape, sizeof(float));
+            expect_gaps_untouched(&result, job->shape, sizeof(float), 1);
         done = 1;
     });
     free(src.memory);
@@ -323,20 +375,31 @@ static void coefficients(source *s)
 {
     call memory;
     const call *const job = make_call(s, &memory);
-    const nnjpeg_shape grid = grid_of(job->shape);
-    const int good = coded_components(job, NNJPEG_YCBCR);
+    const int good = is_good(job, NNJPEG_YCBCR);
+    const ptrdiff_t wild = below(s, 3); /* all, one of sixteen numbers, or none */
     ptrdiff_t extents[AXES];
-    plane blocks = make_plane(s, extents_of(grid, extents), NNJPEG_BLOCK_SIZE, sizeof(int16_t));
-    plane pixels = make_plane(s, extents_of(job->shape, extents), 1, 1);
-    size_t i;
-    for (i = 0; i < blocks.bytes; i++)
-        blocks.memory[i] = (uint8_t)byte(s);
-    EXPECT((nnjpeg_inverse(&job->shape, (const int16_t *)(const void *)blocks.first, &blocks.strides, pixels.first,
-                           &pixels.strides, job->quantizers, job->colorspace) == NNJPEG_OK) == good);
+    coefficient_arrays blocks = make_coefficients(s, job);
+    plane first = make_plane(s, extents_of(job->shape, extents), 1, 1), result = like(&first);
+    int c, done = 0;
+    for (c = 0; c < blocks.count; c++) {
+        int16_t *numbers = (int16_t *)(void *)blocks.planes[c].memory;
+        size_t i;
+        for (i = 0; i < blocks.planes[c].bytes / sizeof *numbers; i++) {
+            const int small = wild == 2 || (wild == 1 && byte(s) % 16);
+            numbers[i] = (int16_t)(small ? (int)byte(s) / 64 : (int)(byte(s) | byte(s) << 8));
+        }
+    }
+    WITH_EACH_ISA({
+        EXPECT((nnjpeg_inverse(&job->shape, blocks.arrays, done ? result.first : first.first, &first.strides, job->quantizers,
+                               job->colorspace, job->subsampling, job->num_threads) == NNJPEG_OK) == good);
+        EXPECT(!done || memcmp(first.memory, result.memory, first.bytes) == 0);
+        done = 1;
+    });
     if (good)
-        expect_gaps_untouched(&pixels, job->shape, 1);
-    free(blocks.memory);
-    free(pixels.memory);
+        expect_gaps_untouched(&first, job->shape, 1, 1);
+    free_coefficients(&blocks);
+    free(first.memory);
+    free(result.memory);
 }
 
 static void spectrum(source *s)
@@ -359,7 +422,7 @@ static void spectrum(source *s)
             memcpy(&value, at(&samples, n, c, y, x, sizeof value), sizeof value);
             EXPECT(fabsf(value - (float)*at(&pixels, n, c, y, x, 1)) < 0.01f);
         });
-        expect_gaps_untouched(&samples, job->shape, sizeof(float));
+        expect_gaps_untouched(&samples, job->shape, sizeof(float), 1);
         EXPECT(nnjpeg_dct_f32(&job->shape, (const float *)(void *)samples.first, &samples.strides,
                               (float *)(void *)blocks.first, &blocks.strides) == NNJPEG_OK);
     });
@@ -378,7 +441,10 @@ static void bad_arguments(source *s)
     nnjpeg_shape shape = { 1, 1, 8, 8 };
     nnjpeg_strides strides = { 0, 0, 8, 1 };
     nnjpeg_colorspace colorspace = NNJPEG_RGB;
-    const ptrdiff_t wrong = -below(s, 256), which = below(s, 10);
+    nnjpeg_subsampling subsampling = NNJPEG_444;
+    int16_t block[NNJPEG_BLOCK_SIZE];
+    nnjpeg_coefficients blocks = { NULL, strides };
+    const ptrdiff_t wrong = -below(s, 256), which = below(s, 13);
     int k, valid = 1;
     for (k = 0; k < NNJPEG_BLOCK_SIZE; k++) {
         steps[k] = (uint16_t)(byte(s) | (byte(s) % 16 ? 0 : byte(s) << 8));
@@ -400,10 +466,21 @@ static void bad_arguments(source *s)
         shape.components = wrong;
     if (which == 9)
         colorspace = (nnjpeg_colorspace)(1 + below(s, 200));
-    EXPECT(nnjpeg_roundtrip(which == 0 ? NULL : &shape, which == 1 ? NULL : src, which == 2 ? NULL : &strides,
-                            which == 3 ? NULL : dst, which == 4 ? NULL : &strides, quantizers, colorspace, 1) != NNJPEG_OK);
+    if (which == 10)
+        subsampling = (nnjpeg_subsampling)(1 + below(s, 200));
+    blocks.data = which == 11 ? NULL : block;
+    EXPECT(which > 10 || nnjpeg_roundtrip(which == 0 ? NULL : &shape, which == 1 ? NULL : src, which == 2 ? NULL : &strides,
+                                          which == 3 ? NULL : dst, which == 4 ? NULL : &strides, quantizers, colorspace,
+                                          subsampling, 1) != NNJPEG_OK);
+    memset(block, UNTOUCHED, sizeof block);
+    EXPECT(which == 3 || which == 4 || nnjpeg_forward(which == 0 ? NULL : &shape, which == 1 ? NULL : src,
+                                                      which == 2 ? NULL : &strides, which == 12 ? NULL : &blocks, quantizers,
+                                                      colorspace, subsampling, 1) != NNJPEG_OK);
+    EXPECT(which == 1 || which == 2 || nnjpeg_inverse(which == 0 ? NULL : &shape, which == 12 ? NULL : &blocks,
+                                                      which == 3 ? NULL : dst, which == 4 ? NULL : &strides, quantizers,
+                                                      colorspace, subsampling, 1) != NNJPEG_OK);
     for (k = 0; k < NNJPEG_BLOCK_SIZE; k++)
-        EXPECT(dst[k] == UNTOUCHED);
+        EXPECT(dst[k] == UNTOUCHED && (block[k] & 0xff) == UNTOUCHED);
     EXPECT(nnjpeg_use_isa("none") == NNJPEG_BAD_ISA && nnjpeg_use_isa(NULL) == NNJPEG_BAD_ISA);
     EXPECT(nnjpeg_status_message((nnjpeg_status)below(s, 256)) != NULL);
 }
