@@ -5,22 +5,14 @@
 #include "image.h"
 #include "strips.h"
 
-/* data: of the last array of coefficients; NULL if any is. */
-static const void *data_of(const nnjpeg_coefficients *coefficients, nnjpeg_subsampling subsampling)
+static nnjpeg_status run(const nj_strips_job *job, const nnjpeg_coefficients *coefficients)
 {
     int c;
-    if (!coefficients)
-        return NULL;
-    for (c = 0; c < (subsampling == NNJPEG_444 ? 1 : 3); c++)
-        if (!coefficients[c].data)
-            return NULL;
-    return coefficients[0].data;
-}
-
-static nnjpeg_status run(const nj_strips_job *job)
-{
     if (job->shape.images == 0)
         return NNJPEG_OK;
+    for (c = 0; c < (job->subsampling == NNJPEG_444 ? 1 : 3); c++)
+        if (!coefficients[c].data)
+            return NNJPEG_BAD_POINTER;
     if (!job->quantizers.data)
         return NNJPEG_BAD_POINTER;
     return nj_run_strips(job);
@@ -30,15 +22,14 @@ nnjpeg_status nnjpeg_forward(const nnjpeg_shape *shape, const uint8_t *src, cons
                              const nnjpeg_coefficients *dst, nnjpeg_quantizers quantizers, nnjpeg_colorspace colorspace,
                              nnjpeg_subsampling subsampling, int num_threads)
 {
-    nnjpeg_status status =
-        nj_check(shape, src, src_strides, data_of(dst, subsampling), dst, colorspace, NNJPEG_YCBCR, subsampling);
+    nnjpeg_status status = nj_check(shape, src, src_strides, dst, dst, colorspace, NNJPEG_YCBCR, subsampling);
     if (status != NNJPEG_OK)
         return status;
     {
         const nj_samples none = { NULL, { 0, 0, 0, 0 }, 1 };
         const nj_strips_job job = { *shape, nj_samples_of(src, src_strides, 1), none, NULL, dst, quantizers, colorspace,
                                     subsampling, num_threads, NNJPEG_UINT8 };
-        return run(&job);
+        return run(&job, dst);
     }
 }
 
@@ -46,15 +37,14 @@ nnjpeg_status nnjpeg_inverse(const nnjpeg_shape *shape, const nnjpeg_coefficient
                              const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers, nnjpeg_colorspace colorspace,
                              nnjpeg_subsampling subsampling, int num_threads)
 {
-    nnjpeg_status status =
-        nj_check(shape, data_of(src, subsampling), src, dst, dst_strides, colorspace, NNJPEG_YCBCR, subsampling);
+    nnjpeg_status status = nj_check(shape, src, src, dst, dst_strides, colorspace, NNJPEG_YCBCR, subsampling);
     if (status != NNJPEG_OK)
         return status;
     {
         const nj_samples none = { NULL, { 0, 0, 0, 0 }, 1 };
         const nj_strips_job job = { *shape, none, nj_samples_of(dst, dst_strides, 1), src, NULL, quantizers, colorspace,
                                     subsampling, num_threads, NNJPEG_UINT8 };
-        return run(&job);
+        return run(&job, src);
     }
 }
 

@@ -2,18 +2,18 @@
 #include "walk.h"
 
 /* Pixels from x on, of up to two rows, as staged planes up to `encoded`. */
-static void stage_rows(const nj_walk *w, uint8_t *slot, const nj_samples rows[2], ptrdiff_t x, uint8_t *staged[2])
+static void stage_rows(const nj_walk *w, uint8_t *slot, const nj_samples rows[2], ptrdiff_t x, const uint8_t *staged[2])
 {
     const ptrdiff_t plane = w->staged / 2 / NJ_MAX_COMPONENTS, width = w->job->shape.width - x;
     int r, c;
     for (r = 0; r < w->v; r++) {
         const nj_samples from = nj_from(rows[r], 0, 0, 0, x);
         uint8_t *planes[NJ_MAX_COMPONENTS];
-        nj_samples to;
-        staged[r] = slot + w->spare - w->staged + r * w->staged / 2;
-        to = nj_buffer(staged[r], w->size, 1, plane, plane);
+        uint8_t *at = slot + w->spare - w->staged + r * w->staged / 2;
+        const nj_samples to = nj_buffer(at, w->size, 1, plane, plane);
+        staged[r] = at;
         for (c = 0; c < w->components; c++)
-            planes[c] = staged[r] + c * plane;
+            planes[c] = at + c * plane;
         if (w->size == 1)
             nj_fetch_row(w->narrow, from, &w->src_order, w->components, planes, width, slot + w->spare);
         else
@@ -53,7 +53,7 @@ void nj_encode_strip(const nj_walk *w, uint8_t *slot, nj_samples image, ptrdiff_
     int c, r;
     for (row = rows.begin; row < rows.end; row++) {
         uint8_t *cb = nj_row_of(w, slot, NJ_CB, row, rows.begin), *cr = nj_row_of(w, slot, NJ_CR, row, rows.begin);
-        uint8_t *luma[2], *rest[2], *staged[2];
+        uint8_t *luma[2], *rest[2];
         const uint8_t *pixels[2];
         nj_samples from[2];
         for (r = 0; r < w->v; r++) {
@@ -64,9 +64,7 @@ void nj_encode_strip(const nj_walk *w, uint8_t *slot, nj_samples image, ptrdiff_
         }
         encode_steps(w, pixels, image.strides.component, w->src_layout, luma, cb, cr, whole);
         if (whole < w->encoded) {
-            stage_rows(w, slot, from, whole, staged);
-            pixels[0] = staged[0];
-            pixels[1] = staged[1];
+            stage_rows(w, slot, from, whole, pixels);
             encode_steps(w, pixels, staged_plane, NJ_PLANES, rest, cb + whole / w->h * w->size, cr + whole / w->h * w->size,
                          w->encoded - whole);
         }
