@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+
 import PIL.Image
 
+from nnjpeg._arguments import integer
 from nnjpeg.transforms import jpeg
 
 __all__ = ["jpeg_compression"]
@@ -15,27 +18,32 @@ QUALITIES = (25, 18, 15, 10, 7)
 def jpeg_compression(image: PIL.Image.Image, severity: int = 1) -> PIL.Image.Image:
     """Compress and decompress an image at the quality of a severity.
 
-    The bits that Pillow gives, as the benchmark's own function makes them, without the file.
+    The bits that Pillow gives, as the benchmark's own function makes them; without the file where the mode is RGB or L.
 
     Parameters
     ----------
     image : PIL image
-        Mode RGB or L.
+        Of a mode that Pillow writes as JPEG: RGB, L, or one of 1, CMYK, YCbCr and RGBX, which go through its file.
     severity : int
         1..5.
 
     Returns
     -------
     PIL image
-        New, of the mode and size of `image`.
+        New, of the size of `image`, in the mode that Pillow reads: L for 1, RGB for YCbCr and RGBX, else as it was.
 
     Raises
     ------
     TypeError, ValueError
         If an argument is not as above.
+    OSError
+        If Pillow does not write the mode as JPEG.
     """
     if not isinstance(image, PIL.Image.Image):
         raise TypeError(f"image must be a PIL image, got {type(image).__name__}")
-    if isinstance(severity, bool) or severity not in range(1, 6):
-        raise ValueError(f"severity must be an integer in 1..5, got {severity!r}")
-    return jpeg(image, QUALITIES[severity - 1])
+    quality = QUALITIES[integer("severity", severity, 1, 5) - 1]
+    if image.mode in ("RGB", "L"):
+        return jpeg(image, quality)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return PIL.Image.open(file).copy()

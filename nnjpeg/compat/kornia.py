@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from kornia.augmentation import RandomJPEG as _RandomJPEG
 from torch import Tensor
 
@@ -33,6 +34,8 @@ class RandomJPEG(_RandomJPEG):
     ------
     ValueError
         If images do not have 3 components, or `gradient` is none of these.
+    NotImplementedError
+        If `jpeg_quality` requires a gradient: it has none here.
     """
 
     def __init__(
@@ -54,6 +57,9 @@ class RandomJPEG(_RandomJPEG):
         """Compress and decompress a batch, of shape (B, 3, H, W) and in [0, 1], at ``params["jpeg_quality"]``."""
         if input.shape[1] != 3:
             raise ValueError(f"input must have shape (B, 3, H, W), got {tuple(input.shape)}")
+        quality = params["jpeg_quality"]
+        if quality.requires_grad and torch.is_grad_enabled():
+            raise NotImplementedError("there is no gradient of jpeg_quality: give jpeg_quality.detach()")
         if input.shape[0] == 0:
             return input.clone()
-        return jpeg(input, params["jpeg_quality"].clamp(1, 100), gradient=self.gradient)
+        return jpeg(input, quality.clamp(1, 100), gradient=self.gradient)

@@ -44,6 +44,21 @@ def test_draws_are_albumentations_own():
     assert all(np.array_equal(ours, theirs) for ours, theirs in results)
 
 
+def test_batches():
+    images = np.random.default_rng(0).integers(0, 256, (4, 33, 41, 3), dtype=np.uint8)
+    ours, theirs = (
+        A.Compose([kind(quality_range=(10, 90), p=1)], seed=5)(images=images)["images"]
+        for kind in (ImageCompression, A.ImageCompression)
+    )
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_it_is_serialized_by_its_own_name():
+    pipeline = A.from_dict(A.to_dict(A.Compose([ImageCompression(quality_range=(30, 40))])))
+    assert type(pipeline.transforms[0]) is ImageCompression
+    assert tuple(pipeline.transforms[0].quality_range) == (30, 40)
+
+
 @pytest.mark.parametrize("options", [{"compression_type": "webp"}, {}])
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])

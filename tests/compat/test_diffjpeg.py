@@ -1,5 +1,9 @@
+import io
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from nnjpeg.compat.diffjpeg import DiffJPEG
 from nnjpeg.transforms import jpeg
@@ -16,6 +20,17 @@ def test_as_real_esrgan_calls_it():
     assert not result.requires_grad
     for image, quality, expected in zip(X, kept, result, strict=True):
         assert torch.equal(jpeg(image, quality.item()), expected)
+
+
+@pytest.mark.parametrize("differentiable", [True, False])
+def test_the_bits_of_pillow(differentiable):
+    """Where BasicSR's own is near to them."""
+    pictures = (255 * X).round()
+    found = 255 * DiffJPEG(differentiable)(pictures / 255, quality=torch.tensor([30, 75, 95]))
+    for picture, quality, result in zip(pictures, (30, 75, 95), found, strict=True):
+        file = io.BytesIO()
+        Image.fromarray(picture.permute(1, 2, 0).byte().numpy()).save(file, "JPEG", quality=quality)
+        np.testing.assert_array_equal(result.round().permute(1, 2, 0).byte().numpy(), np.asarray(Image.open(file)))
 
 
 @pytest.mark.parametrize("quality", [50, 73.5, torch.tensor(50), torch.tensor([20.0, 50.0, 90.0])])

@@ -74,3 +74,11 @@ def test_what_is_refused():
         RandomJPEG(gradient="soft")
     with pytest.raises(ValueError, match=r"input must have shape \(B, 3, H, W\), got \(4, 1, 33, 41\)"):
         RandomJPEG()(X[:, :1])
+
+
+def test_a_quality_that_would_learn_is_refused():
+    augmentation = RandomJPEG(torch.nn.Parameter(torch.tensor([30.0, 70.0])))
+    with pytest.raises(NotImplementedError, match="there is no gradient of jpeg_quality"):
+        augmentation(X)
+    with torch.no_grad():
+        assert augmentation(X).shape == X.shape
