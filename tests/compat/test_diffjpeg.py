@@ -24,7 +24,6 @@ def test_as_real_esrgan_calls_it():
 
 @pytest.mark.parametrize("differentiable", [True, False])
 def test_the_bits_of_pillow(differentiable):
-    """Where BasicSR's own is near to them."""
     pictures = (255 * X).round()
     found = 255 * DiffJPEG(differentiable)(pictures / 255, quality=torch.tensor([30, 75, 95]))
     for picture, quality, result in zip(pictures, (30, 75, 95), found, strict=True):
