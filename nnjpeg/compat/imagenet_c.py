@@ -19,6 +19,8 @@ def jpeg_compression(image: PIL.Image.Image, severity: int = 1) -> PIL.Image.Ima
     """Compress and decompress an image at the quality of a severity.
 
     The bits that Pillow gives, as the benchmark's own function makes them; without the file where the mode is RGB or L.
+    The qualities are those of ImageNet-C at 224x224; its kin (CIFAR-10-C, Tiny ImageNet-C) have others: for these, give
+    `nnjpeg.transforms.jpeg` the quality.
 
     Parameters
     ----------
