@@ -19,7 +19,7 @@ __all__ = ["cubic_tangent", "roundtrip_float", "roundtrip_uint8", "steps_of"]
 def _to_blocks(planes: Tensor) -> Tensor:
     """Blocks (B, C, rows, columns, 8, 8), the last column and row of the planes repeated to fill them."""
     b, c, h, w = planes.shape
-    rows, columns = -(-h // 8), -(-w // 8)
+    rows, columns = reference.groups(h, 8), reference.groups(w, 8)
     return reference.extend(planes, 8 * rows, 8 * columns).reshape(b, c, rows, 8, columns, 8).transpose(3, 4)
 
 
@@ -93,16 +93,16 @@ def _limit(x: Tensor, low: float, high: float) -> Tensor:
 def _downsample(planes: Tensor, h: int, v: int) -> Tensor:
     """The mean of h x v samples; as `reference.downsample`, without rounding, and linear."""
     height, width = planes.shape[-2:]
-    rows, columns = -(-height // v), 8 * -(-width // (8 * h))
+    rows, columns = reference.groups(height, v), 8 * reference.groups(width, 8 * h)
     full = reference.extend(planes, v * rows, h * columns)
     total: Any = sum(full[..., i::v, j::h] for i in range(v) for j in range(h))
-    return reference.extend(total / (h * v), 8 * -(-rows // 8), columns)
+    return reference.extend(total / (h * v), 8 * reference.groups(rows, 8), columns)
 
 
 def _upsample(planes: Tensor, size: tuple[int, int], h: int, v: int) -> Tensor:
     """As `reference.upsample`, without rounding, and linear."""
     height, width = size
-    x = planes[..., : -(-height // v), : -(-width // h)]
+    x = planes[..., : reference.groups(height, v), : reference.groups(width, h)]
     repeated = h == 2 and x.shape[-1] <= 2
     for twice, axis in ((v == 2, -2), (h == 2, -1)):
         if twice:

@@ -506,7 +506,10 @@ def apply(image: Tensor, tables: Tensor, coding: Coding, gradient: Gradient, pre
         _range.check(image)
     batch = image if image.ndim == 4 else image.reshape(math.prod(image.shape[:-3]), *image.shape[-3:])
     ycbcr, subsampling = coding
-    function = _double if image.dtype == torch.float64 else _differentiable
+    if torch.onnx.is_in_onnx_export():  # to nodes of the standard alone
+        function = _roundtrip_plain
+    else:
+        function = _double if image.dtype == torch.float64 else _differentiable
     result = function(batch, tables, ycbcr, *FACTORS[subsampling], precision == "uint8", gradient == "cubic")
     return result if image.ndim == 4 else result.reshape(image.shape)
 

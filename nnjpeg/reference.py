@@ -95,6 +95,11 @@ def ycbcr_to_rgb(ycbcr: Ints) -> Ints:
     return range_limit(_join([r, g, b]))
 
 
+def groups(length: int, size: int) -> int:
+    """How many groups of a size hold so many; of positive numbers, since other runtimes divide negative ones otherwise."""
+    return (length + size - 1) // size
+
+
 def extend(x: Ints, height: int, width: int) -> Ints:
     """Planes (..., h, w), of integers or floats, their last column and row repeated up to a size."""
     if isinstance(x, np.ndarray):
@@ -113,14 +118,14 @@ def downsample(component: Ints, h: int, v: int) -> Ints:
     Columns are extended before and rows after it: of an even height, the last row is not that of the extended image.
     """
     height, width = component.shape[-2:]
-    rows, columns = -(-height // v), 8 * -(-width // (8 * h))
+    rows, columns = groups(height, v), 8 * groups(width, 8 * h)
     full = extend(component, v * rows, h * columns)
     total = sum(full[..., i::v, j::h] for i in range(v) for j in range(h))
     if h == 2:
         total[..., 1::2] += 1
     if v == 2:
         total += 1
-    return extend(total >> (h * v // 2), 8 * -(-rows // 8), columns)
+    return extend(total >> (h * v // 2), 8 * groups(rows, 8), columns)
 
 
 def triangle(x: Ints) -> tuple[Ints, Ints]:
@@ -142,7 +147,7 @@ def upsample(samples: Ints, size: tuple[int, int], h: int, v: int) -> Ints:
     The "fancy" upsampling of jdsample.c, which is its default; it is plain repetition for the narrowest images.
     """
     height, width = size
-    x = samples[..., : -(-height // v), : -(-width // h)]
+    x = samples[..., : groups(height, v), : groups(width, h)]
     repeated = h == 2 and x.shape[-1] <= 2
     if v == 2:
         turned = x.swapaxes(-1, -2)
@@ -161,7 +166,7 @@ def upsample(samples: Ints, size: tuple[int, int], h: int, v: int) -> Ints:
 
 def to_blocks(component: npt.NDArray[Any]) -> Ints:
     """A component (h, w) as blocks (rows, columns, 8, 8), its last row and column repeated to fill them."""
-    rows, columns = (-(-length // 8) for length in component.shape)
+    rows, columns = (groups(length, 8) for length in component.shape)
     return extend(component.astype(np.int64), 8 * rows, 8 * columns).reshape(rows, 8, columns, 8).swapaxes(1, 2)
 
 
