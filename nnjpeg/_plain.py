@@ -37,7 +37,9 @@ def _parts(x: Tensor, h: int, v: int) -> list[Tensor]:
 
 
 def _laid_out(result: Tensor, like: Tensor) -> Tensor:
-    """`result` with the dtype of `like` and its axes in the same order in memory."""
+    """`result` with the dtype of `like` and its axes in the same order in memory, of which ONNX knows nothing."""
+    if torch.onnx.is_in_onnx_export():
+        return result.to(like.dtype)
     return torch.empty_like(like).copy_(result)
 
 
@@ -59,7 +61,7 @@ def roundtrip_uint8(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) 
     fdct, idct = (_fdct, _idct) if onnx else (reference.fdct, reference.idct)
     samples = image.to(working)
     if ycbcr:
-        samples = reference.rgb_to_ycbcr(samples.movedim(1, -1)).movedim(-1, 1)
+        samples = reference.rgb_to_ycbcr(samples.movedim(1, 3)).movedim(3, 1)
     planes = _parts(samples, h, v)
     planes[1:] = [reference.downsample(plane, h, v) for plane in planes[1:]]
     decoded = []
@@ -72,7 +74,7 @@ def roundtrip_uint8(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) 
     decoded[1:] = [reference.upsample(plane, size, h, v) for plane in decoded[1:]]
     result = torch.cat([plane[..., : size[0], : size[1]] for plane in decoded], 1)
     if ycbcr:
-        result = reference.ycbcr_to_rgb(result.movedim(1, -1)).movedim(-1, 1)
+        result = reference.ycbcr_to_rgb(result.movedim(1, 3)).movedim(3, 1)
     return _laid_out(result, image)
 
 

@@ -489,6 +489,11 @@ def values_are_hidden() -> bool:
     )
 
 
+def is_exported_to_onnx() -> bool:
+    """Whether `torch.onnx.export` looks on, which has no node for the operators, but for the plain operations."""
+    return values_are_hidden() and torch.onnx.is_in_onnx_export()
+
+
 def is_at_hand(image: Tensor) -> bool:
     """Whether the C core may be called for `image` at once: bytes on the CPU, whose way nobody traces."""
     return image.dtype == torch.uint8 and image.is_cpu and not values_are_hidden()
@@ -506,7 +511,7 @@ def apply(image: Tensor, tables: Tensor, coding: Coding, gradient: Gradient, pre
         _range.check(image)
     batch = image if image.ndim == 4 else image.reshape(math.prod(image.shape[:-3]), *image.shape[-3:])
     ycbcr, subsampling = coding
-    if torch.onnx.is_in_onnx_export():  # to nodes of the standard alone
+    if is_exported_to_onnx():
         function = _roundtrip_plain
     else:
         function = _double if image.dtype == torch.float64 else _differentiable

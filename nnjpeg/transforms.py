@@ -393,6 +393,11 @@ _CPU = torch.device("cpu")
 
 
 def _drawn(between: tuple[float, float], shape: tuple[int, ...], device: torch.device) -> Tensor:
+    if ops.is_exported_to_onnx():
+        raise NotImplementedError(
+            f"quality must be fixed to be exported to ONNX, got the range {between} to draw from; a model may also call "
+            "nn_jpeg or jpeg with a tensor of qualities that is one of its inputs"
+        )
     low, high = between
     if isinstance(low, int) and isinstance(high, int):
         return torch.randint(low, high + 1, shape, device=device)
