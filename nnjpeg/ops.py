@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -511,10 +511,9 @@ def apply(image: Tensor, tables: Tensor, coding: Coding, gradient: Gradient, pre
         _range.check(image)
     batch = image if image.ndim == 4 else image.reshape(math.prod(image.shape[:-3]), *image.shape[-3:])
     ycbcr, subsampling = coding
+    function: Callable[..., Tensor] = _double if image.dtype == torch.float64 else _differentiable
     if is_exported_to_onnx():
         function = _roundtrip_plain
-    else:
-        function = _double if image.dtype == torch.float64 else _differentiable
     result = function(batch, tables, ycbcr, *FACTORS[subsampling], precision == "uint8", gradient == "cubic")
     return result if image.ndim == 4 else result.reshape(image.shape)
 

@@ -134,8 +134,8 @@ def triangle(x: Ints, reach: int = 1) -> tuple[Ints, Ints]:
     """
     last = x.shape[-1] - 1
     if isinstance(x, np.ndarray):
-        i = np.arange(last + 1)
-        return 3 * x + x[..., (i - reach).clip(0, last)], 3 * x + x[..., (i + reach).clip(0, last)]
+        places = np.arange(last + 1)
+        return 3 * x + x[..., (places - reach).clip(0, last)], 3 * x + x[..., (places + reach).clip(0, last)]
     import torch
 
     i = torch.arange(last + 1, device=x.device)

@@ -393,14 +393,11 @@ _CPU = torch.device("cpu")
 
 
 def _drawn(between: tuple[float, float], shape: tuple[int, ...], device: torch.device) -> Tensor:
-    if ops.is_exported_to_onnx():
-        raise NotImplementedError(
-            f"quality must be fixed to be exported to ONNX, got the range {between} to draw from; a model may also call "
-            "nn_jpeg or jpeg with a tensor of qualities that is one of its inputs"
-        )
     low, high = between
     if isinstance(low, int) and isinstance(high, int):
         return torch.randint(low, high + 1, shape, device=device)
+    if ops.is_exported_to_onnx():  # which has a node for this, but none for the other
+        return low + (high - low) * torch.rand(shape, device=device)
     return torch.empty(shape, dtype=torch.float32, device=device).uniform_(low, high)
 
 
