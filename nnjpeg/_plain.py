@@ -36,9 +36,14 @@ def _parts(x: Tensor, h: int, v: int) -> list[Tensor]:
     return [x] if h == v == 1 else [x[:, :1], x[:, -2:]]
 
 
+def is_for_onnx() -> bool:
+    """Whether `torch.onnx.export` looks on. A function, since `torch.compile` is not told by torch's own."""
+    return torch.onnx.is_in_onnx_export()
+
+
 def _laid_out(result: Tensor, like: Tensor) -> Tensor:
     """`result` with the dtype of `like` and its axes in the same order in memory, of which ONNX knows nothing."""
-    if torch.onnx.is_in_onnx_export():
+    if is_for_onnx():
         return result.to(like.dtype)
     return torch.empty_like(like).copy_(result)
 
@@ -56,7 +61,7 @@ def roundtrip_uint8(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) 
     For ONNX, whose shifts are of unsigned numbers, in doubles that hold integers, far below 2^53, with the DCTs as
     products of matrices: fewer nodes, and faster ones.
     """
-    onnx = torch.onnx.is_in_onnx_export()
+    onnx = is_for_onnx()
     working = torch.float64 if onnx else torch.int32
     fdct, idct = (_fdct, _idct) if onnx else (reference.fdct, reference.idct)
     samples = image.to(working)

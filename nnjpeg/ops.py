@@ -491,7 +491,7 @@ def values_are_hidden() -> bool:
 
 def is_exported_to_onnx() -> bool:
     """Whether `torch.onnx.export` looks on, which has no node for the operators, but for the plain operations."""
-    return values_are_hidden() and torch.onnx.is_in_onnx_export()
+    return values_are_hidden() and _plain.is_for_onnx()
 
 
 def is_at_hand(image: Tensor) -> bool:

@@ -149,11 +149,11 @@ def triangle(x: Ints, reach: int = 1) -> tuple[Ints, Ints]:
 
 
 def reach(width: int, h: int) -> int:
-    """How far the triangle reaches: 1, or in images at most 2 * h wide, of h = 2, at most 0, which is repetition.
+    """How far the triangle reaches: 1, but 0, which is repetition, in the narrowest images, of h = 2 and 1 or 2 columns.
 
     Without a branch, so that it holds for widths that are not known yet.
     """
-    return 1 - (h - 1) * (2 // groups(width, h))
+    return 1 - (h - 1) * (3 // (groups(width, h) + 1))
 
 
 def interleave(even: Ints, odd: Ints) -> Ints:

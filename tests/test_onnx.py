@@ -183,6 +183,7 @@ def test_draws_of_real_qualities():
     assert (distances >= fine).all()
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("layer", [NNJpeg(), JPEG(75)], ids=["NNJpeg", "JPEG"])
 def test_the_exporter_of_torchscript(layer):
     file = io.BytesIO()
@@ -214,9 +215,28 @@ def test_the_documented_example(tmp_path, monkeypatch):
     if not page.exists():
         pytest.skip("the documentation is not here")
     monkeypatch.chdir(tmp_path)
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(5)).eval()
+    network = torch.nn.Sequential(torch.nn.AvgPool2d(32), torch.nn.Flatten(), torch.nn.Linear(147, 5))
     for block in re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.S | re.M):
         exec(block, {"network": network})
     model = session(onnx.load("defended.onnx"))
     image = uniform(3, 3, 224, 224, seed=1)
     np.testing.assert_allclose(run(model, image), network(NNJpeg()(image)).detach(), atol=1e-4)
+
+
+class Unexported(torch.nn.Module):
+    """What torch.onnx.export can follow only in its second try, which is strict."""
+
+    def forward(self, image):
+        if not torch.compiler.is_dynamo_compiling():
+            raise RuntimeError("not by the first way")
+        return JPEG_75(image)
+
+
+JPEG_75 = JPEG(75)
+
+
+def test_strict_export():
+    image = noise(2, 3, 21, 37)
+    proto = exported(Unexported(), image)
+    assert len(proto.graph.node) <= 250
+    assert_same(session(proto), JPEG_75(image), image)
