@@ -6,7 +6,6 @@ v are how many times as fine luma is as chroma, along columns and along rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -83,22 +82,21 @@ def roundtrip_uint8(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) 
     return _laid_out(result, image)
 
 
-def _matrix(sums: Callable[[Any], Any]) -> Tensor:
-    """The matrix that a linear map of eight integers is, for products from the right."""
-    return torch.tensor(sums(np.eye(8, dtype=np.int64)).tolist(), dtype=torch.float64)
+# The matrices that the sums of a pass are, for products from the right.
+_FDCT, _IDCT = (sums(np.eye(8, dtype=np.int64)).tolist() for sums in (reference.fdct_sums, reference.idct_sums))
 
 
 def _fdct(blocks: Tensor) -> Tensor:
     """`reference.fdct` of doubles."""
     first, second = reference.FDCT_SHIFTS
-    matrix = _matrix(reference.fdct_sums)
+    matrix = torch.tensor(_FDCT, dtype=torch.float64, device=blocks.device)
     return reference.descale(matrix.T @ reference.descale(blocks @ matrix, first), second)
 
 
 def _idct(coefficients: Tensor) -> Tensor:
     """`reference.idct` of doubles."""
     first, second = reference.IDCT_SHIFTS
-    matrix = _matrix(reference.idct_sums)
+    matrix = torch.tensor(_IDCT, dtype=torch.float64, device=coefficients.device)
     return reference.descale(reference.descale(matrix.T @ coefficients, first) @ matrix, second)
 
 

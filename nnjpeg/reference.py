@@ -149,7 +149,7 @@ def triangle(x: Ints, reach: int = 1) -> tuple[Ints, Ints]:
 
 
 def reach(width: int, h: int) -> int:
-    """How far the triangle reaches: 1, but 0, which is repetition, in the narrowest images, of h = 2 and 1 or 2 columns.
+    """How far the triangle reaches: 1, but 0, which is repetition, if h = 2 and there are at most 2 columns of chroma.
 
     Without a branch, so that it holds for widths that are not known yet.
     """
