@@ -181,11 +181,10 @@ def test_draws_of_a_batch():
 def test_draws_of_real_qualities():
     image = noise(1, 3, 16, 16).repeat(4, 1, 1, 1)
     model = session(exported(NNJpeg(quality=(20.0, 90.0)), image))
-    distances = np.abs(run(model, image).astype(int) - image.numpy()).mean((1, 2, 3))
+    errors = [np.abs(one.astype(int) - image[0].numpy()).mean() for _ in range(10) for one in run(model, image)]
     coarse, fine = ((nn_jpeg(image, quality=q).int() - image.int()).abs().float().mean().item() for q in (20, 90))
-    assert len(set(distances)) > 1
-    assert (distances <= coarse).all()
-    assert (distances >= fine).all()
+    assert len(set(errors)) > 20
+    assert fine - 0.5 < min(errors) < max(errors) < coarse + 0.5
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
