@@ -36,7 +36,10 @@ def _parts(x: Tensor, h: int, v: int) -> list[Tensor]:
 
 
 def is_for_onnx() -> bool:
-    """Whether `torch.onnx.export` looks on. A function, since `torch.compile` is not told by torch's own."""
+    """Whether `torch.onnx.export` looks on.
+
+    To torch.compile's frontend torch's own function is always false; this one is a constant (see `nnjpeg.transforms`).
+    """
     return torch.onnx.is_in_onnx_export()
 
 

@@ -387,7 +387,8 @@ def roundtrip(
     """Compress and decompress a tensor where it is, with a gradient.
 
     On a CUDA device the work is put on the current stream, and nothing waits for it. Works under `torch.compile`
-    (``fullgraph=True``), `torch.export`, `torch.func` and autocast (which leaves the dtype alone).
+    (``fullgraph=True``), `torch.export`, `torch.func` and autocast (which leaves the dtype alone); `torch.onnx.export`
+    writes it as nodes of the standard.
 
     Parameters
     ----------
