@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +20,7 @@ __all__ = ["cubic_tangent", "roundtrip_float", "roundtrip_uint8", "steps_of"]
 def _to_blocks(planes: Tensor) -> Tensor:
     """Blocks (B, C, rows, columns, 8, 8), the last column and row of the planes repeated to fill them."""
     b, c, h, w = planes.shape
-    rows, columns = -(-h // 8), -(-w // 8)
+    rows, columns = reference.groups(h, 8), reference.groups(w, 8)
     return reference.extend(planes, 8 * rows, 8 * columns).reshape(b, c, rows, 8, columns, 8).transpose(3, 4)
 
 
@@ -34,8 +35,18 @@ def _parts(x: Tensor, h: int, v: int) -> list[Tensor]:
     return [x] if h == v == 1 else [x[:, :1], x[:, -2:]]
 
 
+def is_for_onnx() -> bool:
+    """Whether `torch.onnx.export` looks on.
+
+    To torch.compile's frontend torch's own function is always false; this one is a constant (see `nnjpeg.transforms`).
+    """
+    return torch.onnx.is_in_onnx_export()
+
+
 def _laid_out(result: Tensor, like: Tensor) -> Tensor:
-    """`result` with the dtype of `like` and its axes in the same order in memory."""
+    """`result` with the dtype of `like` and its axes in the same order in memory, of which ONNX knows nothing."""
+    if is_for_onnx():
+        return result.to(like.dtype)
     return torch.empty_like(like).copy_(result)
 
 
@@ -47,24 +58,49 @@ def steps_of(qtable: Tensor) -> Tensor:
 
 
 def roundtrip_uint8(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) -> Tensor:
-    """The bits of `nnjpeg.roundtrip`, of a uint8 tensor."""
-    samples = image.to(torch.int32)
+    """The bits of `nnjpeg.roundtrip`, of a uint8 tensor.
+
+    For ONNX, whose shifts are of unsigned numbers, in doubles that hold integers, far below 2^53, with the DCTs as
+    products of matrices: fewer nodes, and faster ones.
+    """
+    onnx = is_for_onnx()
+    working = torch.float64 if onnx else torch.int32
+    fdct, idct = (_fdct, _idct) if onnx else (reference.fdct, reference.idct)
+    samples = image.to(working)
     if ycbcr:
-        samples = reference.rgb_to_ycbcr(samples.movedim(1, -1)).movedim(-1, 1)
+        samples = reference.rgb_to_ycbcr(samples.movedim(1, 3)).movedim(3, 1)
     planes = _parts(samples, h, v)
     planes[1:] = [reference.downsample(plane, h, v) for plane in planes[1:]]
     decoded = []
-    for plane, table in zip(planes, _parts(steps_of(qtable).to(torch.int32), h, v), strict=True):
+    for plane, table in zip(planes, _parts(steps_of(qtable).to(working), h, v), strict=True):
         steps = table[:, :, None, None]
-        quantized = reference.quantize(reference.fdct(_to_blocks(plane) - 128), steps)
-        blocks = reference.range_limit(reference.idct(reference.dequantize(quantized, steps)) + 128)
+        quantized = reference.quantize(fdct(_to_blocks(plane) - 128), steps)
+        blocks = reference.range_limit(idct(reference.dequantize(quantized, steps)) + 128)
         decoded.append(_from_blocks(blocks))
     size = image.shape[2], image.shape[3]
     decoded[1:] = [reference.upsample(plane, size, h, v) for plane in decoded[1:]]
     result = torch.cat([plane[..., : size[0], : size[1]] for plane in decoded], 1)
     if ycbcr:
-        result = reference.ycbcr_to_rgb(result.movedim(1, -1)).movedim(-1, 1)
+        result = reference.ycbcr_to_rgb(result.movedim(1, 3)).movedim(3, 1)
     return _laid_out(result, image)
+
+
+# The matrices that the sums of a pass are, for products from the right.
+_FDCT, _IDCT = (sums(np.eye(8, dtype=np.int64)).tolist() for sums in (reference.fdct_sums, reference.idct_sums))
+
+
+def _fdct(blocks: Tensor) -> Tensor:
+    """`reference.fdct` of doubles."""
+    first, second = reference.FDCT_SHIFTS
+    matrix = torch.tensor(_FDCT, dtype=torch.float64, device=blocks.device)
+    return reference.descale(matrix.T @ reference.descale(blocks @ matrix, first), second)
+
+
+def _idct(coefficients: Tensor) -> Tensor:
+    """`reference.idct` of doubles."""
+    first, second = reference.IDCT_SHIFTS
+    matrix = torch.tensor(_IDCT, dtype=torch.float64, device=coefficients.device)
+    return reference.descale(reference.descale(matrix.T @ coefficients, first) @ matrix, second)
 
 
 def _dct_matrix(like: Tensor) -> Tensor:
@@ -93,22 +129,21 @@ def _limit(x: Tensor, low: float, high: float) -> Tensor:
 def _downsample(planes: Tensor, h: int, v: int) -> Tensor:
     """The mean of h x v samples; as `reference.downsample`, without rounding, and linear."""
     height, width = planes.shape[-2:]
-    rows, columns = -(-height // v), 8 * -(-width // (8 * h))
+    rows, columns = reference.groups(height, v), 8 * reference.groups(width, 8 * h)
     full = reference.extend(planes, v * rows, h * columns)
     total: Any = sum(full[..., i::v, j::h] for i in range(v) for j in range(h))
-    return reference.extend(total / (h * v), 8 * -(-rows // 8), columns)
+    return reference.extend(total / (h * v), 8 * reference.groups(rows, 8), columns)
 
 
 def _upsample(planes: Tensor, size: tuple[int, int], h: int, v: int) -> Tensor:
     """As `reference.upsample`, without rounding, and linear."""
     height, width = size
-    x = planes[..., : -(-height // v), : -(-width // h)]
-    repeated = h == 2 and x.shape[-1] <= 2
+    x = planes[..., : reference.groups(height, v), : reference.groups(width, h)]
     for twice, axis in ((v == 2, -2), (h == 2, -1)):
         if twice:
             x = x.swapaxes(axis, -1)
-            before, after = (x, x) if repeated else (y / 4 for y in reference.triangle(x))
-            x = reference.interleave(before, after).swapaxes(axis, -1)
+            before, after = reference.triangle(x, reference.reach(width, h))
+            x = reference.interleave(before / 4, after / 4).swapaxes(axis, -1)
     return x[..., :height, :width]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -387,7 +387,8 @@ def roundtrip(
     """Compress and decompress a tensor where it is, with a gradient.
 
     On a CUDA device the work is put on the current stream, and nothing waits for it. Works under `torch.compile`
-    (``fullgraph=True``), `torch.export`, `torch.func` and autocast (which leaves the dtype alone).
+    (``fullgraph=True``), `torch.export`, `torch.func` and autocast (which leaves the dtype alone); `torch.onnx.export`
+    writes it as nodes of the standard.
 
     Parameters
     ----------
@@ -489,6 +490,11 @@ def values_are_hidden() -> bool:
     )
 
 
+def is_exported_to_onnx() -> bool:
+    """Whether `torch.onnx.export` looks on, which has no node for the operators, but for the plain operations."""
+    return values_are_hidden() and _plain.is_for_onnx()
+
+
 def is_at_hand(image: Tensor) -> bool:
     """Whether the C core may be called for `image` at once: bytes on the CPU, whose way nobody traces."""
     return image.dtype == torch.uint8 and image.is_cpu and not values_are_hidden()
@@ -506,7 +512,9 @@ def apply(image: Tensor, tables: Tensor, coding: Coding, gradient: Gradient, pre
         _range.check(image)
     batch = image if image.ndim == 4 else image.reshape(math.prod(image.shape[:-3]), *image.shape[-3:])
     ycbcr, subsampling = coding
-    function = _double if image.dtype == torch.float64 else _differentiable
+    function: Callable[..., Tensor] = _double if image.dtype == torch.float64 else _differentiable
+    if is_exported_to_onnx():
+        function = _roundtrip_plain
     result = function(batch, tables, ycbcr, *FACTORS[subsampling], precision == "uint8", gradient == "cubic")
     return result if image.ndim == 4 else result.reshape(image.shape)
 

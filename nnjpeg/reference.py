@@ -2,7 +2,8 @@
 
 Slow and plain, the oracle of the tests, and what torch devices without a kernel run (32 bits are enough). It follows
 the text of libjpeg's jfdctint.c, jcdctmgr.c, jidctint.c (shared products and all), jcsample.c and jdsample.c, so that
-it and csrc/ are two derivations of the same numbers.
+it and csrc/ are two derivations of the same numbers. Doubles that hold integers give the same numbers too: where a
+runtime has no arithmetic shift, as ONNX.
 """
 
 from __future__ import annotations
@@ -21,15 +22,20 @@ __all__ = [
     "downsample",
     "extend",
     "fdct",
+    "fdct_sums",
     "forward",
     "from_blocks",
+    "groups",
     "idct",
+    "idct_sums",
     "interleave",
     "inverse",
     "quantize",
     "range_limit",
+    "reach",
     "rgb_to_ycbcr",
     "roundtrip",
+    "shift_right",
     "to_blocks",
     "triangle",
     "upsample",
@@ -37,7 +43,7 @@ __all__ = [
 ]
 
 Ints = Any
-"""A NumPy array or a torch tensor of int32 or int64: what is done to them here, both understand."""
+"""A NumPy array or a torch tensor of int32 or int64, or of whole float64: what is done here, all understand."""
 
 CONST_BITS = 13
 PASS1_BITS = 2
@@ -61,38 +67,41 @@ def _join(parts: list[Ints]) -> Ints:
     return torch.stack(parts, dim=-1)
 
 
-def _concatenate(parts: list[Ints]) -> Ints:
-    if isinstance(parts[0], np.ndarray):
-        return np.concatenate(parts, axis=-1)
-    import torch
-
-    return torch.cat(parts, dim=-1)
+def shift_right(x: Ints, n: int) -> Ints:
+    """X / 2^n, rounded down."""
+    if isinstance(x, np.ndarray) or not x.is_floating_point():
+        return x >> n
+    return (x * 0.5**n).floor()
 
 
 def descale(x: Ints, n: int) -> Ints:
     """X / 2^n, rounded half up."""
-    return (x + (1 << (n - 1))) >> n
+    return shift_right(x + (1 << (n - 1)), n)
 
 
 def rgb_to_ycbcr(rgb: Ints) -> Ints:
     """R, G, B to Y, Cb, Cr, 0..255, along the last axis: JFIF's matrix in 16-bit fixed point (jccolor.c)."""
     r, g, b = _split(rgb)
     half, center = 1 << 15, (128 << 16) + (1 << 15) - 1
-    y = (19595 * r + 38470 * g + 7471 * b + half) >> 16
-    cb = (-11059 * r - 21709 * g + 32768 * b + center) >> 16
-    cr = (32768 * r - 27439 * g - 5329 * b + center) >> 16
-    return _join([y, cb, cr])
+    y = 19595 * r + 38470 * g + 7471 * b + half
+    cb = -11059 * r - 21709 * g + 32768 * b + center
+    cr = 32768 * r - 27439 * g - 5329 * b + center
+    return shift_right(_join([y, cb, cr]), 16)
 
 
 def ycbcr_to_rgb(ycbcr: Ints) -> Ints:
     """Y, Cb, Cr to R, G, B, 0..255, along the last axis (jdcolor.c)."""
     y, cb, cr = _split(ycbcr)
     cb, cr = cb - 128, cr - 128
-    half = 1 << 15
-    r = y + ((91881 * cr + half) >> 16)
-    g = y + ((-22554 * cb - 46802 * cr + half) >> 16)
-    b = y + ((116130 * cb + half) >> 16)
+    r = y + descale(91881 * cr, 16)
+    g = y + descale(-22554 * cb - 46802 * cr, 16)
+    b = y + descale(116130 * cb, 16)
     return range_limit(_join([r, g, b]))
+
+
+def groups(length: int, size: int) -> int:
+    """How many groups of a size hold so many: of positive numbers, as not every runtime divides negative ones so."""
+    return (length + size - 1) // size
 
 
 def extend(x: Ints, height: int, width: int) -> Ints:
@@ -104,7 +113,7 @@ def extend(x: Ints, height: int, width: int) -> Ints:
 
     i = torch.arange(height, device=x.device).clamp(max=x.shape[-2] - 1)
     j = torch.arange(width, device=x.device).clamp(max=x.shape[-1] - 1)
-    return x[..., i, :][..., j]
+    return x.index_select(-2, i).index_select(-1, j)
 
 
 def downsample(component: Ints, h: int, v: int) -> Ints:
@@ -113,22 +122,38 @@ def downsample(component: Ints, h: int, v: int) -> Ints:
     Columns are extended before and rows after it: of an even height, the last row is not that of the extended image.
     """
     height, width = component.shape[-2:]
-    rows, columns = -(-height // v), 8 * -(-width // (8 * h))
+    rows, columns = groups(height, v), 8 * groups(width, 8 * h)
     full = extend(component, v * rows, h * columns)
     total = sum(full[..., i::v, j::h] for i in range(v) for j in range(h))
     if h == 2:
-        total[..., 1::2] += 1
+        total = interleave(total[..., ::2], total[..., 1::2] + 1)
     if v == 2:
-        total += 1
-    return extend(total >> (h * v // 2), 8 * -(-rows // 8), columns)
+        total = total + 1
+    return extend(shift_right(total, h * v // 2), 8 * groups(rows, 8), columns)
 
 
-def triangle(x: Ints) -> tuple[Ints, Ints]:
+def triangle(x: Ints, reach: int = 1) -> tuple[Ints, Ints]:
     """Of samples along the last axis, three times each and its neighbour before, and the same and that after.
 
-    The first and the last are their own neighbours.
+    The first and the last are their own neighbours; with a reach of 0, all are.
     """
-    return 3 * x + _concatenate([x[..., :1], x[..., :-1]]), 3 * x + _concatenate([x[..., 1:], x[..., -1:]])
+    last = x.shape[-1] - 1
+    if isinstance(x, np.ndarray):
+        places = np.arange(last + 1)
+        return 3 * x + x[..., (places - reach).clip(0, last)], 3 * x + x[..., (places + reach).clip(0, last)]
+    import torch
+
+    i = torch.arange(last + 1, device=x.device)
+    before, after = (x.index_select(-1, (i + by).clamp(0, last)) for by in (-reach, reach))
+    return 3 * x + before, 3 * x + after
+
+
+def reach(width: int, h: int) -> int:
+    """How far the triangle reaches: 1, but 0, which is repetition, if h = 2 and there are at most 2 columns of chroma.
+
+    Without a branch, so that it holds for widths that are not known yet.
+    """
+    return 1 - (h - 1) * (3 // (groups(width, h) + 1))
 
 
 def interleave(even: Ints, odd: Ints) -> Ints:
@@ -142,26 +167,22 @@ def upsample(samples: Ints, size: tuple[int, int], h: int, v: int) -> Ints:
     The "fancy" upsampling of jdsample.c, which is its default; it is plain repetition for the narrowest images.
     """
     height, width = size
-    x = samples[..., : -(-height // v), : -(-width // h)]
-    repeated = h == 2 and x.shape[-1] <= 2
+    x = samples[..., : groups(height, v), : groups(width, h)]
     if v == 2:
-        turned = x.swapaxes(-1, -2)
-        above, below = (turned, turned) if repeated else triangle(turned)
+        above, below = triangle(x.swapaxes(-1, -2), reach(width, h))
         if h == 1:
-            above, below = (above + 1) >> 2, (below + 2) >> 2
+            above, below = shift_right(above + 1, 2), shift_right(below + 2, 2)
         x = interleave(above, below).swapaxes(-1, -2)
     if h == 2:
-        before, after = (x, x) if repeated else triangle(x)
-        if not repeated:
-            bias, shift = ((8, 7), 4) if v == 2 else ((1, 2), 2)
-            before, after = (before + bias[0]) >> shift, (after + bias[1]) >> shift
-        x = interleave(before, after)
+        before, after = triangle(x, reach(width, h))
+        first, second, shift = (8, 7, 4) if v == 2 else (1, 2, 2)
+        x = interleave(shift_right(before + first, shift), shift_right(after + second, shift))
     return x[..., :height, :width]
 
 
 def to_blocks(component: npt.NDArray[Any]) -> Ints:
     """A component (h, w) as blocks (rows, columns, 8, 8), its last row and column repeated to fill them."""
-    rows, columns = (-(-length // 8) for length in component.shape)
+    rows, columns = (groups(length, 8) for length in component.shape)
     return extend(component.astype(np.int64), 8 * rows, 8 * columns).reshape(rows, 8, columns, 8).swapaxes(1, 2)
 
 
@@ -171,8 +192,8 @@ def from_blocks(blocks: Ints, size: tuple[int, int]) -> Ints:
     return blocks.swapaxes(1, 2).reshape(8 * rows, 8 * columns)[: size[0], : size[1]]
 
 
-def _fdct_pass(x: Ints, columns: bool) -> Ints:
-    """jfdctint.c's loop body along the last axis."""
+def fdct_sums(x: Ints) -> Ints:
+    """What jfdctint.c's loop body rounds, along the last axis, in units of 2^-13: a linear map."""
     d = _split(x)
     tmp0, tmp7 = d[0] + d[7], d[0] - d[7]
     tmp1, tmp6 = d[1] + d[6], d[1] - d[6]
@@ -181,31 +202,31 @@ def _fdct_pass(x: Ints, columns: bool) -> Ints:
 
     tmp10, tmp13 = tmp0 + tmp3, tmp0 - tmp3
     tmp11, tmp12 = tmp1 + tmp2, tmp1 - tmp2
-    shift = CONST_BITS + PASS1_BITS if columns else CONST_BITS - PASS1_BITS
     out: list[Any] = [None] * 8
-    if columns:
-        out[0], out[4] = descale(tmp10 + tmp11, PASS1_BITS), descale(tmp10 - tmp11, PASS1_BITS)
-    else:
-        out[0], out[4] = (tmp10 + tmp11) << PASS1_BITS, (tmp10 - tmp11) << PASS1_BITS
+    out[0], out[4] = (tmp10 + tmp11) * (1 << CONST_BITS), (tmp10 - tmp11) * (1 << CONST_BITS)
     z1 = (tmp12 + tmp13) * _fix(0.541196100)
-    out[2] = descale(z1 + tmp13 * _fix(0.765366865), shift)
-    out[6] = descale(z1 - tmp12 * _fix(1.847759065), shift)
+    out[2] = z1 + tmp13 * _fix(0.765366865)
+    out[6] = z1 - tmp12 * _fix(1.847759065)
 
     z1, z2, z3, z4 = tmp4 + tmp7, tmp5 + tmp6, tmp4 + tmp6, tmp5 + tmp7
     z5 = (z3 + z4) * _fix(1.175875602)
     z1, z2 = -z1 * _fix(0.899976223), -z2 * _fix(2.562915447)
     z3, z4 = z5 - z3 * _fix(1.961570560), z5 - z4 * _fix(0.390180644)
-    out[7] = descale(tmp4 * _fix(0.298631336) + z1 + z3, shift)
-    out[5] = descale(tmp5 * _fix(2.053119869) + z2 + z4, shift)
-    out[3] = descale(tmp6 * _fix(3.072711026) + z2 + z3, shift)
-    out[1] = descale(tmp7 * _fix(1.501321110) + z1 + z4, shift)
+    out[7] = tmp4 * _fix(0.298631336) + z1 + z3
+    out[5] = tmp5 * _fix(2.053119869) + z2 + z4
+    out[3] = tmp6 * _fix(3.072711026) + z2 + z3
+    out[1] = tmp7 * _fix(1.501321110) + z1 + z4
     return _join(out)
+
+
+FDCT_SHIFTS = CONST_BITS - PASS1_BITS, CONST_BITS + PASS1_BITS
+"""How far the sums of both passes are shifted; the DC's, which jfdctint.c does not scale first, come to the same."""
 
 
 def fdct(blocks: Ints) -> Ints:
     """Samples less 128 to coefficients, 8 times the orthonormal DCT: rows first, then columns."""
-    rows = _fdct_pass(blocks, columns=False)
-    return _fdct_pass(rows.swapaxes(-1, -2), columns=True).swapaxes(-1, -2)
+    rows = descale(fdct_sums(blocks), FDCT_SHIFTS[0])
+    return descale(fdct_sums(rows.swapaxes(-1, -2)), FDCT_SHIFTS[1]).swapaxes(-1, -2)
 
 
 def quantize(coefficients: Ints, steps: Ints) -> Ints:
@@ -219,12 +240,12 @@ def dequantize(quantized: Ints, steps: Ints) -> Ints:
     return quantized * steps
 
 
-def _idct_pass(x: Ints, shift: int) -> Ints:
-    """jidctint.c's loop body along the last axis."""
+def idct_sums(x: Ints) -> Ints:
+    """As `fdct_sums`, of jidctint.c."""
     d = _split(x)
     z1 = (d[2] + d[6]) * _fix(0.541196100)
     tmp2, tmp3 = z1 - d[6] * _fix(1.847759065), z1 + d[2] * _fix(0.765366865)
-    tmp0, tmp1 = (d[0] + d[4]) << CONST_BITS, (d[0] - d[4]) << CONST_BITS
+    tmp0, tmp1 = (d[0] + d[4]) * (1 << CONST_BITS), (d[0] - d[4]) * (1 << CONST_BITS)
     tmp10, tmp13 = tmp0 + tmp3, tmp0 - tmp3
     tmp11, tmp12 = tmp1 + tmp2, tmp1 - tmp2
 
@@ -238,13 +259,16 @@ def _idct_pass(x: Ints, shift: int) -> Ints:
     tmp2 = tmp2 * _fix(3.072711026) + z2 + z3
     tmp3 = tmp3 * _fix(1.501321110) + z1 + z4
     out = [tmp10 + tmp3, tmp11 + tmp2, tmp12 + tmp1, tmp13 + tmp0, tmp13 - tmp0, tmp12 - tmp1, tmp11 - tmp2]
-    return descale(_join([*out, tmp10 - tmp3]), shift)
+    return _join([*out, tmp10 - tmp3])
+
+
+IDCT_SHIFTS = CONST_BITS - PASS1_BITS, CONST_BITS + PASS1_BITS + 3
 
 
 def idct(coefficients: Ints) -> Ints:
     """Dequantized coefficients to samples less 128, not clamped: columns first, then rows."""
-    columns = _idct_pass(coefficients.swapaxes(-1, -2), CONST_BITS - PASS1_BITS).swapaxes(-1, -2)
-    return _idct_pass(columns, CONST_BITS + PASS1_BITS + 3)
+    columns = descale(idct_sums(coefficients.swapaxes(-1, -2)), IDCT_SHIFTS[0]).swapaxes(-1, -2)
+    return descale(idct_sums(columns), IDCT_SHIFTS[1])
 
 
 def range_limit(samples: Ints) -> Ints:

@@ -15,13 +15,16 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import is_pure_tensor
 
-from nnjpeg import ops
+from nnjpeg import _plain, ops
 from nnjpeg._arguments import Colorspace, Subsampling, coding_of, number
 from nnjpeg._images import Image, Options, Qualities, code
 from nnjpeg.ops import Gradient, Precision
 from nnjpeg.qtable import NN_TABLE, QTable, QTables, as_tables
 
 __all__ = ["JPEG", "NNJpeg", "jpeg", "nn_jpeg"]
+
+# For torch.onnx.export's second try at a model, by torch.compile's frontend. Not in ops: it would import all of that.
+torch.compiler.assume_constant_result(_plain.is_for_onnx)
 
 _IJG = (QTable.standard_luminance(), QTable.standard_chrominance(), QTable.standard_chrominance())
 
@@ -396,6 +399,8 @@ def _drawn(between: tuple[float, float], shape: tuple[int, ...], device: torch.d
     low, high = between
     if isinstance(low, int) and isinstance(high, int):
         return torch.randint(low, high + 1, shape, device=device)
+    if ops.is_exported_to_onnx():  # which has a node for this, but none for the other
+        return low + (high - low) * torch.rand(shape, device=device)
     return torch.empty(shape, dtype=torch.float32, device=device).uniform_(low, high)
 
 

@@ -42,6 +42,6 @@ def test_what_is_refused():
         jpeg_compression(image.convert("RGBA"))
 
 
-def test_libraries_are_imported_only_when_they_are_asked_for():
+def test_libraries_are_imported_only_when_they_are_asked_for(tmp_path):
     code = "import sys, nnjpeg.compat; print({'torch', 'kornia', 'albumentations', 'cv2'} & set(sys.modules))"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path, text=True).strip() == "set()"
