@@ -76,14 +76,15 @@ class HuffmanRefusal(Exception):
     """libjpeg has no code for a coefficient of this image: there is no file to compare with."""
 
 
-def _pillow_roundtrip(image, tables, colorspace="rgb"):
+def _pillow_roundtrip(image, tables, colorspace="rgb", subsampling="4:4:4"):
     """What libjpeg-turbo makes of a uint8 image (h, w) or (h, w, 3), written and read by Pillow."""
     pixels = Image.fromarray(image)
     tables = [tables] if isinstance(tables, (QTable, np.ndarray)) else tables
     keep_rgb = {"keep_rgb": True} if pixels.mode == "RGB" and colorspace == "rgb" else {}
+    numbers = [np.ravel(table).tolist() for table in tables]
     file = io.BytesIO()
     try:
-        pixels.save(file, "JPEG", qtables=[np.ravel(t).tolist() for t in tables], subsampling=0, **keep_rgb)
+        pixels.save(file, "JPEG", qtables=numbers, subsampling=subsampling, **keep_rgb)
     except OSError as error:
         raise HuffmanRefusal from error
     return np.asarray(Image.open(file))

@@ -26,6 +26,12 @@ from nnjpeg.chunks import Chunks
 from nnjpeg.transforms import NNJpeg, nn_jpeg
 
 MOST_GROWTH = 2**20  # bytes, of a process that has done all it does before
+CODINGS = [
+    {"colorspace": "rgb"},
+    {"colorspace": "ycbcr"},
+    {"colorspace": "ycbcr", "subsampling": "4:2:2"},
+    {"colorspace": "ycbcr", "subsampling": "4:2:0"},
+]
 
 
 def cases(count, seed=0):
@@ -39,72 +45,72 @@ def cases(count, seed=0):
         table = QTable(rng.integers(8, 256, (8, 8)))
         if len(found) % 2:
             table = NN_TABLE.at_quality(int(rng.integers(1, 95)))
-        colorspace = "rgb" if rng.random() < 0.7 else "ycbcr"
+        coding = CODINGS[rng.integers(len(CODINGS))]
+        options = {"subsampling": coding.get("subsampling", "4:4:4"), "keep_rgb": coding["colorspace"] == "rgb"}
         file = io.BytesIO()
-        keep = {"keep_rgb": True} if colorspace == "rgb" else {}
-        Image.fromarray(image).save(file, "JPEG", qtables=[np.ravel(table).tolist()], subsampling=0, **keep)
-        found.append((image, table, colorspace, np.asarray(Image.open(file))))
+        Image.fromarray(image).save(file, "JPEG", qtables=[np.ravel(table).tolist()], **options)
+        found.append((image, table, coding, np.asarray(Image.open(file))))
     return found
 
 
-def _plain(image, table, colorspace, threads):
-    return nnjpeg.roundtrip(image, table, colorspace=colorspace, num_threads=threads)
+def _plain(image, table, coding, threads):
+    return nnjpeg.roundtrip(image, table, **coding, num_threads=threads)
 
 
-def _in_place(image, table, colorspace, threads):
+def _in_place(image, table, coding, threads):
     copy = image.copy()
-    nnjpeg.roundtrip(copy, table, colorspace=colorspace, out=copy, num_threads=threads)
+    nnjpeg.roundtrip(copy, table, **coding, out=copy, num_threads=threads)
     return copy
 
 
-def _by_planes(image, table, colorspace, threads):
+def _by_planes(image, table, coding, threads):
     planes = image.transpose(2, 0, 1)[None]
-    result = nnjpeg.roundtrip(planes, table, colorspace=colorspace, layout="NCHW", num_threads=threads)
+    result = nnjpeg.roundtrip(planes, table, **coding, layout="NCHW", num_threads=threads)
     return result[0].transpose(1, 2, 0)
 
 
-def _stages(image, table, colorspace, _):
-    coefficients = nnjpeg.forward(image, table, colorspace=colorspace)
-    return nnjpeg.inverse(coefficients, table, size=image.shape[:2], colorspace=colorspace)
+def _stages(image, table, coding, _):
+    coefficients = nnjpeg.forward(image, table, **coding)
+    return nnjpeg.inverse(coefficients, table, size=image.shape[:2], **coding)
 
 
-def _tensor(image, table, colorspace, _):
+def _tensor(image, table, coding, _):
     tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-    return nn_jpeg(tensor, table, colorspace=colorspace).numpy().transpose(1, 2, 0)
+    return nn_jpeg(tensor, table, **coding).numpy().transpose(1, 2, 0)
 
 
-def _floats(image, table, colorspace, _):
-    layer = NNJpeg(table, colorspace=colorspace, precision="uint8")
+def _floats(image, table, coding, _):
+    layer = NNJpeg(table, **coding, precision="uint8")
     tensor = torch.from_numpy(image).permute(2, 0, 1) / 255
     return (layer(tensor) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
-def _picture(image, table, colorspace, _):
-    return np.asarray(nn_jpeg(Image.fromarray(image), table, colorspace=colorspace))
+def _picture(image, table, coding, _):
+    return np.asarray(nn_jpeg(Image.fromarray(image), table, **coding))
 
 
-def _file(image, table, colorspace, _):
-    return nnjpeg.decode(nnjpeg.encode(image, table, colorspace=colorspace))
+def _file(image, table, coding, _):
+    return nnjpeg.decode(nnjpeg.encode(image, table, **coding))
 
 
-def _chunk(image, table, colorspace, _):
-    chunks = Chunks(table, colorspace=colorspace)
+def _chunk(image, table, coding, _):
+    chunks = Chunks(table, **coding)
     return chunks.decode(chunks.encode(image[None]))[0]
 
 
 WAYS = [_plain, _in_place, _by_planes, _stages, _tensor, _floats, _picture, _file, _chunk]
-"""From (image, table, colorspace, threads) to the round trip, each by another way."""
+"""From (image, table, coding, threads) to the round trip, each by another way."""
 
 
 def work(pool, seconds, seed):
     """Random ways of random cases; return how many calls there were. Raises at the first sample that differs."""
     rng, calls, end = np.random.default_rng(seed), 0, time.monotonic() + seconds
     while time.monotonic() < end:
-        image, table, colorspace, expected = pool[rng.integers(len(pool))]
+        image, table, coding, expected = pool[rng.integers(len(pool))]
         way = WAYS[rng.integers(len(WAYS))]
-        result = way(image, table, colorspace, int(rng.integers(1, 5)))
+        result = way(image, table, coding, int(rng.integers(1, 5)))
         if not np.array_equal(result, expected):
-            raise AssertionError(f"{(result != expected).sum()} samples differ, {image.shape}, {colorspace}, {way}")
+            raise AssertionError(f"{(result != expected).sum()} samples differ, {image.shape}, {coding}, {way}")
         calls += 1
     return calls
 
@@ -171,7 +177,8 @@ def memory(calls):
             if number % 50 == 0:
                 errors()
             way = WAYS[0] if number % 10 else WAYS[number // 10 % len(WAYS)]
-            way(image, QTable(rng.integers(8, 256, (8, 8))) if number % 5 == 0 else NN_TABLE, "rgb", 1)
+            table = QTable(rng.integers(8, 256, (8, 8))) if number % 5 == 0 else NN_TABLE
+            way(image, table, CODINGS[number // 100 % len(CODINGS)], 1)
 
     run(max(calls // 10, 2000))
     before = resident()

@@ -1,5 +1,8 @@
 """Layouts, strides, in-place work, and the stages one by one."""
 
+import functools
+import itertools
+
 import numpy as np
 import pytest
 import scipy.fft
@@ -13,7 +16,11 @@ from nnjpeg._arguments import SUBSAMPLINGS
 # Every test below runs on every instruction set.
 pytestmark = pytest.mark.usefixtures("isa")
 
-LAYOUTS = {"HW": "hw", "HWC": "hwc", "CHW": "chw", "NHWC": "nhwc", "NCHW": "nchw"}
+LAYOUTS = ["HW", "HWC", "CHW", "NHWC", "NCHW"]
+SUBSAMPLED = ["4:2:2", "4:2:0", "4:4:0"]
+RGB = {"colorspace": "rgb"}
+CODINGS = [RGB, {"colorspace": "ycbcr"}, *({"colorspace": "ycbcr", "subsampling": name} for name in SUBSAMPLED)]
+LAYOUTS_AND_CODINGS = [("HW", RGB), *itertools.product(LAYOUTS[1:], CODINGS)]
 
 
 def to_layout(batch, layout):
@@ -31,22 +38,28 @@ def batch():
 
 @pytest.fixture(scope="module")
 def expected(batch):
-    return np.stack([reference.roundtrip(image, NN_TABLE) for image in batch])
+    """From a coding to what the definition makes of the batch."""
+    return functools.cache(
+        lambda colorspace, subsampling="4:4:4": np.stack(
+            [reference.roundtrip(x, NN_TABLE, colorspace=colorspace, subsampling=subsampling) for x in batch]
+        )
+    )
 
 
 @pytest.mark.parametrize("contiguous", [True, False])
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_layouts(layout, contiguous, batch, expected):
+@pytest.mark.parametrize(("layout", "coding"), LAYOUTS_AND_CODINGS)
+def test_layouts(layout, coding, contiguous, batch, expected):
     image = to_layout(batch, layout)
     image = np.ascontiguousarray(image) if contiguous else image
-    result = nnjpeg.roundtrip(image, NN_TABLE, layout=layout)
-    np.testing.assert_array_equal(result, to_layout(expected, layout))
+    result = nnjpeg.roundtrip(image, NN_TABLE, layout=layout, **coding)
+    np.testing.assert_array_equal(result, to_layout(expected(**coding), layout))
     assert result.dtype == np.uint8
     assert result.flags.owndata
     assert np.argsort(result.strides).tolist() == np.argsort(image.strides).tolist()
 
 
 def test_default_layouts_are_channels_last(batch, expected):
+    expected = expected(**RGB)
     np.testing.assert_array_equal(nnjpeg.roundtrip(batch, NN_TABLE), expected)
     np.testing.assert_array_equal(nnjpeg.roundtrip(batch[1], NN_TABLE), expected[1])
     np.testing.assert_array_equal(nnjpeg.roundtrip(batch[1, :, :, 0], NN_TABLE), expected[1, :, :, 0])
@@ -74,12 +87,12 @@ steps = st.sampled_from([-3, -2, -1, 1, 2, 3])
     source=st.tuples(steps, steps, steps),
     target=st.none() | st.tuples(steps, steps, steps),
     axes=st.permutations([0, 1, 2]),
-    colorspace=st.sampled_from(["rgb", "ycbcr"]),
+    coding=st.sampled_from(CODINGS),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_any_strides(size, components, source, target, axes, colorspace, seed):
+def test_any_strides(size, components, source, target, axes, coding, seed):
     """Sliced, reversed and permuted views, in and out; what lies between the elements of `out` stays as it is."""
-    components = 3 if colorspace == "ycbcr" else components
+    components = 3 if coding["colorspace"] == "ycbcr" else components
     shape = (*size, components)
     rng = np.random.default_rng(seed)
 
@@ -91,26 +104,26 @@ def test_any_strides(size, components, source, target, axes, colorspace, seed):
 
     _, image = view(source)
     assert image.shape == shape
-    expected = reference.roundtrip(image, NN_TABLE, colorspace=colorspace)
+    expected = reference.roundtrip(image, NN_TABLE, **coding)
     if target is None:
-        np.testing.assert_array_equal(nnjpeg.roundtrip(image, NN_TABLE, colorspace=colorspace, layout="HWC"), expected)
+        np.testing.assert_array_equal(nnjpeg.roundtrip(image, NN_TABLE, layout="HWC", **coding), expected)
         return
     base, out = view(target)
     surroundings = base.copy()
-    assert nnjpeg.roundtrip(image, NN_TABLE, colorspace=colorspace, layout="HWC", out=out) is out
+    assert nnjpeg.roundtrip(image, NN_TABLE, layout="HWC", out=out, **coding) is out
     np.testing.assert_array_equal(out, expected)
     out[...] = 0
     surroundings.transpose(np.argsort(axes))[tuple(slice(None, None, s) for s in target)] = 0
     np.testing.assert_array_equal(base, surroundings)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("layout", "coding"), LAYOUTS_AND_CODINGS)
 @pytest.mark.parametrize("same_object", [True, False])
-def test_in_place(layout, same_object, batch, expected):
+def test_in_place(layout, coding, same_object, batch, expected):
     image = np.array(to_layout(batch, layout))
     out = image if same_object else image[...]
-    assert nnjpeg.roundtrip(image, NN_TABLE, layout=layout, out=out) is out
-    np.testing.assert_array_equal(image, to_layout(expected, layout))
+    assert nnjpeg.roundtrip(image, NN_TABLE, layout=layout, out=out, **coding) is out
+    np.testing.assert_array_equal(image, to_layout(expected(**coding), layout))
 
 
 def test_out_may_interleave_with_the_image_without_sharing():
@@ -150,18 +163,26 @@ def test_table_as_list_array_and_qtable_agree(image):
         np.testing.assert_array_equal(nnjpeg.roundtrip(image, table), nnjpeg.roundtrip(image, NN_TABLE))
 
 
-@pytest.mark.parametrize("num_threads", [None, 1, 2, 7])
-def test_threads_change_nothing(num_threads):
-    batch = np.random.default_rng(9).integers(0, 256, (9, 270, 330, 3), dtype=np.uint8)
-    expected = nnjpeg.roundtrip(batch, NN_TABLE, num_threads=1)
-    np.testing.assert_array_equal(nnjpeg.roundtrip(batch, NN_TABLE, num_threads=num_threads), expected)
-    for coding in ({}, {"colorspace": "ycbcr", "subsampling": "4:2:0"}):
-        coefficients = nnjpeg.forward(batch, NN_TABLE, num_threads=num_threads, **coding)
-        alone = nnjpeg.forward(batch, NN_TABLE, num_threads=1, **coding)
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+@pytest.mark.parametrize("num_threads", [None, *range(1, 9)])
+def test_threads_change_nothing(num_threads, layout, coding):
+    """Those of one image share its rows; in place, each must have read what the next one writes over."""
+    rng = np.random.default_rng(9)
+    for count, height, width in ((1, 517, 330), (9, 270, 130)):
+        batch = to_layout(rng.integers(0, 256, (count, height, width, 3), dtype=np.uint8), layout)
+        options = {"layout": layout, **coding}
+        expected = nnjpeg.roundtrip(batch, NN_TABLE, num_threads=1, **options)
+        options["num_threads"] = num_threads
+        np.testing.assert_array_equal(nnjpeg.roundtrip(batch, NN_TABLE, **options), expected)
+        coefficients = nnjpeg.forward(batch, NN_TABLE, **options)
+        alone = nnjpeg.forward(batch, NN_TABLE, **{**options, "num_threads": 1})
         for one, other in zip(coefficients, alone, strict=True):
             np.testing.assert_array_equal(one, other)
-        result = nnjpeg.inverse(coefficients, NN_TABLE, size=(270, 330), num_threads=num_threads, **coding)
-        np.testing.assert_array_equal(result, nnjpeg.roundtrip(batch, NN_TABLE, num_threads=1, **coding))
+        result = nnjpeg.inverse(coefficients, NN_TABLE, size=(height, width), **options)
+        np.testing.assert_array_equal(result, expected)
+        nnjpeg.roundtrip(batch, NN_TABLE, out=batch, **options)
+        np.testing.assert_array_equal(batch, expected)
 
 
 # forward and inverse
@@ -189,9 +210,6 @@ def test_inverse_of_forward_is_the_roundtrip(layout, colorspace, batch):
     coefficients = nnjpeg.forward(image, NN_TABLE, layout=layout, colorspace=colorspace)
     result = nnjpeg.inverse(coefficients, NN_TABLE, size=(43, 70), layout=layout, colorspace=colorspace)
     np.testing.assert_array_equal(result, nnjpeg.roundtrip(image, NN_TABLE, layout=layout, colorspace=colorspace))
-
-
-SUBSAMPLED = ["4:2:2", "4:2:0", "4:4:0"]
 
 
 @pytest.mark.parametrize("subsampling", SUBSAMPLED)
@@ -257,6 +275,19 @@ def test_inverse_takes_any_coefficients():
     np.testing.assert_array_equal(nnjpeg.inverse(coefficients, table), expected)
     cropped = reference.from_blocks(reference.range_limit(exact[::-1, ::2] + 128), (315, 17))
     np.testing.assert_array_equal(nnjpeg.inverse(coefficients[::-1, ::2], table, size=(315, 17)), cropped)
+
+
+@pytest.mark.parametrize("subsampling", SUBSAMPLED)
+def test_inverse_takes_any_coefficients_with_subsampling(subsampling):
+    rng = np.random.default_rng(16)
+    h, v = SUBSAMPLINGS[subsampling]
+    coding = {"colorspace": "ycbcr", "subsampling": subsampling}
+    for size in ((1, 1), (13, 70), (64, 33)):
+        tables = [QTable(rng.integers(1, 256, (8, 8))) for _ in range(3)]
+        grids = [(-(-size[0] // (8 * y)), -(-size[1] // (8 * x)), 8, 8) for x, y in ((1, 1), (h, v), (h, v))]
+        parts = tuple(rng.integers(-32768, 32768, grid).astype(np.int16) for grid in grids)
+        expected = reference.inverse([part.astype(np.int64) for part in parts], tables, size, **coding)
+        np.testing.assert_array_equal(nnjpeg.inverse(parts, tables, size=size, **coding), expected)
 
 
 # dct and idct
