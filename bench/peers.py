@@ -5,6 +5,7 @@ out, and say so.
 """
 
 import functools
+import importlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,18 +19,20 @@ from torchvision import io as tvio
 from torchvision.transforms import v2
 
 import nnjpeg
-from nnjpeg import NN_TABLE, _core
-from nnjpeg.transforms import NNJpeg
+from nnjpeg import NN_TABLE, QTable, _core
+from nnjpeg.transforms import JPEG, NNJpeg
 
 STEPS = np.asarray(NN_TABLE)
 QTABLES = [STEPS.ravel().tolist()]
+QUALITY = 75  # of all that is 4:2:0
+LUMA, CHROMA = (t.at_quality(QUALITY) for t in (QTable.standard_luminance(), QTable.standard_chrominance()))
 
 
 @dataclass(frozen=True)
 class Job:
     name: str
     same: str
-    """How its maths compares with ours: yes, no, float, soft, or - for the limit."""
+    """How its maths compares with ours: yes, or what differs, or - for the limit."""
     prepare: Callable[[list[np.ndarray]], Any]
     run: Callable[[Any], Any]
 
@@ -72,13 +75,22 @@ def pillow_ycbcr(image):
     return np.asarray(save(Image.fromarray(image), qtables=QTABLES, subsampling=0))
 
 
-def pillow_batch(tensor):
-    images = tensor.permute(0, 2, 3, 1).contiguous().numpy()
-    return torch.from_numpy(np.stack([pillow_equal(image) for image in images])).permute(0, 3, 1, 2).contiguous()
+def pillow_420(image):
+    return np.asarray(save(Image.fromarray(image), quality=QUALITY))
 
 
-def nnjpeg_array(colorspace):
-    return each(lambda image: nnjpeg.roundtrip(image, NN_TABLE, colorspace=colorspace, num_threads=1))
+def pillow_batch(pillow):
+    """A batch of tensors by a function of arrays."""
+
+    def run(tensor):
+        images = tensor.permute(0, 2, 3, 1).contiguous().numpy()
+        return torch.from_numpy(np.stack([pillow(image) for image in images])).permute(0, 3, 1, 2).contiguous()
+
+    return run
+
+
+def nnjpeg_array(tables=NN_TABLE, **coding):
+    return each(lambda image: nnjpeg.roundtrip(image, tables, num_threads=1, **coding))
 
 
 def copy(images):
@@ -123,65 +135,76 @@ def float_batches(images):
     return [t[None, :, : t.shape[1] // 8 * 8, : t.shape[2] // 8 * 8].float() / 255 for t in tensors(images)]
 
 
+def installed(module):
+    """A module, or None."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        return None
+
+
 def peers():
-    """Every peer that takes single images."""
-    jobs = [
-        Job(
-            "Pillow, quality 75, 4:2:0", "no", arrays, each(lambda x: np.asarray(save(Image.fromarray(x), quality=75)))
-        ),
-        Job("torchvision v2.JPEG(75)", "no", tensors, each(v2.JPEG(75))),
-        Job(
-            "torchvision.io encode + decode",
-            "no",
-            tensors,
-            each(lambda x: tvio.decode_jpeg(tvio.encode_jpeg(x, quality=75))),
-        ),
+    """(jobs in RGB, jobs of 4:2:0, the packages that are not installed): every peer that takes single images."""
+    rgb = [
         Job("scipy dctn + numpy", "float", arrays, each(scipy_dct)),
         Job("torch 64x64 matmul, float32", "float", float_batches, each(torch_matmul)),
     ]
+    chroma = [
+        Job("torchvision v2.JPEG", "yes", tensors, each(v2.JPEG(QUALITY))),
+        Job("torchvision.io encode + decode", "yes", tensors, each(torchvision_files)),
+    ]
     missing = []
-    try:
-        import simplejpeg
+    if simplejpeg := installed("simplejpeg"):
 
-        def simplejpeg_job(x):
-            data = simplejpeg.encode_jpeg(x, quality=75, colorspace="RGB", colorsubsampling="444")
-            return simplejpeg.decode_jpeg(data, colorspace="RGB")
+        def by_simplejpeg(subsampling):
+            def run(x):
+                data = simplejpeg.encode_jpeg(x, quality=QUALITY, colorspace="RGB", colorsubsampling=subsampling)
+                return simplejpeg.decode_jpeg(data, colorspace="RGB", fastdct=False, fastupsample=False)
 
-        jobs.append(Job("simplejpeg 4:4:4", "no", arrays, each(simplejpeg_job)))
-    except ImportError:
+            return each(run)
+
+        rgb.append(Job("simplejpeg, YCbCr 4:4:4", "fast DCT", arrays, by_simplejpeg("444")))
+        chroma.append(Job("simplejpeg", "fast DCT", arrays, by_simplejpeg("420")))
+    else:
         missing.append("simplejpeg")
-    try:
-        import cv2
-
+    if cv2 := installed("cv2"):
         cv2.setNumThreads(1)
-        options = [cv2.IMWRITE_JPEG_QUALITY, 75]
+        options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
         opencv = each(lambda x: cv2.imdecode(cv2.imencode(".jpg", x, options)[1], cv2.IMREAD_COLOR))
-        jobs.append(Job("OpenCV, quality 75, 4:2:0", "no", arrays, opencv))
-    except ImportError:
+        chroma.append(Job("OpenCV", "yes, of BGR", arrays, opencv))
+    else:
         missing.append("opencv-python-headless")
-    try:
-        import imagecodecs
+    if imagecodecs := installed("imagecodecs"):
 
-        def imagecodecs_job(x):
-            data = imagecodecs.jpeg8_encode(x, level=75, colorspace="RGB", outcolorspace="RGB", subsampling="444")
-            return imagecodecs.jpeg8_decode(data, colorspace="RGB", outcolorspace="RGB")
+        def by_imagecodecs(**options):
+            def run(x):
+                data = imagecodecs.jpeg8_encode(x, level=QUALITY, colorspace="RGB", **options)
+                return imagecodecs.jpeg8_decode(data, colorspace=options.get("outcolorspace"), outcolorspace="RGB")
 
-        jobs.append(Job("imagecodecs, RGB 4:4:4", "other table", arrays, each(imagecodecs_job)))
-    except ImportError:
+            return each(run)
+
+        job = by_imagecodecs(outcolorspace="RGB", subsampling="444")
+        rgb.append(Job("imagecodecs, RGB 4:4:4", "other table", arrays, job))
+        chroma.append(Job("imagecodecs", "yes", arrays, by_imagecodecs(subsampling="420")))
+    else:
         missing.append("imagecodecs")
-    try:
+    if installed("kornia"):
         from kornia.enhance import jpeg_codec_differentiable
 
-        quality = torch.tensor([75.0])
+        quality = torch.tensor([float(QUALITY)])
         kornia_job = each(lambda x: jpeg_codec_differentiable(x, quality))
-        jobs.append(Job("kornia jpeg_codec_differentiable", "soft", float_batches, kornia_job))
-    except ImportError:
+        chroma.append(Job("kornia jpeg_codec_differentiable", "soft", float_batches, kornia_job))
+    else:
         missing.append("kornia")
-    return jobs, missing
+    return rgb, chroma, missing
+
+
+def torchvision_files(x):
+    return tvio.decode_jpeg(tvio.encode_jpeg(x, quality=QUALITY))
 
 
 LIMIT = Job("numpy.copyto (the memory's limit)", "-", arrays, copy)
-BASELINE = Job("Pillow, equal job", "yes", arrays, each(pillow_equal))
+BASELINE = Job("Pillow", "yes", arrays, each(pillow_equal))
 
 
 def ours(prepare, run):
@@ -205,38 +228,62 @@ class Workload:
     images: int
     baseline: Job
     jobs: list[Job]
+    peers: str = ""
+    """The table of peers that it is a column of, if any."""
 
 
 def workloads(with_peers=True):
     """The rows of the README's table."""
-    others, missing = peers() if with_peers else ([], [])
-    array_jobs = [*ours(arrays, nnjpeg_array("rgb")), *others, LIMIT]
-    large_jobs = [job for job in array_jobs if "kornia" not in job.name]
-    transform = NNJpeg()
-    pil_baseline = Job(
-        "Pillow, equal job",
-        "yes",
-        pil_images,
-        each(lambda x: save(x, qtables=QTABLES, keep_rgb=True, subsampling=0).load()),
-    )
-    return [
-        Workload("32x32", (32, 32), 8, BASELINE, array_jobs),
-        Workload("224x224", (224, 224), 8, BASELINE, array_jobs),
-        Workload("512x512", (512, 512), 4, BASELINE, array_jobs),
-        Workload("4000x3000", (3000, 4000), 1, BASELINE, large_jobs),
+    rgb, chroma, missing = peers() if with_peers else ([], [], [])
+    array_jobs = [*ours(arrays, nnjpeg_array()), *rgb, LIMIT]
+    array_420 = nnjpeg_array([LUMA, CHROMA, CHROMA], colorspace="ycbcr", subsampling="4:2:0")
+    jobs_420 = [*ours(arrays, array_420), *chroma, LIMIT]
+    baseline_420 = Job("Pillow", "yes", arrays, each(pillow_420))
+    nn_jpeg, jpeg_420 = NNJpeg(), JPEG(QUALITY)
+
+    def pillow_saved(**options):
+        return Job("Pillow", "yes", pil_images, each(lambda x: save(x, **options).load()))
+
+    found = [
+        Workload(name, size, images, BASELINE, array_jobs, "RGB")
+        for name, size, images in (
+            ("32x32", (32, 32), 8),
+            ("224x224", (224, 224), 8),
+            ("512x512", (512, 512), 4),
+            ("4000x3000", (3000, 4000), 1),
+        )
+    ]
+    a_batch = Job("Pillow", "yes", batch, pillow_batch(pillow_equal))
+    pictures = pillow_saved(qtables=QTABLES, keep_rgb=True, subsampling=0)
+    found += [
+        Workload("64 x 3x224x224 tensor", (224, 224), 64, a_batch, ours(batch, nn_jpeg)),
+        Workload("224x224 PIL to PIL", (224, 224), 8, pictures, ours(pil_images, each(nn_jpeg))),
         Workload(
-            "64 x 3x224x224 tensor",
-            (224, 224),
-            64,
-            Job("Pillow, equal job", "yes", batch, pillow_batch),
-            ours(batch, transform),
-        ),
-        Workload("224x224 PIL to PIL", (224, 224), 8, pil_baseline, ours(pil_images, each(transform))),
-        Workload(
-            "224x224 ycbcr",
+            "224x224 YCbCr 4:4:4",
             (224, 224),
             8,
-            Job("Pillow, equal job", "yes", arrays, each(pillow_ycbcr)),
-            ours(arrays, nnjpeg_array("ycbcr")),
+            Job("Pillow", "yes", arrays, each(pillow_ycbcr)),
+            ours(arrays, nnjpeg_array(colorspace="ycbcr")),
         ),
-    ], missing
+        Workload("224x224 4:2:0", (224, 224), 8, baseline_420, jobs_420, "YCbCr 4:2:0"),
+        Workload("512x512 4:2:0", (512, 512), 4, baseline_420, jobs_420, "YCbCr 4:2:0"),
+    ]
+    a_batch = Job("Pillow", "yes", batch, pillow_batch(pillow_420))
+    found += [
+        Workload("64 x 3x224x224 tensor, `JPEG(75)`", (224, 224), 64, a_batch, ours(batch, jpeg_420)),
+        Workload(
+            "224x224 PIL to PIL, `JPEG(75)`",
+            (224, 224),
+            8,
+            pillow_saved(quality=QUALITY),
+            ours(pil_images, each(jpeg_420)),
+        ),
+    ]
+    # The equal job of others than Pillow.
+    for job in chroma:
+        if job.name == "torchvision v2.JPEG":
+            jobs = ours(tensors, each(jpeg_420))
+            found.append(Workload("3x224x224 tensor, `JPEG(75)`", (224, 224), 8, job, jobs))
+        elif job.name == "OpenCV":
+            found.append(Workload("224x224 4:2:0", (224, 224), 8, job, ours(arrays, array_420)))
+    return found, missing

@@ -3,7 +3,7 @@
     python bench/pipeline.py -o bench/results/NAME.json
 
 Thread scaling: a batch of 64 images, 224x224, on 1, 2, ... CPUs. DataLoader: an epoch over JPEG files on disk (decode,
-RandomResizedCrop, to tensor) with and without NNJpeg, by turns, one worker a CPU.
+RandomResizedCrop, to tensor) without, with NNJpeg, with JPEG(75) and with torchvision's, by turns, one worker a CPU.
 """
 
 import argparse
@@ -25,7 +25,9 @@ from tqdm import tqdm
 import nnjpeg
 from nnjpeg import NN_TABLE, _threads, atomic
 from nnjpeg._threads import available_cpus
-from nnjpeg.transforms import NNJpeg
+from nnjpeg.transforms import JPEG, NNJpeg
+
+TRANSFORMS = {"without": [], "NNJpeg()": [NNJpeg()], "JPEG(75)": [JPEG(75)], "torchvision v2.JPEG(75)": [v2.JPEG(75)]}
 
 
 def scaling(repeats):
@@ -54,57 +56,62 @@ def epoch(loader):
 
 
 def data_loader(images, repeats):
-    crop = v2.Compose([v2.RandomResizedCrop(224)])
-    to_tensor = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
+    to_tensor = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
     with tempfile.TemporaryDirectory() as folder:
         for k, image in enumerate(crops((375, 500), images)):
             path = Path(folder) / f"class{k % 4}" / f"{k:05d}.jpg"
             path.parent.mkdir(exist_ok=True)
             Image.fromarray(image).save(path, quality=90)
         loaders = {}
-        for name, transform in (
-            ("without", v2.Compose([crop, to_tensor])),
-            ("with", v2.Compose([crop, NNJpeg(), to_tensor])),
-        ):
-            loaders[name] = DataLoader(
-                ImageFolder(folder, transform), batch_size=64, num_workers=available_cpus(), persistent_workers=True
-            )
+        for name, transforms in TRANSFORMS.items():
+            dataset = ImageFolder(folder, v2.Compose([v2.RandomResizedCrop(224), *transforms, *to_tensor]))
+            loaders[name] = DataLoader(dataset, batch_size=64, num_workers=available_cpus(), persistent_workers=True)
             epoch(loaders[name])  # start the workers
-        items = item_ratio({name: loader.dataset for name, loader in loaders.items()}, repeats)
+        items = item_times({name: loader.dataset for name, loader in loaders.items()}, repeats)
         times = {name: [] for name in loaders}
         for k in tqdm(range(repeats), desc="epochs", disable=None):
-            for name in sorted(loaders, reverse=bool(k % 2)):
-                torch.manual_seed(k)  # the same crops in both
+            for name in in_turn(loaders, k):
+                torch.manual_seed(k)  # the same crops in all
                 times[name].append(epoch(loaders[name]))
-    ratios = np.array(times["with"]) / np.array(times["without"])
-    low, median, high = np.percentile(ratios, [25, 50, 75])
     return {
         "images": images,
         "workers": available_cpus(),
         "seconds": {name: float(np.median(t)) for name, t in times.items()},
-        "ratio": float(median),
-        "quartiles": [float(low), float(high)],
-        "items": items,
+        "epochs": ratios(times),
+        "items": ratios(items),
     }
 
 
-def item_ratio(datasets, repeats, count=16):
-    """The same by CPU time in one process, by turns every few images: less at the mercy of the machine's mood."""
+def in_turn(names, k):
+    """The names, begun with another one each time."""
+    names = list(names)
+    first = k % len(names)
+    return names[first:] + names[:first]
+
+
+def ratios(times):
+    """Of each to what goes without: median and quartiles of pairs."""
+    found = {}
+    for name in list(times)[1:]:
+        low, median, high = np.percentile(np.array(times[name]) / np.array(times["without"]), [25, 50, 75])
+        found[name] = {"ratio": float(median), "quartiles": [float(low), float(high)]}
+    return found
+
+
+def item_times(datasets, repeats, count=16):
+    """CPU time in one process, by turns every few images: less at the mercy of the machine's mood."""
     torch.set_num_threads(1)
     thread_limit_of_a_worker()
-    ratios = []
+    times = {name: [] for name in datasets}
     for k in tqdm(range(20 * repeats), desc="items", disable=None):
-        indices = [(k * count + n) % len(datasets["with"]) for n in range(count)]
-        spent = {}
-        for name in sorted(datasets, reverse=bool(k % 2)):
+        for name in in_turn(datasets, k):
+            indices = [(k * count + n) % len(datasets[name]) for n in range(count)]
             torch.manual_seed(k)
             start = time.process_time()
             for index in indices:
                 datasets[name][index]
-            spent[name] = time.process_time() - start
-        ratios.append(spent["with"] / spent["without"])
-    low, median, high = np.percentile(ratios, [25, 50, 75])
-    return {"ratio": float(median), "quartiles": [float(low), float(high)]}
+            times[name].append(time.process_time() - start)
+    return times
 
 
 def thread_limit_of_a_worker():
@@ -123,10 +130,10 @@ def main():
     result["data_loader"] = data_loader(options.images, options.repeats)
     for count, row in result["threads"].items():
         print(f"{count} threads: {row['speedup']:.2f} times one")
-    loader = result["data_loader"]
-    for name, row in (("epoch", loader), ("items", loader["items"])):
-        low, high = row["quartiles"]
-        print(f"DataLoader {name} with NNJpeg: {row['ratio']:.3f} of without, quartiles {low:.3f} and {high:.3f}")
+    for kind in ("epochs", "items"):
+        for name, row in result["data_loader"][kind].items():
+            low, high = row["quartiles"]
+            print(f"DataLoader, {kind}, {name}: {row['ratio']:.3f} of without, quartiles {low:.3f} and {high:.3f}")
     atomic.write(options.output, (json.dumps(result, indent=1) + "\n").encode())
 
 

@@ -1,4 +1,4 @@
-"""A speed result as the table and the chart of the README.
+"""A speed result as the tables and the chart of the README.
 
     python bench/report.py bench/results/NAME.json [--readme README.md] [--chart docs/speed.png]
 
@@ -13,21 +13,21 @@ BEGIN, END = "<!-- speed begin -->", "<!-- speed end -->"
 
 
 def tables(result):
-    """Markdown: our rows by workload, then all by size."""
-    loads = {load["workload"]: {row["job"]: row for row in load["rows"]} for load in result["workloads"]}
-    ours = [job for job in next(iter(loads.values())) if job.startswith("nnjpeg")]
-    lines = ["| workload | " + " | ".join(ours) + " | Pillow, µs |", "|---" * (len(ours) + 2) + "|"]
-    for name, rows in loads.items():
+    """Markdown: our rows by workload, then all by size, RGB and 4:2:0."""
+    loads = [(load, {row["job"]: row for row in load["rows"]}) for load in result["workloads"]]
+    ours = [job for job in loads[0][1] if job.startswith("nnjpeg")]
+    lines = ["| workload | over | " + " | ".join(ours) + " | that, µs |", "|---" * (len(ours) + 3) + "|"]
+    for load, rows in loads:
         cells = [f"{rows[job]['ratio']:.3f} ({rows[job]['microseconds']:.3g} µs)" for job in ours]
-        lines.append(f"| {name} | " + " | ".join(cells) + f" | {rows[ours[0]]['baseline_microseconds']:.3g} |")
-    sizes = [name for name in loads if any(not job.startswith("nnjpeg") for job in loads[name])]
-    jobs = list(dict.fromkeys(job for name in sizes for job in loads[name]))
-    lines += ["", "| job | same maths? | " + " | ".join(sizes) + " |", "|---" * (len(sizes) + 2) + "|"]
-    for job in jobs:
-        rows = [loads[name].get(job) for name in sizes]
-        same = next(row["same_maths"] for row in rows if row)
-        cells = [f"{row['ratio']:.3g}" if row else "not measured" for row in rows]
-        lines.append(f"| {job} | {same} | " + " | ".join(cells) + " |")
+        over = rows[ours[0]]["baseline_microseconds"]
+        lines.append(f"| {load['workload']} | {load['over']} | " + " | ".join(cells) + f" | {over:.3g} |")
+    for peers in dict.fromkeys(load["peers"] for load, _ in loads if load["peers"]):
+        columns = [(load["workload"], rows) for load, rows in loads if load["peers"] == peers]
+        lines += ["", f"| {peers} | same maths? | " + " | ".join(name for name, _ in columns) + " |"]
+        lines.append("|---" * (len(columns) + 2) + "|")
+        for job, row in columns[0][1].items():
+            cells = [f"{rows[job]['ratio']:.3g}" for _, rows in columns]
+            lines.append(f"| {job} | {row['same_maths']} | " + " | ".join(cells) + " |")
     versions = result["versions"]
     lines += [
         "",
@@ -42,17 +42,18 @@ def chart(result, path):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows = next(load["rows"] for load in result["workloads"] if load["workload"] == "224x224")
-    rows = sorted(rows, key=lambda row: -row["ratio"])
-    figure = Figure(figsize=(8, 4.6), dpi=110, layout="constrained")
+    figure = Figure(figsize=(8, 7.2), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    colours = ["tab:orange" if row["job"].startswith("nnjpeg") else "tab:blue" for row in rows]
-    bars = axes.barh([row["job"] for row in rows], [row["ratio"] for row in rows], color=colours)
-    axes.bar_label(bars, [f"{row['ratio']:.3g}" for row in rows], padding=3)
-    axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_xscale("log")
-    axes.margins(x=0.15)
+    for axes, name in zip(figure.subplots(2, sharex=True), ("224x224", "224x224 4:2:0"), strict=True):
+        rows = next(load["rows"] for load in result["workloads"] if load["workload"] == name)
+        rows = sorted(rows, key=lambda row: -row["ratio"])
+        colours = ["tab:orange" if row["job"].startswith("nnjpeg") else "tab:blue" for row in rows]
+        bars = axes.barh([row["job"] for row in rows], [row["ratio"] for row in rows], color=colours)
+        axes.bar_label(bars, [f"{row['ratio']:.3g}" for row in rows], padding=3)
+        axes.axvline(1, color="black", linewidth=0.8)
+        axes.set_xscale("log")
+        axes.margins(x=0.15)
+        axes.set_title("RGB, the NN table" if name == "224x224" else "4:2:0, quality 75", loc="left")
     axes.set_xlabel("time, as a ratio to Pillow doing the equal job (224x224x3, one thread)")
     figure.savefig(path, format="png")
 

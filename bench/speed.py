@@ -1,9 +1,9 @@
-"""One thread beside everyone: ratios to Pillow doing the equal job, on photographs, in one run.
+"""One thread beside everyone: ratios to Pillow (or another library) doing the equal job, on photographs, in one run.
 
     python bench/speed.py -o bench/results/NAME.json
 
-In each repeat, Pillow is timed right before each job, and the ratio taken of the two; what is reported is the median of
-the repeats' ratios with their quartiles. The process is pinned to one CPU.
+In each repeat, the other is timed right before each job, and the ratio taken of the two; what is reported is the median
+of the repeats' ratios with their quartiles. The process is pinned to one CPU.
 """
 
 import argparse
@@ -63,7 +63,8 @@ def measure(workload, repeats, at_least):
             }
         )
     _core.use_isa(next(isa for isa, supported in _core.compiled_isas().items() if supported))
-    return {"workload": workload.name, "images": workload.images, "rows": rows}
+    facts = {"workload": workload.name, "over": workload.baseline.name, "peers": workload.peers}
+    return {**facts, "images": workload.images, "rows": rows}
 
 
 def main():

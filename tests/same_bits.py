@@ -1,6 +1,6 @@
 """The codec beside the libraries that people run: random images, each compared in every sample.
 
-    python tests/peers.py --pillow 10000 --others 2000
+    python tests/same_bits.py --pillow 10000 --others 2000
 
 For each of Pillow's 4:2:2 and 4:2:0, OpenCV's (4:4:0 too), torchvision's and albumentations' so many images: sizes of
 1..70 in both directions, every twentieth larger; noise, extremes, flat colours, waves; qualities 1..100, and for Pillow
