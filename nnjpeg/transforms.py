@@ -72,6 +72,8 @@ def nn_jpeg(
     ------
     TypeError, ValueError
         If an argument is not as above.
+    NotImplementedError
+        If a tensor of qualities or of tables requires a gradient: there is none of these.
     """
     if isinstance(quality, (list, tuple)):
         if not torch.compiler.is_compiling():
@@ -112,6 +114,8 @@ def jpeg(
     ------
     TypeError, ValueError
         If an argument is not as above.
+    NotImplementedError
+        If a tensor of qualities requires a gradient: there is none of these.
     """
     if quality is None:
         raise TypeError("quality must be a number in 1..100, or an array or tensor with one for each image, got None")

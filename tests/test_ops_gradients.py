@@ -8,7 +8,7 @@ from tensors import CODINGS, FLOATS, TOLERANCE, away_from_ties, compiles, some_t
 
 from nnjpeg import _plain, ops
 from nnjpeg._arguments import SUBSAMPLINGS
-from nnjpeg.transforms import NNJpeg
+from nnjpeg.transforms import NNJpeg, jpeg, nn_jpeg
 
 # What torch itself imports for forward-mode differentiation.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
@@ -44,6 +44,20 @@ def test_tables_have_no_gradient():
         torch.ops.nnjpeg.roundtrip(image, table, False, 1, 1, False, True)
     with pytest.raises(NotImplementedError, match="no gradient of qtable"):
         torch.func.grad(lambda t: ops.roundtrip(image, t).sum())(table.detach())
+
+
+def test_qualities_have_no_gradient():
+    image = uniform(2, 3, 16, 16)
+    for quality in (torch.tensor([50.0, 70.5], requires_grad=True), torch.tensor(50.0, requires_grad=True)):
+        for function in (jpeg, nn_jpeg):
+            for x in (image, (image * 255).byte()):
+                with pytest.raises(NotImplementedError, match=r"no gradient of quality: give quality\.detach\(\)"):
+                    function(x, quality=quality)
+            with torch.no_grad():
+                result = function(image, quality=quality)
+            assert torch.equal(result, function(image, quality=quality.detach()))
+    with pytest.raises(NotImplementedError, match="no gradient of quality"):
+        torch.func.grad(lambda q: jpeg(image, q).sum())(torch.tensor(50.0))
 
 
 def test_none_has_no_gradient():
