@@ -347,6 +347,8 @@ def _with_size(shape: tuple[int, ...], axes: Axes, height: int, width: int) -> t
 
 def _aligned(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """`array`, or a copy if its elements do not lie at whole multiples of their size."""
+    if array.flags.c_contiguous and array.flags.aligned:
+        return array
     return np.require(array, requirements="A") if all(s % array.itemsize == 0 for s in array.strides) else array.copy()
 
 
