@@ -13,12 +13,11 @@ import torch
 from torch import nn
 
 from nnjpeg.paper.specs import Evaluate, Machine
-from nnjpeg.paper.subject import benign_images, device_of, model_of
+from nnjpeg.paper.subject import benign_images, device_of, model_of, test_images
 from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.robust import models
 from nnjpeg.robust.attack.attack import Attack, black_box, convergence, curve, expectation, gray_box
 from nnjpeg.robust.data import PHOTOS, Images, photos
-from nnjpeg.robust.data import folder as folder_of_images
 from nnjpeg.robust.defend.ensemble import Ensemble
 from nnjpeg.robust.defend.transforms import CropRescale, Defended, Held, behind, has_smooth, jpeg, named, plain_jpeg
 from nnjpeg.robust.judge.assess import BENIGN, UNDEFENDED, WORST, assess, knowing_all, worst_case
@@ -176,15 +175,11 @@ def _other(spec: Evaluate, run: Run) -> Classifier | None:
 
 def _images(spec: Evaluate, network: Classifier) -> tuple[Images, Images]:
     """Images to measure on, and others to take patches from."""
-    data = spec.subject.data
-    if data == "photos":
-        benign = benign_images(data, None, network, spec.images, spec.seed)
+    if spec.subject.data == "photos":
+        benign = benign_images(spec.subject, None, network, spec.images, spec.seed)
         assert benign is not None
         return benign, photos("train", 7 * _DONORS, seed=spec.seed)
-    every = folder_of_images(
-        data, spec.images + _DONORS, network.preprocess(), at_least=spec.attacked, outputs=network.outputs(),
-        seed=spec.seed,
-    )  # fmt: skip
+    every = test_images(spec.subject, network, spec.images + _DONORS, spec.attacked, spec.seed)
     return every.take(slice(0, spec.images)), every.take(slice(spec.images, None))
 
 

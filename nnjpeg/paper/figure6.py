@@ -11,7 +11,7 @@ from torch import nn
 
 from nnjpeg.paper import figures
 from nnjpeg.paper.labels import attack_labels
-from nnjpeg.paper.specs import Figure6, Machine
+from nnjpeg.paper.specs import Figure6, Machine, Subject
 from nnjpeg.paper.subject import benign_images, device_of
 from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.robust.attack.attack import Attack
@@ -51,7 +51,8 @@ def run(spec: Figure6, run: Run, machine: Machine) -> dict[str, pandas.DataFrame
     defences: dict[str, nn.Module] = {
         pair: behind(networks[name], quality, table).to(on) for pair, (name, quality) in pairs.items()
     }
-    benign = benign_images(trained["data"], trained["val"], networks["M"], spec.images, trained["seed"])
+    subject = Subject(data=trained["data"], dataset=trained.get("dataset"))
+    benign = benign_images(subject, trained["val"], networks["M"], spec.images, trained["seed"])
     if benign is None:
         raise ValueError(f"models: {spec.models} was trained without images to judge by (val)")
     originals, considered = find_well_labelled(networks["M"], benign, spec.attacked, machine.batch)

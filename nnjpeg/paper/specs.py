@@ -14,13 +14,15 @@ from typing import Any, Literal, get_args
 from nnjpeg.paper.fields import one_of, option
 
 __all__ = [
-    "CHAINS", "Analyze", "Design", "Evaluate", "Figure6", "Machine", "Reproduce", "Scenario", "Spec", "Subject",
-    "Table1", "Threat", "Train",
+    "CHAINS", "Analyze", "Design", "Evaluate", "Figure6", "Machine", "Preparation", "Reproduce", "Scenario", "Spec",
+    "Subject", "Table1", "Threat", "Train",
 ]  # fmt: skip
 
 Search = Literal["fgsm", "ifgsm", "pgd"]
 Method = Literal["noisy", "vaccination", "plain", "fast", "free", "pgd", "none"]
 Precision = Literal["no", "bf16", "fp16"]
+Dataset = Literal["cifar10", "cifar100", "fashion-mnist", "mnist", "stl10", "svhn"]
+Augmentation = Literal["auto", "shift", "crop", "none"]
 Scenario = Literal[
     "gray-box", "black-box", "white-box", "random", "optimiser", "colors", "equal", "curve", "convergence",
 ]  # fmt: skip
@@ -75,11 +77,20 @@ class Subject:
 
     data: str = option(
         "photos",
-        '"photos", patches of scikit-image\'s photographs with a small model of their own; or a folder of images with '
-        "a subfolder for each class",
+        '"photos", patches of scikit-image\'s photographs with a small model of their own; or images of your own: a '
+        "folder with a subfolder for each class, or with such folders in train and in test or val; an .npz file of "
+        "x_train, y_train, x_test and y_test; webdataset shards (.tar, or a pattern in quotes); a folder that "
+        "datasets.save_to_disk wrote, or hf:NAME of Hugging Face's hub; with dataset, the folder in which torchvision "
+        "keeps it. Where images for training and for the test lie apart, each is taken for its purpose",
         folder=("photos",),
     )
-    arch: str | None = option(None, "a model of timm or torchvision; photos have their own")
+    dataset: Dataset | None = option(None, "the data set that torchvision reads from the folder data")
+    download: bool = option(False, "fetch the data set into the folder data, unless it is there", identity=False)
+    arch: str | None = option(
+        None,
+        "resnet20, which has weights for CIFAR-10 with the package, resnet32, resnet44 or resnet56; or a model of timm "
+        "or torchvision; photos have their own",
+    )
     model: str | None = option(
         None,
         "in place of arch, any model of your own, as MODULE:FUNCTION: the function takes no arguments and returns a "
@@ -90,11 +101,21 @@ class Subject:
         "a file of the model's weights, safetensors or torch's; by default those of the hub, and for photos the model "
         "is trained first",
     )
+    classes: int | None = option(None, "how many classes the model knows; by default as many as its architecture has")
     mean: tuple[float, ...] | None = option(
         None, "of R, G, B in [0, 1], by which images are normalised; by default the model's own"
     )
     std: tuple[float, ...] | None = option(None, "likewise, their deviations")
-    size: int | None = option(None, "the side of the model's images, in pixels; by default the model's own")
+    size: int | None = option(
+        None,
+        "the side of the model's images, in pixels; by default the model's own, but that of small images (CIFAR's 32) "
+        "where the data has such",
+    )
+    resize: int | None = option(
+        None,
+        "what an image's shorter side is resized to, before its centre is cut out; by default the model's own; small "
+        "images stay as they are",
+    )
     model_options: Mapping[str, Any] = option({}, 'more for the model\'s constructor, such as \'{"pad_type": "same"}\'')
 
     def __post_init__(self) -> None:
@@ -110,14 +131,22 @@ class Subject:
                 raise ValueError(f"{name} must be three numbers, got {list(value)}")
         if self.std is not None and min(self.std) <= 0:
             raise ValueError(f"std must be above 0, got {list(self.std)}")
-        if self.size is not None:
-            _within(self, 8, None, "size")
+        _within(self, 8, None, "size", "resize")
+        _within(self, 2, None, "classes")
+        if self.dataset is not None:
+            _choice(self, "dataset", Dataset)
+        if self.dataset is not None and self.data == "photos":
+            raise ValueError(f"data: give the folder that holds {self.dataset}, or is to hold it, with --data")
+        if self.download and self.dataset is None:
+            raise ValueError("download: give the name of the data set with --dataset")
+        if self.resize is not None and self.size is not None and self.resize < self.size:
+            raise ValueError(f"resize must be at least size ({self.size}), got {self.resize}")
 
     def _check_function(self, model: str) -> None:
         module, _, function = model.partition(":")
         if not module or not function:
             raise ValueError(f"model must be MODULE:FUNCTION, got {model!r}")
-        for name in ("arch", "weights", "mean", "std", "model_options"):
+        for name in ("arch", "weights", "classes", "mean", "std", "model_options"):
             if getattr(self, name):
                 raise ValueError(f"{name}: model gives the whole model, its weights and its normalisation included")
 
@@ -168,6 +197,31 @@ class Machine:
     def __post_init__(self) -> None:
         _within(self, 0, None, "workers")
         _within(self, 1, None, "save_every", "batch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """What training starts from, and how its images are varied."""
+
+    scratch: float | None = option(
+        None,
+        "train M from random weights first, for so many epochs (one cycle of the learning rate, up to 0.1); by default "
+        "M has weights",
+    )
+    augment: Augmentation = option(
+        "auto",
+        '"shift", by up to padding pixels, and mirrored; "crop", a share of the area, resized and mirrored; "none"; '
+        '"auto" is shift for models of up to 96 pixels, else crop; photos have their own',
+    )
+    padding: int = option(4, "pixels, of shift")
+    scale: tuple[float, ...] = option((0.08, 1.0), "the least and the largest share, of crop")
+
+    def __post_init__(self) -> None:
+        _above(self, 0, "scratch")
+        _choice(self, "augment", Augmentation)
+        _within(self, 0, None, "padding")
+        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f"scale must be two numbers in 0..1, the second not below the first, got {self.scale}")
 
 
 # The experiments
@@ -237,8 +291,14 @@ class Train:
     """Train the chain M -> M90 -> ... -> M30 with noise, and put M, M90, M70, M50 and M30 together as an ensemble."""
 
     subject: Subject = Subject()
+    preparation: Preparation = Preparation()
     threat: Threat = Threat()
-    val: str | None = option(None, "a folder of other images, to judge by; photos need none", folder=(None,))
+    val: str | None = option(
+        None,
+        "other images, to judge by, in any form of data; not needed for photos, nor where data holds images for the "
+        "test as well",
+        folder=(None,),
+    )
     method: Method = option(
         "noisy",
         '"noisy", the paper\'s; or what it is compared with: "vaccination" (the same chain on JPEG images alone), '
@@ -272,6 +332,8 @@ class Train:
 
     def __post_init__(self) -> None:
         self.subject.check_trainable()
+        if self.preparation.scratch is not None and (self.subject.data == "photos" or self.subject.weights is not None):
+            raise ValueError("scratch is for an arch without weights; photos train M by themselves")
         _choice(self, "method", Method)
         _choice(self, "mixed_precision", Precision)
         _not_empty(self, "qualities")
@@ -310,8 +372,14 @@ class Table1:
     """Train this method, Fast AT and Free AT, and attack each with PGD: accuracy, robustness and time."""
 
     subject: Subject = Subject()
+    preparation: Preparation = Preparation()
     threat: Threat = Threat()
-    val: str | None = option(None, "a folder of other images, to judge by; photos need none", folder=(None,))
+    val: str | None = option(
+        None,
+        "other images, to judge by, in any form of data; not needed for photos, nor where data holds images for the "
+        "test as well",
+        folder=(None,),
+    )
     models_of: Path | None = option(
         None, "the run folder of nnjpeg train: its ensemble is judged too, and its training's seconds are told"
     )
@@ -339,8 +407,8 @@ class Table1:
 
     def __post_init__(self) -> None:
         self.subject.check_trainable()
-        if self.subject.data != "photos" and self.val is None:
-            raise ValueError("val: give a folder of images to judge by with --val")
+        if self.preparation.scratch is not None and (self.subject.data == "photos" or self.subject.weights is not None):
+            raise ValueError("scratch is for an arch without weights; photos train M by themselves")
         _choice(self, "mixed_precision", Precision)
         if not self.epochs and self.models_of is None:
             raise ValueError("epochs must not be empty without models_of: nothing of this method would be judged")

@@ -8,7 +8,7 @@ import pandas
 import torch
 
 from nnjpeg.paper.specs import CHAINS, Machine, Train
-from nnjpeg.paper.subject import benign_images, device_of, trainee
+from nnjpeg.paper.subject import SMALL, benign_images, device_of, trainee
 from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.robust.data import Images
 from nnjpeg.robust.defend.ensemble import Ensemble, input_transform
@@ -33,11 +33,11 @@ def run(spec: Train, run: Run, machine: Machine) -> dict[str, pandas.DataFrame]:
     dict of str to DataFrame
         "results": a row for each model and each kind of image that it sees; empty in all processes but the first.
     """
-    stages = _stages(spec)
     engine = accelerator(
         device_of(machine.device), mixed_precision=spec.mixed_precision, accumulate=spec.accumulate, seed=spec.seed
     )
-    one = trainee(run, spec.subject, engine, patches=spec.patches, workers=machine.workers, seed=spec.seed)
+    one = trainee(run, spec.subject, spec.preparation, engine, patches=spec.patches, machine=machine, seed=spec.seed)
+    stages = _stages(spec, checkpoints.load(run / "M.safetensors")[0].size)
     chain.run_stages(
         run, stages, one.fresh, one.loaders, engine, seed=spec.seed, augment=one.augment,
         save_every=machine.save_every,
@@ -48,13 +48,14 @@ def run(spec: Train, run: Run, machine: Machine) -> dict[str, pandas.DataFrame]:
         if together is not None:
             run.write_json("ensemble.json", {"members": together, "rule": "mean"})
         first = checkpoints.load(run / "M.safetensors")[0]
-        test = benign_images(spec.subject.data, spec.val, first, spec.images, spec.seed)
+        test = benign_images(spec.subject, spec.val, first, spec.images, spec.seed)
         results = _judge(run, ["M", *(stage.name for stage in stages)], together, engine.device, test)
     distributed.barrier()
     return {"results": results}
 
 
-def _stages(spec: Train) -> list[Stage]:
+def _stages(spec: Train, size: int) -> list[Stage]:
+    """size: the side of the model's images."""
     eps, batch = spec.threat.eps / 255, spec.train_batch
     noise = eps if spec.noise is None else spec.noise / 255
     table = NN_TABLE if spec.table is None else QTable.load(spec.table)
@@ -73,7 +74,7 @@ def _stages(spec: Train) -> list[Stage]:
     if spec.method == "plain":
         return chain.plain(optimization=sgd, batch=batch)
     if spec.method == "fast":
-        return chain.fast(eps, batch=batch, phases=spec.subject.data != "photos", **length, **rate)
+        return chain.fast(eps, batch=batch, phases=size > SMALL, **length, **rate)
     if spec.method == "free":
         return chain.free(eps, batch=batch, **length, **rate)
     if spec.method == "pgd":

@@ -19,7 +19,7 @@ from torchvision.transforms import v2
 
 from nnjpeg.robust.networks import IMAGENET_MEAN, IMAGENET_STD, NETWORKS
 
-__all__ = ["Classifier", "Origin", "create", "given", "has_weights", "load"]
+__all__ = ["Classifier", "Origin", "create", "given", "has_weights", "load", "untrained"]
 
 
 @dataclass(frozen=True)
@@ -151,16 +151,36 @@ def load(
     network, defaults = create(arch, weights is None, classes, options)
     if weights is not None:
         _load_weights(network, Path(weights), arch)
+    return _classifier(network, defaults, Origin(arch, classes, options), mean, std, size, resize)
+
+
+def untrained(
+    arch: str,
+    *,
+    classes: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    size: int | None = None,
+    resize: int | None = None,
+    **options: Any,
+) -> Classifier:
+    """The same with random weights, drawn by torch's generator; see `load`."""
+    network, defaults = create(arch, False, classes, options)
+    return _classifier(network, defaults, Origin(arch, classes, options), mean, std, size, resize)
+
+
+def _classifier(
+    network: nn.Module,
+    defaults: dict[str, Any],
+    origin: Origin,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    size: int | None,
+    resize: int | None,
+) -> Classifier:
     size = size or defaults["size"]
-    classifier = Classifier(
-        network,
-        mean or defaults["mean"],
-        std or defaults["std"],
-        size,
-        resize or round(size * defaults["scale"]),
-        Origin(arch, classes, options),
-    )
-    return classifier.eval()
+    resize = resize or round(size * defaults["scale"])
+    return Classifier(network, mean or defaults["mean"], std or defaults["std"], size, resize, origin).eval()
 
 
 def given(place: str, size: int | None = None) -> Classifier:
@@ -219,11 +239,11 @@ def create(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """A network by its name, and the mean, std, size and scale of its preprocessing; see `load`."""
     if arch in NETWORKS:
-        ours = NETWORKS[arch]
-        network = ours.make(classes or 10, **options)
+        own = NETWORKS[arch]
+        network = own.make(classes or 10, **options)
         if pretrained and (shipped := _shipped(arch, classes, options)) is not None:
             _load_weights(network, shipped, arch)
-        return network, {"mean": ours.mean, "std": ours.std, "size": ours.size, "scale": 1.0}
+        return network, {"mean": own.mean, "std": own.std, "size": own.size, "scale": 1.0}
     timm: Any = None
     with contextlib.suppress(ImportError):
         timm = import_module("timm")
@@ -237,7 +257,9 @@ def create(
 
     if arch not in torchvision.models.list_models(module=torchvision.models):
         also = "" if timm is not None else " (timm is not installed)"
-        raise ValueError(f"arch must be one of {', '.join(NETWORKS)} or a model of timm{also} or torchvision, got {arch!r}")
+        raise ValueError(
+            f"arch must be one of {', '.join(NETWORKS)} or a model of timm{also} or torchvision, got {arch!r}"
+        )
     extra = {} if classes is None else {"num_classes": classes}
     network = torchvision.models.get_model(arch, weights="DEFAULT" if pretrained else None, **extra, **options)
     return network, {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "size": 224, "scale": 256 / 224}

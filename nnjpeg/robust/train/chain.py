@@ -21,10 +21,10 @@ from nnjpeg.robust.models import Classifier
 from nnjpeg.robust.record import checkpoints
 from nnjpeg.robust.record.run import Run, versions
 from nnjpeg.robust.record.store import Journal
-from nnjpeg.robust.train.engine import Augment, Optimization, Piecewise, Schedule, fit
+from nnjpeg.robust.train.engine import Augment, OneCycle, Optimization, Piecewise, Schedule, fit
 from nnjpeg.robust.train.objectives import Adversarial, Free, Noisy, Objective, Plain, Vaccination
 
-__all__ = ["QUALITIES", "Stage", "fast", "free", "noisy", "pgd", "plain", "run_stages", "vaccination"]
+__all__ = ["QUALITIES", "Stage", "fast", "free", "noisy", "pgd", "plain", "run_stages", "scratch", "vaccination"]
 
 QUALITIES = (90, 80, 70, 60, 50, 40, 30)
 """The paper's chain."""
@@ -104,6 +104,11 @@ def _chain(
         Stage(name, start, objective(quality), optimization, batch)
         for start, name, quality in zip(names, names[1:], qualities, strict=False)
     ]
+
+
+def scratch(epochs: float, *, batch: int = 128) -> Stage:
+    """M itself from random weights: one cycle of the learning rate, up to 0.1, weight decay 5e-4 (our choice)."""
+    return Stage("M", None, Plain(), Optimization(epochs, OneCycle(0.1), weight_decay=5e-4, nesterov=True), batch)
 
 
 def plain(*, optimization: Optimization = _ALL_EPOCHS, batch: int = 64) -> list[Stage]:
