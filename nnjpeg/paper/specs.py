@@ -131,6 +131,9 @@ class Subject:
                 raise ValueError(f"{name} must be three numbers, got {list(value)}")
         if self.std is not None and min(self.std) <= 0:
             raise ValueError(f"std must be above 0, got {list(self.std)}")
+        for name in ("classes", "mean", "std", "size", "resize"):
+            if name in self.model_options:
+                raise ValueError(f"model_options: {name} is an option of its own, --{name}")
         _within(self, 8, None, "size", "resize")
         _within(self, 2, None, "classes")
         if self.dataset is not None:

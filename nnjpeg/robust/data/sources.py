@@ -8,8 +8,10 @@ import io
 import json
 import re
 import tarfile
+import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from glob import glob
 from importlib import import_module
 from pathlib import Path
@@ -152,11 +154,8 @@ class _Arrays(Source):
 
 def _npz(path: Path, split: Split | None, classes: Sequence[str] | None) -> Source:
     """x_train, y_train, x_test, y_test as Keras has them; or one array of images and one of labels."""
-    try:
-        with np.load(path) as arrays:
-            found = {name: arrays[name] for name in arrays.files if split is None or not _other(name, split)}
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"data: {path} is not a file of arrays (.npz): {error}") from None
+    with _arrays(path) as arrays:
+        found = {name: arrays[name] for name in arrays.files if split is None or not _other(name, split)}
     names = found if split is None else [name for name in found if name.endswith(f"_{split}")]
     images = [name for name in names if name.partition("_")[0] in ("x", "images", "image", "data", "pixels")]
     labels = [name for name in names if name.partition("_")[0] in ("y", "labels", "label", "targets")]
@@ -165,6 +164,15 @@ def _npz(path: Path, split: Split | None, classes: Sequence[str] | None) -> Sour
             f"data: {path} must hold x_train, y_train, x_test and y_test, or x and y; it holds {', '.join(found)}"
         )
     return _Arrays(f"{path}" + (f", {split}" if split else ""), found[images[0]], found[labels[0]], classes)
+
+
+@contextmanager
+def _arrays(path: Path) -> Iterator[Any]:
+    try:
+        with np.load(path) as arrays:
+            yield arrays
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError) as error:
+        raise ValueError(f"data: {path} is not a file of arrays (.npz): {error}") from None
 
 
 def _other(name: str, split: Split) -> bool:
@@ -299,7 +307,7 @@ def has_splits(data: str | Path, dataset: str | None = None) -> bool:
     if str(data).startswith(HUB) or (path / "dataset_dict.json").is_file():
         return True
     if path.suffix == ".npz":
-        with np.load(path) as arrays:
+        with _arrays(path) as arrays:
             return any(name.endswith("_train") for name in arrays.files)
     return dataset is not None or ((path / "train").is_dir() and _test_folder(path) is not None)
 
