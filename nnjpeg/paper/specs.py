@@ -22,6 +22,7 @@ Search = Literal["fgsm", "ifgsm", "pgd"]
 Method = Literal["noisy", "vaccination", "plain", "fast", "free", "pgd", "none"]
 Precision = Literal["no", "bf16", "fp16"]
 Dataset = Literal["cifar10", "cifar100", "fashion-mnist", "mnist", "stl10", "svhn"]
+Preset = Literal["photos", "photos-full", "cifar10", "cifar10-hour", "imagenet"]
 Augmentation = Literal["auto", "shift", "crop", "none"]
 Scenario = Literal[
     "gray-box", "black-box", "white-box", "random", "optimiser", "colors", "equal", "curve", "convergence",
@@ -503,14 +504,18 @@ class Evaluate:
 class Reproduce:
     """Run every stage of the paper, and write report.html."""
 
-    preset: Literal["photos", "photos-full", "imagenet"] = option(
+    preset: Preset = option(
         "photos",
         '"photos", sizes for two cores and a short while; "photos-full", the same with the sizes of each command; '
-        '"imagenet", the paper\'s sizes and models',
+        '"cifar10", from ResNet-20 with its published weights, which takes two cores a night; "cifar10-hour", every '
+        'table of it in about an hour; "imagenet", the paper\'s sizes and models',
     )
     data: Path | None = option(
-        None, "for imagenet, a folder with train and val in it, each with a folder for each class"
+        None,
+        "for cifar10, its images in any form that nnjpeg train takes; for imagenet, a folder with train and val in it, "
+        "each with a folder for each class",
     )
+    download: bool = option(False, "fetch CIFAR-10 into the folder data, unless it is there", identity=False)
     options: Mapping[str, Any] = option(
         {},
         'what is to differ from the preset, by stage, such as \'{"evaluate": {"attacked": 200}}\'; "common" is for all '
@@ -520,10 +525,14 @@ class Reproduce:
     seed: int = option(0, "of all that is drawn")
 
     def __post_init__(self) -> None:
-        _choice(self, "preset", Literal["photos", "photos-full", "imagenet"])
+        _choice(self, "preset", Preset)
         if self.preset == "imagenet" and self.data is None:
             raise ValueError("data: give a folder with train and val in it with --data")
-        if self.preset != "imagenet" and self.data is not None:
+        if self.preset.startswith("cifar10") and self.data is None:
+            raise ValueError("data: say with --data where CIFAR-10 is, or with --download as well where it is to be")
+        if self.download and not self.preset.startswith("cifar10"):
+            raise ValueError(f"download is for CIFAR-10; the preset is {self.preset}")
+        if self.preset.startswith("photos") and self.data is not None:
             raise ValueError(f"data: the preset {self.preset} has images of its own; got {str(self.data)!r}")
         _within(self, 0, None, "seed")
         from nnjpeg.paper import presets  # which is made of these classes
