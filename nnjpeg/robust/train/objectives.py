@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from nnjpeg._arguments import integer
 from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.robust.attack.gradients import descend, project, to_bytes
-from nnjpeg.robust.defend.transforms import jpeg
+from nnjpeg.robust.defend.transforms import plain_jpeg
 from nnjpeg.transforms import NNJpeg
 
 __all__ = ["Adversarial", "Draws", "Free", "Noisy", "Objective", "Plain", "Vaccination"]
@@ -108,12 +108,12 @@ class Vaccination(Plain):
     Parameters
     ----------
     quality : int
-        1..100. The standard tables in YCbCr, 4:4:4 (the authors' is 4:2:0).
+        1..100. The standard tables in YCbCr, 4:2:0.
     """
 
     def __init__(self, quality: int) -> None:
         self.quality = integer("quality", quality, 1, 100)
-        self.transform = jpeg(self.quality)
+        self.transform = plain_jpeg(self.quality)
 
     def facts(self) -> dict[str, Any]:
         """Parameters for the record."""

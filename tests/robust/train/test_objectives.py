@@ -7,7 +7,7 @@ from torch.nn import functional
 from nnjpeg import NN_TABLE
 from nnjpeg.robust import data
 from nnjpeg.robust.attack import gradients as attacks
-from nnjpeg.robust.defend.transforms import jpeg
+from nnjpeg.robust.defend.transforms import plain_jpeg
 from nnjpeg.robust.train import chain
 from nnjpeg.robust.train import photos as fitting
 from nnjpeg.robust.train.objectives import Adversarial, Draws, Free, Noisy, Vaccination
@@ -55,7 +55,7 @@ def test_vaccination_sees_jpeg_alone(model, batch):
     images, labels = batch
     model.eval()
     (loss,) = Vaccination(40).losses(model, images, labels, Draws((0,)))
-    pixels = jpeg(40)((images * 255).round().to(torch.uint8))
+    pixels = plain_jpeg(40)((images * 255).round().to(torch.uint8))
     torch.testing.assert_close(loss, functional.cross_entropy(model(pixels / 255), labels))
 
 
