@@ -12,13 +12,13 @@ import pandas
 import torch
 from torch import nn
 
-from nnjpeg.paper.specs import Evaluate, Machine
-from nnjpeg.paper.subject import benign_images, device_of, model_of, test_images
+from nnjpeg.paper.specs import ADVERSARIAL, Evaluate, Machine
+from nnjpeg.paper.subject import benign_images, device_of, model_of, test_images, training_of
 from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.robust import models
 from nnjpeg.robust.attack.attack import Attack, black_box, convergence, curve, expectation, gray_box
 from nnjpeg.robust.data import PHOTOS, Images, photos
-from nnjpeg.robust.defend.ensemble import Ensemble
+from nnjpeg.robust.defend.ensemble import Ensemble, input_transform
 from nnjpeg.robust.defend.transforms import CropRescale, Defended, Held, behind, has_smooth, jpeg, named, plain_jpeg
 from nnjpeg.robust.judge.assess import BENIGN, UNDEFENDED, WORST, assess, knowing_all, worst_case
 from nnjpeg.robust.judge.checklist import checklist
@@ -204,6 +204,34 @@ def _defences(
         found["plain-training"] = _Defence(checkpoints.load(spec.control / "plain.safetensors")[0])
     if spec.models_of is not None:
         found |= _trained(spec.models_of, spec.replicas, table)
+    for folder in spec.adversarial:
+        more = _adversarial(folder, table)
+        for name in found.keys() & more.keys():
+            raise ValueError(f"adversarial: two of the folders have models named {name}")
+        found |= more
+    return found
+
+
+def _adversarial(folder: Path, table: QTable) -> dict[str, _Defence]:
+    """Models of adversarial training, each as it was trained; those without NN-JPEG in training also behind it."""
+    asked = training_of("adversarial", folder)
+    method = asked["method"]
+    if method not in ADVERSARIAL:
+        raise ValueError(f"adversarial: {folder} is of --method {method}; accepted are {', '.join(ADVERSARIAL)}")
+    if not asked["through"]:
+        model = checkpoints.load(folder / f"{method}.safetensors")[0]
+        return {
+            method: _Defence(model, headline=True),
+            f"nn-jpeg-{method}": _Defence(behind(model, 50, table), headline=True, parts=(method, "nn-jpeg")),
+        }
+    found = {}
+    for quality in asked["through"]:
+        model, facts = checkpoints.load(folder / f"{method}-{quality}.safetensors")
+        transform = input_transform(facts)
+        assert transform is not None
+        found[f"{method}-through-{quality}"] = _Defence(nn.Sequential(transform, model).eval(), headline=True)
+    if len(found) > 1:
+        found[f"{method}-through-ensemble"] = _Defence(Ensemble.load(folder), headline=True, parts=tuple(found))
     return found
 
 

@@ -138,6 +138,8 @@ def _cifar10(folder: Path, asked: Reproduce) -> list[Stage]:
         Stage("design", Design(subject=model, qs_of=16, **given)),
         Stage("train", Train(**training), designed=True),
         Stage("control", Train(method="plain", **training)),
+        *(Stage(name, Train(method=name, start="M", epochs=15.0, **training)) for name in ("fast", "free")),
+        Stage("through", Train(method="fast", start="M", through=(90, 50), epochs=15.0, **training), designed=True),
         Stage("figure6", Figure6(models=models, images=1000, attacked=200)),
         Stage(
             "table1",
@@ -147,7 +149,8 @@ def _cifar10(folder: Path, asked: Reproduce) -> list[Stage]:
         Stage(
             "evaluate",
             Evaluate(
-                subject=model, models_of=models, control=folder / "control", images=1000, attacked=200,
+                subject=model, models_of=models, control=folder / "control",
+                adversarial=tuple(folder / name for name in ("fast", "free", "through")), images=1000, attacked=200,
                 scenarios=_WITHOUT_OTHER, **given,
             ),
             designed=True,
@@ -168,6 +171,8 @@ def _cifar10_hour(folder: Path, asked: Reproduce) -> list[Stage]:
         Stage("design", Design(subject=model, benign=500, adversarial=100, steps=steps, qs_of=16, **given)),
         Stage("train", Train(qualities=qualities, epochs=0.25, **training), designed=True),
         Stage("control", Train(method="plain", epochs=1.0, **training)),
+        Stage("fast", Train(method="fast", start="M", epochs=1.0, **training)),
+        Stage("through", Train(method="fast", start="M", through=(50,), epochs=1.0, **training), designed=True),
         Stage("figure6", Figure6(models=models, images=200, attacked=30)),
         Stage(
             "table1",
@@ -181,6 +186,7 @@ def _cifar10_hour(folder: Path, asked: Reproduce) -> list[Stage]:
             "evaluate",
             Evaluate(
                 subject=model, models_of=models, control=folder / "control",
+                adversarial=(folder / "fast", folder / "through"),
                 scenarios=("gray-box", "white-box", "equal", "curve"), thorough=False, images=500, attacked=60,
                 cw_steps=30, queries=200, curve=(2.0, 8.0, 32.0), **given,
             ),

@@ -14,8 +14,8 @@ from typing import Any, Literal, get_args
 from nnjpeg.paper.fields import one_of, option
 
 __all__ = [
-    "CHAINS", "Analyze", "Design", "Evaluate", "Figure6", "Machine", "Preparation", "Reproduce", "Scenario", "Spec",
-    "Subject", "Table1", "Threat", "Train",
+    "ADVERSARIAL", "CHAINS", "Analyze", "Design", "Evaluate", "Figure6", "Machine", "Preparation", "Reproduce",
+    "Scenario", "Spec", "Subject", "Table1", "Threat", "Train",
 ]  # fmt: skip
 
 Search = Literal["fgsm", "ifgsm", "pgd"]
@@ -30,6 +30,9 @@ Scenario = Literal[
 
 CHAINS = ("noisy", "vaccination")
 """Methods of training that give a model for each quality."""
+
+ADVERSARIAL = ("fast", "free", "pgd")
+"""Methods of adversarial training."""
 
 # Checks; None is for options that are not given, and a list is checked by element
 
@@ -306,8 +309,15 @@ class Train:
     method: Method = option(
         "noisy",
         '"noisy", the paper\'s; or what it is compared with: "vaccination" (the same chain on JPEG images alone), '
-        '"plain" (M trained further), adversarial training from random weights: "fast", "free", "pgd"; or "none": M '
-        "alone",
+        '"plain" (M trained further), adversarial training: "fast", "free", "pgd"; or "none": M alone',
+    )
+    start: Literal["random", "M"] = option(
+        "random", "what adversarial training starts from: random weights, as its authors do, or M"
+    )
+    through: tuple[int, ...] = option(
+        (),
+        "qualities of NN-JPEG: for each, adversarial training makes a model that sees its images through it, and is "
+        "attacked through it by a smooth rounding (50: the table as it is); several judge as an ensemble too",
     )
     qualities: tuple[int, ...] = option((90, 80, 70, 60, 50, 40, 30), "of the chain, falling")
     members: tuple[int, ...] = option((90, 70, 50, 30), "qualities of the models that judge beside M in the ensemble")
@@ -347,6 +357,15 @@ class Train:
         outside = [quality for quality in self.members if quality not in self.qualities]
         if self.method in CHAINS and outside:
             raise ValueError(f"members must be qualities of the chain, {list(self.qualities)}; got {outside[0]}")
+        _choice(self, "start", Literal["random", "M"])
+        _within(self, 1, 100, "through")
+        if len(set(self.through)) < len(self.through):
+            raise ValueError(f"through must not name a quality twice, got {list(self.through)}")
+        for name in ("start", "through"):
+            if self.method not in ADVERSARIAL and getattr(self, name) not in ("random", ()):
+                raise ValueError(
+                    f"{name} is for adversarial training: {', '.join(ADVERSARIAL)}; method is {self.method}"
+                )
         _within(self, 0, 1, "xi", "decay", "momentum")
         _within(self, 0, None, "noise", "weight_decay", "seed")
         _above(self, 0, "epochs", "lr")
@@ -446,6 +465,10 @@ class Evaluate:
     )
     control: Path | None = option(
         None, "the run folder of nnjpeg train --method plain: what as much training without noise gives"
+    )
+    adversarial: tuple[Path, ...] = option(
+        (),
+        "run folders of nnjpeg train with adversarial training, whose models are judged too, and behind NN-JPEG",
     )
     other: str | None = option(
         None, 'another architecture, from which attacks are transferred; for photos "plain" by default'

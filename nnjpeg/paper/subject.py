@@ -6,6 +6,7 @@ import ctypes
 import datetime
 import hashlib
 import importlib.util
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -40,6 +41,7 @@ __all__ = [
     "source_of",
     "subject_of",
     "trainee",
+    "training_of",
 ]
 
 _Spec = TypeVar("_Spec")
@@ -223,6 +225,21 @@ def benign_images(
     elif not datasets.has_splits(subject.data, subject.dataset):
         return None
     return test_images(subject, model, count, 1, seed)
+
+
+def training_of(name: str, folder: Path) -> dict[str, Any]:
+    """What the models of a run folder were trained with: the options of `nnjpeg train`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is none; `name` is the option that gave it.
+    """
+    config = folder / "config.json"
+    found = json.loads(config.read_text()) if config.exists() else {}
+    if found.get("run") != "train":
+        raise FileNotFoundError(f"{name}: {folder} is no run of nnjpeg train")
+    return dict(found["parameters"])
 
 
 # What is trained

@@ -7,7 +7,7 @@ from typing import Any
 import pandas
 import torch
 
-from nnjpeg.paper.specs import CHAINS, Machine, Train
+from nnjpeg.paper.specs import ADVERSARIAL, CHAINS, Machine, Train
 from nnjpeg.paper.subject import SMALL, benign_images, device_of, trainee
 from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.robust.data import Images
@@ -18,6 +18,7 @@ from nnjpeg.robust.record.run import Run
 from nnjpeg.robust.train import chain
 from nnjpeg.robust.train.chain import Stage
 from nnjpeg.robust.train.engine import Exponential, Optimization, accelerator
+from nnjpeg.robust.train.objectives import Through
 
 __all__ = ["run"]
 
@@ -44,7 +45,7 @@ def run(spec: Train, run: Run, machine: Machine) -> dict[str, pandas.DataFrame]:
     )  # fmt: skip
     results = pandas.DataFrame()
     if distributed.is_main():
-        together = ["M", *(f"M{quality}" for quality in spec.members)] if spec.method in CHAINS else None
+        together = _together(spec)
         if together is not None:
             run.write_json("ensemble.json", {"members": together, "rule": "mean"})
         first = checkpoints.load(run / "M.safetensors")[0]
@@ -73,13 +74,29 @@ def _stages(spec: Train, size: int) -> list[Stage]:
         return chain.vaccination(spec.qualities, optimization=sgd, batch=batch)
     if spec.method == "plain":
         return chain.plain(optimization=sgd, batch=batch)
+    if spec.method not in ADVERSARIAL:
+        return []
+    how: dict[str, Any] = {"batch": batch, "start": "M" if spec.start == "M" else None, **length, **rate}
     if spec.method == "fast":
-        return chain.fast(eps, batch=batch, phases=size > SMALL, **length, **rate)
-    if spec.method == "free":
-        return chain.free(eps, batch=batch, **length, **rate)
-    if spec.method == "pgd":
-        return chain.pgd(eps, batch=batch, **length, **rate)
-    return []
+        how["phases"] = size > SMALL
+    make = {"fast": chain.fast, "free": chain.free, "pgd": chain.pgd}[spec.method]
+    through: dict[str, Through | None] = {spec.method: None}
+    if spec.through:
+        through = {_through_name(spec, quality): Through(quality, table) for quality in spec.through}
+    return [stage for name, one in through.items() for stage in make(eps, name=name, through=one, **how)]
+
+
+def _through_name(spec: Train, quality: int) -> str:
+    return f"{spec.method}-{quality}"
+
+
+def _together(spec: Train) -> list[str] | None:
+    """The names of the models that judge as an ensemble; None if there is none."""
+    if spec.method in CHAINS:
+        return ["M", *(f"M{quality}" for quality in spec.members)]
+    if len(spec.through) > 1:
+        return [_through_name(spec, quality) for quality in spec.through]
+    return None
 
 
 def _judge(

@@ -21,8 +21,8 @@ ORDER = ["model", "analyze", "design", "train", "control", "figure6", "table1", 
 ORDERS = {
     "photos": ORDER,
     "photos-full": [*ORDER[:4], "train-2", "train-3", *ORDER[4:]],
-    "cifar10": ORDER,
-    "cifar10-hour": ORDER,
+    "cifar10": [*ORDER[:5], "fast", "free", "through", *ORDER[5:]],
+    "cifar10-hour": [*ORDER[:5], "fast", "through", *ORDER[5:]],
     "imagenet": [*ORDER[:-1], "table1-eps4", "evaluate", "train-v4", "evaluate-v4"],
 }
 
@@ -40,6 +40,7 @@ def test_a_preset_is_a_list_of_experiments(preset):
     # Whatever compresses with a table takes the one that is designed, before it is needed.
     for number, stage in enumerate(stages):
         compresses = isinstance(stage.spec, (Table1, Evaluate)) or getattr(stage.spec, "method", "") == "noisy"
+        compresses |= bool(getattr(stage.spec, "through", ()))
         assert stage.designed == compresses, stage.name
         assert not stage.designed or number > 2
 
@@ -83,16 +84,22 @@ def test_cifar10_from_end_to_end(tmp_path):
         "analyze": {"images": 20},
         "design": {"benign": 40, "adversarial": 8, "steps": [16, 50], "diagonals": [1, 4]},
         "train": {"epochs": 1},
+        "fast": {"lr": 0.01},
         "figure6": {"steps": 2},
         "table1": {"steps": 2},
         "evaluate": {"steps": 10, "cw_steps": 2, "bpda_steps": 4, "queries": 10, "curve": [8]},
     }
     command = ["reproduce", "--preset", "cifar10-hour", "--data", str(tmp_path / "made.npz")]
     assert main([*command, "--options", json.dumps(options), "--out", str(tmp_path / "run")]) == 0
-    assert {path.name for path in (tmp_path / "run").iterdir() if path.is_dir()} == set(ORDER)
+    assert {path.name for path in (tmp_path / "run").iterdir() if path.is_dir()} == set(ORDERS["cifar10-hour"])
     results = pandas.read_csv(tmp_path / "run/train/results.csv")
     assert results["accuracy"][0] == 1
+    cells = pandas.read_csv(tmp_path / "run/evaluate/cells.csv")
+    assert {"fast", "nn-jpeg-fast", "fast-through-50", "ensemble"} <= set(cells["defence"])
+    through = cells[(cells["defence"] == "fast-through-50") & (cells["scenario"] == "white-box")]
+    assert {"identity", "smooth"} <= set(through["gradient"])
     page = (tmp_path / "run/report.html").read_text()
+    assert "Fast AT through NN-JPEG 50" in page
     assert "This is the short run" in page
 
 

@@ -268,3 +268,18 @@ def test_images_are_varied_as_asked(arrays, tmp_path):
     assert not same(found["crop"], found["none"])
     assert not same(found["crop"], trained("whole", "--augment", "crop", "--scale", "1", "1"))
     assert not same(found["shift"], trained("less", "--padding", "1"))
+
+
+@pytest.mark.slow(12)
+def test_adversarial_training_from_m_through_nn_jpeg(arrays, tmp_path):
+    command = on_arrays(arrays, tmp_path / "run", "--method", "pgd", "--start", "M", "--through", "90", "30")
+    assert main([*command, "--lr", "0.001", "--train-batch", "64"]) == 0
+    results = pandas.read_csv(tmp_path / "run" / "results.csv")
+    assert list(zip(results["model"], results["image"], strict=True)) == [
+        ("M", "as it is"), ("pgd-90", "as it is"), ("pgd-90", "compressed"), ("pgd-30", "as it is"),
+        ("pgd-30", "compressed"), ("ensemble", "by member"),
+    ]  # fmt: skip
+    together = Ensemble.load(tmp_path / "run")
+    assert together.names == ("pgd-90", "pgd-30")
+    _, facts = checkpoints.load(tmp_path / "run" / "pgd-30.safetensors")
+    assert (facts["before"], facts["stage"]["quality"], facts["stage"]["steps"]) == (["M"], 30, 7)

@@ -255,9 +255,9 @@ def jpeg(quality: int, **options: Any) -> NNJpeg:
     return NNJpeg([luma, chroma, chroma], quality=quality, colorspace="ycbcr", **options)
 
 
-def plain_jpeg(quality: int) -> NNJpeg:
+def plain_jpeg(quality: int, **options: Any) -> NNJpeg:
     """Ordinary JPEG as it is on the web, 4:2:0. (`JPEG` is that too, but draws a number in each call.)"""
-    return jpeg(quality, subsampling="4:2:0")
+    return jpeg(quality, subsampling="4:2:0", **options)
 
 
 def feature_distillation(pixels: Tensor) -> Tensor:
