@@ -371,7 +371,7 @@ def test_models_by_name(tmp_path):
     path = tmp_path / "weights.pt"
     torch.save({"state_dict": torchvision.models.squeezenet1_1(num_classes=5).state_dict()}, path)
     squeezenet = models.load("squeezenet1_1", path, classes=5)
-    assert squeezenet.mean.flatten().tolist() == pytest.approx(models.IMAGENET_MEAN)
+    assert squeezenet.mean.flatten().tolist() == pytest.approx((0.485, 0.456, 0.406))
     assert (squeezenet.size, squeezenet.resize) == (224, 256)
     safetensors.torch.save_file(
         timm.create_model("mobilenetv2_050", num_classes=5).state_dict(), tmp_path / "a.safetensors"

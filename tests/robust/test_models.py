@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from nnjpeg.robust import data, models
-from nnjpeg.robust.networks import NETWORKS, CifarResNet
+from nnjpeg.robust.models.networks import NETWORKS, CifarResNet
 
 
 def waves():

@@ -120,6 +120,9 @@ class CifarResNet(nn.Module):
         return self.linear(self.layer3(self.layer2(self.layer1(x))).mean((2, 3)))
 
 
+_WEIGHTS = resources.files("nnjpeg.robust.models") / "weights"
+
+
 @dataclass(frozen=True)
 class Network:
     """How to make an architecture, and what its images are.
@@ -144,7 +147,7 @@ class Network:
 
     def shipped(self) -> Path | None:
         """The file of its weights, if the package has one."""
-        return None if self.weights is None else Path(str(resources.files("nnjpeg.robust") / "weights" / self.weights))
+        return None if self.weights is None else Path(str(_WEIGHTS / self.weights))
 
 
 def _cifar_resnet(depth: int, weights: str | None = None) -> Network:

@@ -1,4 +1,4 @@
-"""Classifiers: any of timm or torchvision with its own preprocessing, and those of our own (`networks`)."""
+"""Classifiers by name, from a file, or from a function; their preprocessing."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from nnjpeg.robust.networks import IMAGENET_MEAN, IMAGENET_STD, NETWORKS
+from nnjpeg.robust.models.networks import IMAGENET_MEAN, IMAGENET_STD, NETWORKS
 
-__all__ = ["Classifier", "Origin", "create", "given", "has_weights", "load", "untrained"]
+__all__ = [
+    "Classifier", "Origin", "create", "from_here", "given", "has_weights", "load", "put_weights", "untrained",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
