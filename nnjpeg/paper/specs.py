@@ -14,8 +14,8 @@ from typing import Any, Literal, get_args
 from nnjpeg.paper.fields import one_of, option
 
 __all__ = [
-    "ADVERSARIAL", "CHAINS", "Analyze", "Design", "Evaluate", "Figure6", "Machine", "Preparation", "Reproduce",
-    "Scenario", "Spec", "Subject", "Table1", "Threat", "Train",
+    "ADVERSARIAL", "CHAINS", "Analyze", "Certify", "Design", "Evaluate", "Figure6", "Machine", "Preparation",
+    "Reproduce", "Scenario", "Spec", "Subject", "Table1", "Threat", "Train",
 ]  # fmt: skip
 
 Search = Literal["fgsm", "ifgsm", "pgd"]
@@ -230,6 +230,18 @@ class Preparation:
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ValueError(f"scale must be two numbers in 0..1, the second not below the first, got {self.scale}")
 
+    def check(self, subject: Subject) -> None:
+        """Refuse a subject that nothing can be trained from, or that this does not fit.
+
+        Raises
+        ------
+        ValueError
+            See `Subject.check_trainable`; or if M is to be trained, and has weights.
+        """
+        subject.check_trainable()
+        if self.scratch is not None and (subject.data == "photos" or subject.weights is not None):
+            raise ValueError("scratch is for an arch without weights; photos train M by themselves")
+
 
 # The experiments
 
@@ -345,9 +357,7 @@ class Train:
     seed: int = option(0, "of the choice and order of images, of the small model and of all that is drawn")
 
     def __post_init__(self) -> None:
-        self.subject.check_trainable()
-        if self.preparation.scratch is not None and (self.subject.data == "photos" or self.subject.weights is not None):
-            raise ValueError("scratch is for an arch without weights; photos train M by themselves")
+        self.preparation.check(self.subject)
         _choice(self, "method", Method)
         _choice(self, "mixed_precision", Precision)
         _not_empty(self, "qualities")
@@ -429,9 +439,7 @@ class Table1:
     seed: int = option(0, "of all that is drawn")
 
     def __post_init__(self) -> None:
-        self.subject.check_trainable()
-        if self.preparation.scratch is not None and (self.subject.data == "photos" or self.subject.weights is not None):
-            raise ValueError("scratch is for an arch without weights; photos train M by themselves")
+        self.preparation.check(self.subject)
         _choice(self, "mixed_precision", Precision)
         if not self.epochs and self.models_of is None:
             raise ValueError("epochs must not be empty without models_of: nothing of this method would be judged")
@@ -440,6 +448,43 @@ class Table1:
         _within(self, 1, None, "restarts", "steps", "images", "attacked", "train_batch", "patches")
         _at_most(self, "attacked", "images")
         _within(self, 0, None, "seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certify:
+    """Certify networks by randomized smoothing, with and without NN-JPEG between the noise and the network."""
+
+    subject: Subject = Subject()
+    preparation: Preparation = Preparation()
+    val: str | None = option(
+        None,
+        "other images, to judge by, in any form of data; not needed for photos, and where data holds images for the "
+        "test as well",
+        folder=(None,),
+    )
+    sigmas: tuple[float, ...] = option((0.12, 0.25, 0.5), "deviations of the noise, for images in [0, 1]")
+    radii: tuple[float, ...] = option((0.0, 0.25, 0.5, 0.75, 1.0), "L2 norms to certify, for images in [0, 1]")
+    n0: int = option(100, "draws that choose a class")
+    n: int = option(10_000, "draws that count it; the largest radius that can be certified grows with them")
+    alpha: float = option(0.001, "the probability, for each image, that its certificate is wrong")
+    images: int = option(200, "how many images are certified")
+    table: Path | None = option(None, "a file of a quantization table; by default the paper's 16 / 50")
+    quality: int = option(50, "of NN-JPEG; at 50 the table is used as it is")
+    epochs: float = option(2.0, "of training with noise, for each network, from M")
+    lr: float = option(0.005, "the first learning rate")
+    decay: float = option(0.94, "of the learning rate with each epoch")
+    train_batch: int = option(64, "images at a time in training, of all processes together")
+    patches: int = option(4200, "how many patches of photos to train on")
+    seed: int = option(0, "of all that is drawn")
+
+    def __post_init__(self) -> None:
+        self.preparation.check(self.subject)
+        _not_empty(self, "sigmas", "radii")
+        _above(self, 0, "sigmas", "alpha", "epochs", "lr")
+        _within(self, 0, None, "radii", "seed")
+        _within(self, 0, 1, "alpha", "decay")
+        _within(self, 1, 100, "quality")
+        _within(self, 1, None, "n0", "n", "images", "train_batch", "patches")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -563,4 +608,4 @@ class Reproduce:
         presets.stages(self, Path())  # a wrong option is refused at once, and not when its stage's turn has come
 
 
-Spec = Analyze | Design | Train | Figure6 | Table1 | Evaluate | Reproduce
+Spec = Analyze | Certify | Design | Train | Figure6 | Table1 | Evaluate | Reproduce

@@ -11,6 +11,7 @@ from nnjpeg.paper import specs
 from nnjpeg.paper.fields import changed, identity, make, options_of
 from nnjpeg.paper.specs import (
     Analyze,
+    Certify,
     Design,
     Evaluate,
     Figure6,
@@ -23,7 +24,7 @@ from nnjpeg.paper.specs import (
     Train,
 )
 
-EXPERIMENTS = (Analyze, Design, Train, Figure6, Table1, Evaluate, Reproduce)
+EXPERIMENTS = (Analyze, Certify, Design, Train, Figure6, Table1, Evaluate, Reproduce)
 
 
 def test_neither_torch_nor_the_library_is_imported(tmp_path):
@@ -89,6 +90,11 @@ def test_figure_6_is_the_papers():
         (lambda: Train(method="fast", start="S"), "start must be one of random, M, got 'S'"),
         (lambda: Train(method="fast", through=(50, 50)), r"through must not name a quality twice, got \[50, 50\]"),
         (lambda: Train(method="fast", through=(0,)), r"through must be in 1\.\.100, got 0"),
+        (lambda: Certify(sigmas=()), "sigmas must not be empty"),
+        (lambda: Certify(sigmas=(0.0,)), "sigmas must be above 0, got 0"),
+        (lambda: Certify(radii=(-1.0,)), "radii must be at least 0, got -1"),
+        (lambda: Certify(alpha=1.5), r"alpha must be in 0\.\.1, got 1.5"),
+        (lambda: Certify(n=0), "n must be at least 1, got 0"),
         (lambda: Subject(dataset="cifar10"), "data: give the folder that holds cifar10"),
         (lambda: Subject(data="d", dataset="imagenet"), "dataset must be one of cifar10, cifar100, fashion-mnist"),
         (lambda: Subject(data="d", download=True), "download: give the name of the data set with --dataset"),

@@ -283,3 +283,30 @@ def test_adversarial_training_from_m_through_nn_jpeg(arrays, tmp_path):
     assert together.names == ("pgd-90", "pgd-30")
     _, facts = checkpoints.load(tmp_path / "run" / "pgd-30.safetensors")
     assert (facts["before"], facts["stage"]["quality"], facts["stage"]["steps"]) == (["M"], 30, 7)
+
+
+@pytest.mark.slow(12)
+def test_certify(arrays, tmp_path, capsys):
+    command = [
+        "certify", "--data", str(arrays), "--arch", "resnet20", "--train-batch", "64", "--epochs", "0.5",
+        "--images", "4", "--sigmas", "0.25", "--radii", "0", "0.25", "2", "--n0", "10", "--n", "60",
+        "--out", str(tmp_path / "run"),
+    ]  # fmt: skip
+    assert main(command) == 0
+    assert "out of reach" in capsys.readouterr().out
+    table = pandas.read_csv(tmp_path / "run" / "certified.csv")
+    assert list(table["radius"]) == [0, 0.25, 2] * 3
+    assert list(table["reachable"]) == [True, True, False] * 3
+    assert set(zip(table["trained"], table["seen"], strict=True)) == {
+        ("noise", "noise"), ("noise", "noise, NN-JPEG"), ("noise, NN-JPEG", "noise, NN-JPEG"),
+    }  # fmt: skip
+    images = pandas.read_csv(tmp_path / "run" / "images.csv")
+    assert len(images) == 12
+    # Each classifier was asked by itself: the network behind NN-JPEG is not the bare one, though their weights are.
+    assert len(list((tmp_path / "run").glob("certificates.*.jsonl"))) == 1
+    assert len((tmp_path / "run" / "certificates.0.jsonl").read_text().splitlines()) == 12
+    _, facts = checkpoints.load(tmp_path / "run" / "noise-nn-jpeg-0.25.safetensors")
+    assert (facts["stage"]["sigma"], facts["stage"]["quality"], facts["before"]) == (0.25, 50, ["M"])
+    before = (tmp_path / "run" / "certified.csv").read_bytes()
+    assert main(command) == 0
+    assert (tmp_path / "run" / "certified.csv").read_bytes() == before

@@ -65,9 +65,9 @@ def certify(
     batch : int
         Draws at a time.
     journal : Journal, optional
-        Where results are kept as they come; with the same model, images and noise they are found again.
+        Where results are kept as they come; with the same name, weights, images and noise they are found again.
     name : str
-        Of the model, in the progress.
+        Of the model: what it does to images besides its weights is known by it.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def certify(
     n0, n = integer("n0", n0, 1, 10**9), integer("n", n, 1, 10**9)
     device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
     of = digest(*model.state_dict().values())[:16]
-    facts = {"model": of, "sigma": sigma, "n0": n0, "n": n, "alpha": alpha, "seed": seed}
+    facts = {"model": name, "weights": of, "sigma": sigma, "n0": n0, "n": n, "alpha": alpha, "seed": seed}
     keys = [{"image": index, "pixels": digest(pixels)[:16], **facts} for index, pixels in enumerate(images.pixels)]
 
     def work(several: list[dict[str, Any]]) -> list[dict[str, Any]]:

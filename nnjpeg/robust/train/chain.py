@@ -22,9 +22,11 @@ from nnjpeg.robust.record import checkpoints
 from nnjpeg.robust.record.run import Run, versions
 from nnjpeg.robust.record.store import Journal
 from nnjpeg.robust.train.engine import Augment, OneCycle, Optimization, Piecewise, Schedule, fit
-from nnjpeg.robust.train.objectives import Adversarial, Free, Noisy, Objective, Plain, Through, Vaccination
+from nnjpeg.robust.train.objectives import Adversarial, Free, Gaussian, Noisy, Objective, Plain, Through, Vaccination
 
-__all__ = ["QUALITIES", "Stage", "fast", "free", "noisy", "pgd", "plain", "run_stages", "scratch", "vaccination"]
+__all__ = [
+    "QUALITIES", "Stage", "fast", "free", "gaussian", "noisy", "pgd", "plain", "run_stages", "scratch", "vaccination",
+]  # fmt: skip
 
 QUALITIES = (90, 80, 70, 60, 50, 40, 30)
 """The paper's chain."""
@@ -114,6 +116,18 @@ def scratch(epochs: float, *, batch: int = 128) -> Stage:
 def plain(*, optimization: Optimization = _ALL_EPOCHS, batch: int = 64) -> list[Stage]:
     """M trained further on the images as they are."""
     return [Stage("plain", "M", Plain(), optimization, batch)]
+
+
+def gaussian(
+    sigma: float,
+    *,
+    optimization: Optimization = _TWO_EPOCHS,
+    batch: int = 64,
+    through: Through | None = None,
+    name: str = "gaussian",
+) -> Stage:
+    """M trained further on images plus Gaussian noise; see `Gaussian`."""
+    return Stage(name, "M", Gaussian(sigma, through), optimization, batch)
 
 
 def fast(

@@ -21,7 +21,7 @@ from nnjpeg.robust.attack.gradients import descend, project, to_bytes
 from nnjpeg.robust.defend.transforms import plain_jpeg
 from nnjpeg.transforms import NNJpeg
 
-__all__ = ["Adversarial", "Draws", "Free", "Noisy", "Objective", "Plain", "Through", "Vaccination"]
+__all__ = ["Adversarial", "Draws", "Free", "Gaussian", "Noisy", "Objective", "Plain", "Through", "Vaccination"]
 
 
 class Draws:
@@ -174,7 +174,7 @@ class Noisy(Plain):
 
 
 class Through:
-    """NN-JPEG before a model in adversarial training: its exact bits, with the gradient of the smooth rounding.
+    """NN-JPEG before a model in training: its exact bits, with the gradient of the smooth rounding.
 
     Parameters
     ----------
@@ -192,13 +192,50 @@ class Through:
         """What `defend.ensemble.input_transform` makes the transform of again."""
         return {"quality": self.quality, "table": self.table.to_list()}
 
+    def before(self, model: nn.Module) -> nn.Sequential:
+        """The model with NN-JPEG before it, for float images of any range: what lies outside [0, 1] is clamped."""
+        return nn.Sequential(_Limited(), self.transform, model)
+
+
+class _Limited(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.clamp(0, 1)
+
 
 def _facts_of(through: Through | None) -> dict[str, Any]:
     return {} if through is None else through.facts()
 
 
 def _behind(model: nn.Module, through: Through | None) -> nn.Module:
-    return model if through is None else nn.Sequential(through.transform, model)
+    return model if through is None else through.before(model)
+
+
+class Gaussian(Plain):
+    """J(x + noise): the base classifier of randomized smoothing (Cohen et al., 2019).
+
+    The noise is added to images in [0, 1] and not clamped, as where it is certified (`judge.certify`).
+
+    Parameters
+    ----------
+    sigma : float
+        The noise's deviation, in units of 1; above 0.
+    through : Through, optional
+        What the model sees noisy images through.
+    """
+
+    def __init__(self, sigma: float, through: Through | None = None) -> None:
+        if not sigma > 0:
+            raise ValueError(f"sigma must be above 0, got {sigma}")
+        self.sigma, self.through = sigma, through
+
+    def facts(self) -> dict[str, Any]:
+        """Parameters for the record."""
+        return {**super().facts(), "sigma": self.sigma, **_facts_of(self.through)}
+
+    def losses(self, model: nn.Module, images: Tensor, labels: Tensor, draws: Draws) -> Iterator[Tensor]:
+        """One loss."""
+        noisy = images + self.sigma * draws.normal(*images.shape)
+        yield functional.cross_entropy(_behind(model, self.through)(noisy), labels)
 
 
 class Adversarial(Plain):
