@@ -71,6 +71,15 @@ _COMMANDS = (
         _JUDGES,
     ),
     _Command(
+        specs.Certify,
+        "certified accuracy by randomized smoothing, with and without NN-JPEG",
+        "Train networks on images plus Gaussian noise, with and without NN-JPEG between the noise and the network, and "
+        "certify them by randomized smoothing: no perturbation of an L2 norm below an image's radius changes its "
+        "class. Writes certified.csv (a row for each sigma, classifier and radius), images.csv and the "
+        "networks into the run folder. A stopped run goes on where it was; torchrun splits it over processes.",
+        (*_TRAINS, "batch"),
+    ),
+    _Command(
         specs.Table1,
         "this method beside Fast and Free adversarial training: accuracy, robustness, time",
         "Train this method, Fast AT and Free AT, and attack each with PGD that knows all of it: accuracy, robustness "

@@ -12,14 +12,13 @@ import pandas
 import torch
 from torch import nn
 
-from nnjpeg.paper.specs import Evaluate, Machine
-from nnjpeg.paper.subject import benign_images, device_of, model_of
+from nnjpeg.paper.specs import ADVERSARIAL, Evaluate, Machine
+from nnjpeg.paper.subject import benign_images, device_of, model_of, test_images, training_of
 from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.robust import models
 from nnjpeg.robust.attack.attack import Attack, black_box, convergence, curve, expectation, gray_box
 from nnjpeg.robust.data import PHOTOS, Images, photos
-from nnjpeg.robust.data import folder as folder_of_images
-from nnjpeg.robust.defend.ensemble import Ensemble
+from nnjpeg.robust.defend.ensemble import Ensemble, input_transform
 from nnjpeg.robust.defend.transforms import CropRescale, Defended, Held, behind, has_smooth, jpeg, named, plain_jpeg
 from nnjpeg.robust.judge.assess import BENIGN, UNDEFENDED, WORST, assess, knowing_all, worst_case
 from nnjpeg.robust.judge.checklist import checklist
@@ -176,15 +175,11 @@ def _other(spec: Evaluate, run: Run) -> Classifier | None:
 
 def _images(spec: Evaluate, network: Classifier) -> tuple[Images, Images]:
     """Images to measure on, and others to take patches from."""
-    data = spec.subject.data
-    if data == "photos":
-        benign = benign_images(data, None, network, spec.images, spec.seed)
+    if spec.subject.data == "photos":
+        benign = benign_images(spec.subject, None, network, spec.images, spec.seed)
         assert benign is not None
         return benign, photos("train", 7 * _DONORS, seed=spec.seed)
-    every = folder_of_images(
-        data, spec.images + _DONORS, network.preprocess(), at_least=spec.attacked, outputs=network.outputs(),
-        seed=spec.seed,
-    )  # fmt: skip
+    every = test_images(spec.subject, network, spec.images + _DONORS, spec.attacked, spec.seed)
     return every.take(slice(0, spec.images)), every.take(slice(spec.images, None))
 
 
@@ -209,6 +204,34 @@ def _defences(
         found["plain-training"] = _Defence(checkpoints.load(spec.control / "plain.safetensors")[0])
     if spec.models_of is not None:
         found |= _trained(spec.models_of, spec.replicas, table)
+    for folder in spec.adversarial:
+        more = _adversarial(folder, table)
+        for name in found.keys() & more.keys():
+            raise ValueError(f"adversarial: two of the folders have models named {name}")
+        found |= more
+    return found
+
+
+def _adversarial(folder: Path, table: QTable) -> dict[str, _Defence]:
+    """Models of adversarial training, each as it was trained; those without NN-JPEG in training also behind it."""
+    asked = training_of("adversarial", folder)
+    method = asked["method"]
+    if method not in ADVERSARIAL:
+        raise ValueError(f"adversarial: {folder} is of --method {method}; accepted are {', '.join(ADVERSARIAL)}")
+    if not asked["through"]:
+        model = checkpoints.load(folder / f"{method}.safetensors")[0]
+        return {
+            method: _Defence(model, headline=True),
+            f"nn-jpeg-{method}": _Defence(behind(model, 50, table), headline=True, parts=(method, "nn-jpeg")),
+        }
+    found = {}
+    for quality in asked["through"]:
+        model, facts = checkpoints.load(folder / f"{method}-{quality}.safetensors")
+        transform = input_transform(facts)
+        assert transform is not None
+        found[f"{method}-through-{quality}"] = _Defence(nn.Sequential(transform, model).eval(), headline=True)
+    if len(found) > 1:
+        found[f"{method}-through-ensemble"] = _Defence(Ensemble.load(folder), headline=True, parts=tuple(found))
     return found
 
 

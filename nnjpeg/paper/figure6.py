@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pandas
@@ -11,8 +9,8 @@ from torch import nn
 
 from nnjpeg.paper import figures
 from nnjpeg.paper.labels import attack_labels
-from nnjpeg.paper.specs import Figure6, Machine
-from nnjpeg.paper.subject import benign_images, device_of
+from nnjpeg.paper.specs import Figure6, Machine, Subject
+from nnjpeg.paper.subject import benign_images, device_of, training_of
 from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.robust.attack.attack import Attack
 from nnjpeg.robust.defend.transforms import behind
@@ -36,7 +34,7 @@ def run(spec: Figure6, run: Run, machine: Machine) -> dict[str, pandas.DataFrame
     dict of str to DataFrame
         "figure6": as of `assess`, with the columns ``model`` and ``quality`` ("none": images as they are).
     """
-    trained = _parameters(spec.models)
+    trained = training_of("models", spec.models)
     on = device_of(machine.device)
     networks: dict[str, Classifier] = {}
     table = NN_TABLE
@@ -51,7 +49,8 @@ def run(spec: Figure6, run: Run, machine: Machine) -> dict[str, pandas.DataFrame
     defences: dict[str, nn.Module] = {
         pair: behind(networks[name], quality, table).to(on) for pair, (name, quality) in pairs.items()
     }
-    benign = benign_images(trained["data"], trained["val"], networks["M"], spec.images, trained["seed"])
+    subject = Subject(data=trained["data"], dataset=trained.get("dataset"))
+    benign = benign_images(subject, trained["val"], networks["M"], spec.images, trained["seed"])
     if benign is None:
         raise ValueError(f"models: {spec.models} was trained without images to judge by (val)")
     originals, considered = find_well_labelled(networks["M"], benign, spec.attacked, machine.batch)
@@ -68,15 +67,6 @@ def run(spec: Figure6, run: Run, machine: Machine) -> dict[str, pandas.DataFrame
         _write(run, frame)
     distributed.barrier()
     return {"figure6": frame}
-
-
-def _parameters(models: Path) -> dict[str, Any]:
-    """What the models were trained with."""
-    config = models / "config.json"
-    found = json.loads(config.read_text()) if config.exists() else {}
-    if found.get("run") != "train":
-        raise FileNotFoundError(f"models: {models} is no run of nnjpeg train")
-    return dict(found["parameters"])
 
 
 def _attacks(spec: Figure6) -> list[Attack]:

@@ -25,6 +25,8 @@ DEFENCES = {
     "ensemble-2": "ensemble, second seed", "ensemble-3": "ensemble, third seed",
     "shield-held": "SHIELD SLQ, draws held",
     "tvm-held": "TVM, draws held", "quilting-held": "image quilting, draws held", "fast": "Fast AT", "free": "Free AT",
+    "pgd": "PGD AT", "nn-jpeg-fast": "NN-JPEG, Fast AT", "nn-jpeg-free": "NN-JPEG, Free AT",
+    "nn-jpeg-pgd": "NN-JPEG, PGD AT",
     "noisy": "noisy training, ensemble", "jpeg-table-ycbcr": "JPEG's tables, YCbCr",
     "jpeg-table-rgb": "JPEG's luminance table, RGB", "nn-table-ycbcr": "NN-JPEG's table, YCbCr",
     "nn-table-rgb": "NN-JPEG's table, RGB",
@@ -62,6 +64,9 @@ _WORDS: dict[str, Callable[[Any], str]] = {
 
 def defence_label(name: Any) -> str:
     """What a defence is called, from its name in the results."""
+    method, through, quality = str(name).partition("-through-")
+    if through and method in DEFENCES:
+        return f"{DEFENCES[method]} through NN-JPEG{' ' if quality.isdigit() else ', '}{quality}"
     return DEFENCES.get(str(name), str(name))
 
 

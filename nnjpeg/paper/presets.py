@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from nnjpeg.paper.fields import changed, options_of
 from nnjpeg.paper.specs import (
@@ -15,6 +15,7 @@ from nnjpeg.paper.specs import (
     Figure6,
     Machine,
     Reproduce,
+    Scenario,
     Spec,
     Subject,
     Table1,
@@ -54,13 +55,16 @@ class Stage:
 
 _M, TABLE = "model/M.safetensors", "design/table.json"
 
+_WITHOUT_OTHER = tuple(name for name in get_args(Scenario) if name != "black-box")
+"""No second network comes with weights for CIFAR-10."""
 
-def _photos(folder: Path, data: Path | None, seed: int) -> list[Stage]:
+
+def _photos(folder: Path, asked: Reproduce) -> list[Stage]:
     """A smoke test, for two cores and eight minutes: less training, fewer rows, few attacks of each kind.
 
     QS_OF is the 16 that the paper adopts: 16 times eps would be 128 here, more than any QS_AF of the grid.
     """
-    given: dict[str, Any] = {"threat": Threat(eps=8.0), "seed": seed}
+    given: dict[str, Any] = {"threat": Threat(eps=8.0), "seed": asked.seed}
     model = Subject(weights=folder / _M)
     models = folder / "train"
     qualities, steps = (90, 70, 50, 30), (1, 11, 21, 31, 50, 71, 91, 121)
@@ -90,8 +94,9 @@ def _photos(folder: Path, data: Path | None, seed: int) -> list[Stage]:
     ]  # fmt: skip
 
 
-def _photos_full(folder: Path, data: Path | None, seed: int) -> list[Stage]:
+def _photos_full(folder: Path, asked: Reproduce) -> list[Stage]:
     """The sizes that each command has by default, and the training from three seeds."""
+    seed = asked.seed
     given: dict[str, Any] = {"threat": Threat(eps=8.0), "seed": seed}
     model = Subject(weights=folder / _M)
     models, names = folder / "train", ("train-2", "train-3")
@@ -118,8 +123,85 @@ def _photos_full(folder: Path, data: Path | None, seed: int) -> list[Stage]:
     ]
 
 
-def _imagenet(folder: Path, data: Path | None, seed: int) -> list[Stage]:
+def _cifar10(folder: Path, asked: Reproduce) -> list[Stage]:
+    """The paper's setting on small images: an M that others trained, fine-tuned for 14 epochs.
+
+    QS_OF is the 16 that the paper adopts, as on `photos`.
+    """
+    given: dict[str, Any] = {"threat": Threat(eps=8.0), "seed": asked.seed}
+    on, models = _on_cifar10(asked), folder / "train"
+    model = replace(on, weights=folder / _M)
+    training: dict[str, Any] = {"subject": model, "train_batch": 128, "images": 10_000, **given}
+    return [
+        Stage("model", Train(subject=on, method="none", images=10_000, **given)),
+        Stage("analyze", Analyze(subject=model, **given)),
+        Stage("design", Design(subject=model, qs_of=16, **given)),
+        Stage("train", Train(**training), designed=True),
+        Stage("control", Train(method="plain", **training)),
+        *(Stage(name, Train(method=name, start="M", epochs=15.0, **training)) for name in ("fast", "free")),
+        Stage("through", Train(method="fast", start="M", through=(90, 50), epochs=15.0, **training), designed=True),
+        Stage("figure6", Figure6(models=models, images=1000, attacked=200)),
+        Stage(
+            "table1",
+            Table1(models_of=models, epochs=(), **{**training, "images": 1000}, attacked=200),
+            designed=True,
+        ),
+        Stage(
+            "evaluate",
+            Evaluate(
+                subject=model, models_of=models, control=folder / "control",
+                adversarial=tuple(folder / name for name in ("fast", "free", "through")), images=1000, attacked=200,
+                scenarios=_WITHOUT_OTHER, **given,
+            ),
+            designed=True,
+        ),
+    ]  # fmt: skip
+
+
+def _cifar10_hour(folder: Path, asked: Reproduce) -> list[Stage]:
+    """Every table of that in about an hour on two cores: one epoch for a chain of four qualities, few attacks."""
+    given: dict[str, Any] = {"threat": Threat(eps=8.0), "seed": asked.seed}
+    on, models = _on_cifar10(asked), folder / "train"
+    model = replace(on, weights=folder / _M)
+    training: dict[str, Any] = {"subject": model, "train_batch": 128, "images": 2000, **given}
+    qualities, steps = (90, 70, 50, 30), (1, 11, 21, 31, 50, 71, 91, 121)
+    return [
+        Stage("model", Train(subject=on, method="none", images=10_000, **given)),
+        Stage("analyze", Analyze(subject=model, images=250, **given)),
+        Stage("design", Design(subject=model, benign=500, adversarial=100, steps=steps, qs_of=16, **given)),
+        Stage("train", Train(qualities=qualities, epochs=0.25, **training), designed=True),
+        Stage("control", Train(method="plain", epochs=1.0, **training)),
+        Stage("fast", Train(method="fast", start="M", epochs=1.0, **training)),
+        Stage("through", Train(method="fast", start="M", through=(50,), epochs=1.0, **training), designed=True),
+        Stage("figure6", Figure6(models=models, images=200, attacked=30)),
+        Stage(
+            "table1",
+            Table1(
+                models_of=models, epochs=(), adversarial_epochs=1.0, restarts=(1,), attacked=60,
+                **{**training, "images": 500},
+            ),
+            designed=True,
+        ),
+        Stage(
+            "evaluate",
+            Evaluate(
+                subject=model, models_of=models, control=folder / "control",
+                adversarial=(folder / "fast", folder / "through"),
+                scenarios=("gray-box", "white-box", "equal", "curve"), thorough=False, images=500, attacked=60,
+                cw_steps=30, queries=200, curve=(2.0, 8.0, 32.0), **given,
+            ),
+            designed=True,
+        ),
+    ]  # fmt: skip
+
+
+def _on_cifar10(asked: Reproduce) -> Subject:
+    return Subject(data=str(asked.data), dataset="cifar10", download=asked.download, arch="resnet20")
+
+
+def _imagenet(folder: Path, asked: Reproduce) -> list[Stage]:
     """The paper's: its attacks' lengths, its epochs, its models; Table 3 is of Inception-v4."""
+    data, seed = asked.data, asked.seed
     assert data is not None  # see Reproduce
     given: dict[str, Any] = {"threat": Threat(eps=2.0), "seed": seed}
     arch, second, val = "resnetv2_50.a1h_in1k", "inception_v4.tf_in1k", str(data / "val")
@@ -170,12 +252,14 @@ def _imagenet(folder: Path, data: Path | None, seed: int) -> list[Stage]:
     ]  # fmt: skip
 
 
-PRESETS: dict[str, Callable[[Path, Path | None, int], list[Stage]]] = {
+PRESETS: dict[str, Callable[[Path, Reproduce], list[Stage]]] = {
     "photos": _photos,
     "photos-full": _photos_full,
+    "cifar10": _cifar10,
+    "cifar10-hour": _cifar10_hour,
     "imagenet": _imagenet,
 }
-"""From the run folder, the folder of images and the seed to stages, by the name of the preset."""
+"""From the run folder and what is asked to stages, by the name of the preset."""
 
 
 def stages(spec: Reproduce, folder: Path) -> list[Stage]:
@@ -186,7 +270,7 @@ def stages(spec: Reproduce, folder: Path) -> list[Stage]:
     ValueError
         If the options name what is no stage, or no option of it, or have a value that is not accepted.
     """
-    preset = PRESETS[spec.preset](folder, spec.data, spec.seed)
+    preset = PRESETS[spec.preset](folder, spec)
     names = [stage.name for stage in preset]
     for name, own in spec.options.items():
         if name not in (_COMMON, *names):

@@ -14,19 +14,25 @@ from typing import Any, Literal, get_args
 from nnjpeg.paper.fields import one_of, option
 
 __all__ = [
-    "CHAINS", "Analyze", "Design", "Evaluate", "Figure6", "Machine", "Reproduce", "Scenario", "Spec", "Subject",
-    "Table1", "Threat", "Train",
+    "ADVERSARIAL", "CHAINS", "Analyze", "Certify", "Design", "Evaluate", "Figure6", "Machine", "Preparation",
+    "Reproduce", "Scenario", "Spec", "Subject", "Table1", "Threat", "Train",
 ]  # fmt: skip
 
 Search = Literal["fgsm", "ifgsm", "pgd"]
 Method = Literal["noisy", "vaccination", "plain", "fast", "free", "pgd", "none"]
 Precision = Literal["no", "bf16", "fp16"]
+Dataset = Literal["cifar10", "cifar100", "fashion-mnist", "mnist", "stl10", "svhn"]
+Preset = Literal["photos", "photos-full", "cifar10", "cifar10-hour", "imagenet"]
+Augmentation = Literal["auto", "shift", "crop", "none"]
 Scenario = Literal[
     "gray-box", "black-box", "white-box", "random", "optimiser", "colors", "equal", "curve", "convergence",
 ]  # fmt: skip
 
 CHAINS = ("noisy", "vaccination")
 """Methods of training that give a model for each quality."""
+
+ADVERSARIAL = ("fast", "free", "pgd")
+"""Methods of adversarial training."""
 
 # Checks; None is for options that are not given, and a list is checked by element
 
@@ -75,11 +81,20 @@ class Subject:
 
     data: str = option(
         "photos",
-        '"photos", patches of scikit-image\'s photographs with a small model of their own; or a folder of images with '
-        "a subfolder for each class",
+        '"photos", patches of scikit-image\'s photographs with a small model of their own; or images of your own: a '
+        "folder with a subfolder for each class, or with such folders in train and in test or val; an .npz file of "
+        "x_train, y_train, x_test and y_test; webdataset shards (.tar, or a pattern in quotes); a folder that "
+        "datasets.save_to_disk wrote, or hf:NAME of Hugging Face's hub; with dataset, the folder in which torchvision "
+        "keeps it. Where images for training and for the test lie apart, each is taken for its purpose",
         folder=("photos",),
     )
-    arch: str | None = option(None, "a model of timm or torchvision; photos have their own")
+    dataset: Dataset | None = option(None, "the data set that torchvision reads from the folder data")
+    download: bool = option(False, "fetch the data set into the folder data, unless it is there", identity=False)
+    arch: str | None = option(
+        None,
+        "resnet20, which has weights for CIFAR-10 with the package, resnet32, resnet44 or resnet56; or a model of timm "
+        "or torchvision; photos have their own",
+    )
     model: str | None = option(
         None,
         "in place of arch, any model of your own, as MODULE:FUNCTION: the function takes no arguments and returns a "
@@ -90,11 +105,21 @@ class Subject:
         "a file of the model's weights, safetensors or torch's; by default those of the hub, and for photos the model "
         "is trained first",
     )
+    classes: int | None = option(None, "how many classes the model knows; by default as many as its architecture has")
     mean: tuple[float, ...] | None = option(
         None, "of R, G, B in [0, 1], by which images are normalised; by default the model's own"
     )
     std: tuple[float, ...] | None = option(None, "likewise, their deviations")
-    size: int | None = option(None, "the side of the model's images, in pixels; by default the model's own")
+    size: int | None = option(
+        None,
+        "the side of the model's images, in pixels; by default the model's own, but that of small images (CIFAR's 32) "
+        "where the data has such",
+    )
+    resize: int | None = option(
+        None,
+        "what an image's shorter side is resized to, before its centre is cut out; by default the model's own; small "
+        "images stay as they are",
+    )
     model_options: Mapping[str, Any] = option({}, 'more for the model\'s constructor, such as \'{"pad_type": "same"}\'')
 
     def __post_init__(self) -> None:
@@ -110,14 +135,25 @@ class Subject:
                 raise ValueError(f"{name} must be three numbers, got {list(value)}")
         if self.std is not None and min(self.std) <= 0:
             raise ValueError(f"std must be above 0, got {list(self.std)}")
-        if self.size is not None:
-            _within(self, 8, None, "size")
+        for name in ("classes", "mean", "std", "size", "resize"):
+            if name in self.model_options:
+                raise ValueError(f"model_options: {name} is an option of its own, --{name}")
+        _within(self, 8, None, "size", "resize")
+        _within(self, 2, None, "classes")
+        if self.dataset is not None:
+            _choice(self, "dataset", Dataset)
+        if self.dataset is not None and self.data == "photos":
+            raise ValueError(f"data: give the folder that holds {self.dataset}, or is to hold it, with --data")
+        if self.download and self.dataset is None:
+            raise ValueError("download: give the name of the data set with --dataset")
+        if self.resize is not None and self.size is not None and self.resize < self.size:
+            raise ValueError(f"resize must be at least size ({self.size}), got {self.resize}")
 
     def _check_function(self, model: str) -> None:
         module, _, function = model.partition(":")
         if not module or not function:
             raise ValueError(f"model must be MODULE:FUNCTION, got {model!r}")
-        for name in ("arch", "weights", "mean", "std", "model_options"):
+        for name in ("arch", "weights", "classes", "mean", "std", "model_options"):
             if getattr(self, name):
                 raise ValueError(f"{name}: model gives the whole model, its weights and its normalisation included")
 
@@ -168,6 +204,43 @@ class Machine:
     def __post_init__(self) -> None:
         _within(self, 0, None, "workers")
         _within(self, 1, None, "save_every", "batch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """What training starts from, and how its images are varied."""
+
+    scratch: float | None = option(
+        None,
+        "train M from random weights first, for so many epochs (one cycle of the learning rate, up to 0.1); by default "
+        "M has weights",
+    )
+    augment: Augmentation = option(
+        "auto",
+        '"shift", by up to padding pixels, and mirrored; "crop", a share of the area, resized and mirrored; "none"; '
+        '"auto" is shift for models of up to 96 pixels, else crop; photos have their own',
+    )
+    padding: int = option(4, "pixels, of shift")
+    scale: tuple[float, ...] = option((0.08, 1.0), "the least and the largest share, of crop")
+
+    def __post_init__(self) -> None:
+        _above(self, 0, "scratch")
+        _choice(self, "augment", Augmentation)
+        _within(self, 0, None, "padding")
+        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f"scale must be two numbers in 0..1, the second not below the first, got {self.scale}")
+
+    def check(self, subject: Subject) -> None:
+        """Refuse a subject that nothing can be trained from, or that this does not fit.
+
+        Raises
+        ------
+        ValueError
+            See `Subject.check_trainable`; or if M is to be trained, and has weights.
+        """
+        subject.check_trainable()
+        if self.scratch is not None and (subject.data == "photos" or subject.weights is not None):
+            raise ValueError("scratch is for an arch without weights; photos train M by themselves")
 
 
 # The experiments
@@ -237,13 +310,26 @@ class Train:
     """Train the chain M -> M90 -> ... -> M30 with noise, and put M, M90, M70, M50 and M30 together as an ensemble."""
 
     subject: Subject = Subject()
+    preparation: Preparation = Preparation()
     threat: Threat = Threat()
-    val: str | None = option(None, "a folder of other images, to judge by; photos need none", folder=(None,))
+    val: str | None = option(
+        None,
+        "other images, to judge by, in any form of data; not needed for photos, nor where data holds images for the "
+        "test as well",
+        folder=(None,),
+    )
     method: Method = option(
         "noisy",
         '"noisy", the paper\'s; or what it is compared with: "vaccination" (the same chain on JPEG images alone), '
-        '"plain" (M trained further), adversarial training from random weights: "fast", "free", "pgd"; or "none": M '
-        "alone",
+        '"plain" (M trained further), adversarial training: "fast", "free", "pgd"; or "none": M alone',
+    )
+    start: Literal["random", "M"] = option(
+        "random", "what adversarial training starts from: random weights, as its authors do, or M"
+    )
+    through: tuple[int, ...] = option(
+        (),
+        "qualities of NN-JPEG: for each, adversarial training makes a model that sees its images through it, and is "
+        "attacked through it by a smooth rounding (50: the table as it is); several judge as an ensemble too",
     )
     qualities: tuple[int, ...] = option((90, 80, 70, 60, 50, 40, 30), "of the chain, falling")
     members: tuple[int, ...] = option((90, 70, 50, 30), "qualities of the models that judge beside M in the ensemble")
@@ -271,7 +357,7 @@ class Train:
     seed: int = option(0, "of the choice and order of images, of the small model and of all that is drawn")
 
     def __post_init__(self) -> None:
-        self.subject.check_trainable()
+        self.preparation.check(self.subject)
         _choice(self, "method", Method)
         _choice(self, "mixed_precision", Precision)
         _not_empty(self, "qualities")
@@ -281,6 +367,15 @@ class Train:
         outside = [quality for quality in self.members if quality not in self.qualities]
         if self.method in CHAINS and outside:
             raise ValueError(f"members must be qualities of the chain, {list(self.qualities)}; got {outside[0]}")
+        _choice(self, "start", Literal["random", "M"])
+        _within(self, 1, 100, "through")
+        if len(set(self.through)) < len(self.through):
+            raise ValueError(f"through must not name a quality twice, got {list(self.through)}")
+        for name in ("start", "through"):
+            if self.method not in ADVERSARIAL and getattr(self, name) not in ("random", ()):
+                raise ValueError(
+                    f"{name} is for adversarial training: {', '.join(ADVERSARIAL)}; method is {self.method}"
+                )
         _within(self, 0, 1, "xi", "decay", "momentum")
         _within(self, 0, None, "noise", "weight_decay", "seed")
         _above(self, 0, "epochs", "lr")
@@ -310,8 +405,14 @@ class Table1:
     """Train this method, Fast AT and Free AT, and attack each with PGD: accuracy, robustness and time."""
 
     subject: Subject = Subject()
+    preparation: Preparation = Preparation()
     threat: Threat = Threat()
-    val: str | None = option(None, "a folder of other images, to judge by; photos need none", folder=(None,))
+    val: str | None = option(
+        None,
+        "other images, to judge by, in any form of data; not needed for photos, nor where data holds images for the "
+        "test as well",
+        folder=(None,),
+    )
     models_of: Path | None = option(
         None, "the run folder of nnjpeg train: its ensemble is judged too, and its training's seconds are told"
     )
@@ -338,9 +439,7 @@ class Table1:
     seed: int = option(0, "of all that is drawn")
 
     def __post_init__(self) -> None:
-        self.subject.check_trainable()
-        if self.subject.data != "photos" and self.val is None:
-            raise ValueError("val: give a folder of images to judge by with --val")
+        self.preparation.check(self.subject)
         _choice(self, "mixed_precision", Precision)
         if not self.epochs and self.models_of is None:
             raise ValueError("epochs must not be empty without models_of: nothing of this method would be judged")
@@ -349,6 +448,43 @@ class Table1:
         _within(self, 1, None, "restarts", "steps", "images", "attacked", "train_batch", "patches")
         _at_most(self, "attacked", "images")
         _within(self, 0, None, "seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certify:
+    """Certify networks by randomized smoothing, with and without NN-JPEG between the noise and the network."""
+
+    subject: Subject = Subject()
+    preparation: Preparation = Preparation()
+    val: str | None = option(
+        None,
+        "other images, to judge by, in any form of data; not needed for photos, and where data holds images for the "
+        "test as well",
+        folder=(None,),
+    )
+    sigmas: tuple[float, ...] = option((0.12, 0.25, 0.5), "deviations of the noise, for images in [0, 1]")
+    radii: tuple[float, ...] = option((0.0, 0.25, 0.5, 0.75, 1.0), "L2 norms to certify, for images in [0, 1]")
+    n0: int = option(100, "draws that choose a class")
+    n: int = option(10_000, "draws that count it; the largest radius that can be certified grows with them")
+    alpha: float = option(0.001, "the probability, for each image, that its certificate is wrong")
+    images: int = option(200, "how many images are certified")
+    table: Path | None = option(None, "a file of a quantization table; by default the paper's 16 / 50")
+    quality: int = option(50, "of NN-JPEG; at 50 the table is used as it is")
+    epochs: float = option(2.0, "of training with noise, for each network, from M")
+    lr: float = option(0.005, "the first learning rate")
+    decay: float = option(0.94, "of the learning rate with each epoch")
+    train_batch: int = option(64, "images at a time in training, of all processes together")
+    patches: int = option(4200, "how many patches of photos to train on")
+    seed: int = option(0, "of all that is drawn")
+
+    def __post_init__(self) -> None:
+        self.preparation.check(self.subject)
+        _not_empty(self, "sigmas", "radii")
+        _above(self, 0, "sigmas", "alpha", "epochs", "lr")
+        _within(self, 0, None, "radii", "seed")
+        _within(self, 0, 1, "alpha", "decay")
+        _within(self, 1, 100, "quality")
+        _within(self, 1, None, "n0", "n", "images", "train_batch", "patches")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -374,6 +510,10 @@ class Evaluate:
     )
     control: Path | None = option(
         None, "the run folder of nnjpeg train --method plain: what as much training without noise gives"
+    )
+    adversarial: tuple[Path, ...] = option(
+        (),
+        "run folders of nnjpeg train with adversarial training, whose models are judged too, and behind NN-JPEG",
     )
     other: str | None = option(
         None, 'another architecture, from which attacks are transferred; for photos "plain" by default'
@@ -432,14 +572,18 @@ class Evaluate:
 class Reproduce:
     """Run every stage of the paper, and write report.html."""
 
-    preset: Literal["photos", "photos-full", "imagenet"] = option(
+    preset: Preset = option(
         "photos",
         '"photos", sizes for two cores and a short while; "photos-full", the same with the sizes of each command; '
-        '"imagenet", the paper\'s sizes and models',
+        '"cifar10", from ResNet-20 with its published weights, which takes two cores a night; "cifar10-hour", every '
+        'table of it in about an hour; "imagenet", the paper\'s sizes and models',
     )
     data: Path | None = option(
-        None, "for imagenet, a folder with train and val in it, each with a folder for each class"
+        None,
+        "for cifar10, its images in any form that nnjpeg train takes; for imagenet, a folder with train and val in it, "
+        "each with a folder for each class",
     )
+    download: bool = option(False, "fetch CIFAR-10 into the folder data, unless it is there", identity=False)
     options: Mapping[str, Any] = option(
         {},
         'what is to differ from the preset, by stage, such as \'{"evaluate": {"attacked": 200}}\'; "common" is for all '
@@ -449,10 +593,14 @@ class Reproduce:
     seed: int = option(0, "of all that is drawn")
 
     def __post_init__(self) -> None:
-        _choice(self, "preset", Literal["photos", "photos-full", "imagenet"])
+        _choice(self, "preset", Preset)
         if self.preset == "imagenet" and self.data is None:
             raise ValueError("data: give a folder with train and val in it with --data")
-        if self.preset != "imagenet" and self.data is not None:
+        if self.preset.startswith("cifar10") and self.data is None:
+            raise ValueError("data: say with --data where CIFAR-10 is, or with --download as well where it is to be")
+        if self.download and not self.preset.startswith("cifar10"):
+            raise ValueError(f"download is for CIFAR-10; the preset is {self.preset}")
+        if self.preset.startswith("photos") and self.data is not None:
             raise ValueError(f"data: the preset {self.preset} has images of its own; got {str(self.data)!r}")
         _within(self, 0, None, "seed")
         from nnjpeg.paper import presets  # which is made of these classes
@@ -460,4 +608,4 @@ class Reproduce:
         presets.stages(self, Path())  # a wrong option is refused at once, and not when its stage's turn has come
 
 
-Spec = Analyze | Design | Train | Figure6 | Table1 | Evaluate | Reproduce
+Spec = Analyze | Certify | Design | Train | Figure6 | Table1 | Evaluate | Reproduce

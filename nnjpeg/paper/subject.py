@@ -6,9 +6,10 @@ import ctypes
 import datetime
 import hashlib
 import importlib.util
+import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +19,14 @@ from torch.utils.data import DataLoader
 
 from nnjpeg._progress import stage
 from nnjpeg.paper.fields import files_of, identity
-from nnjpeg.paper.specs import Machine, Subject
+from nnjpeg.paper.specs import Machine, Preparation, Subject
 from nnjpeg.robust import data as datasets
 from nnjpeg.robust import models
+from nnjpeg.robust.data.sources import HUB, Source, Split
 from nnjpeg.robust.models import Classifier
 from nnjpeg.robust.record import checkpoints, distributed
 from nnjpeg.robust.record.run import Run
+from nnjpeg.robust.train import chain
 from nnjpeg.robust.train.engine import Augment
 from nnjpeg.robust.train.photos import in_memory, photos_augment, photos_model
 
@@ -35,8 +38,10 @@ __all__ = [
     "device_of",
     "execute",
     "model_of",
+    "source_of",
     "subject_of",
     "trainee",
+    "training_of",
 ]
 
 _Spec = TypeVar("_Spec")
@@ -44,6 +49,12 @@ _Result = TypeVar("_Result")
 
 _PREPARED = ("M.safetensors", "adversarial.safetensors", "model.safetensors", "other.safetensors")
 """What an experiment may leave in its folder before its first result."""
+
+SMALL = 96
+"""Images of at most this side are small: they keep their size, and are shifted rather than cropped in training."""
+
+IN_MEMORY = 2**31
+"""Bytes of training images that are kept in memory; more are read as they are asked for."""
 
 
 def execute(
@@ -92,8 +103,11 @@ def _check_files(spec: Any) -> None:
     FileNotFoundError
         Names the first option whose file or folder is missing.
     """
+    subject = getattr(spec, "subject", None)
+    elsewhere = "data" if subject is not None and subject.download else None
     for name, value in files_of(spec):
-        if not value.exists():
+        known = name == elsewhere or str(value).startswith(HUB) or any(letter in str(value) for letter in "*?[")
+        if not known and not value.exists():
             raise FileNotFoundError(f"{name}: there is no {value}")
 
 
@@ -147,16 +161,41 @@ def device_of(name: str) -> torch.device:
 
 def model_of(path: Path, subject: Subject, seed: int, engine: Accelerator | None = None) -> Classifier:
     """The model of a subject; that of photos is trained into `path`, unless it is there."""
-    if subject.model is not None:
-        return models.given(subject.model, 64 if subject.data == "photos" else subject.size)
-    if subject.data == "photos":
+    if subject.data == "photos" and subject.model is None:
         if subject.weights is not None:
             return models.load("preact", subject.weights, classes=len(datasets.PHOTOS))
         return photos_model(path, seed=seed, engine=engine)
+    size, resize = _sides(subject)
+    if subject.model is not None:
+        return models.given(subject.model, size)
     assert subject.arch is not None  # see Subject.check_model
+    if subject.weights is None and not models.has_weights(subject.arch, subject.classes, dict(subject.model_options)):
+        raise ValueError(
+            f"arch: {subject.arch} has no weights of its own; give a file with --weights, or train it first (nnjpeg "
+            "train --scratch)"
+        )
     return models.load(
-        subject.arch, subject.weights, mean=subject.mean, std=subject.std, size=subject.size, **subject.model_options
-    )
+        subject.arch, subject.weights, classes=subject.classes, mean=subject.mean, std=subject.std, size=size,
+        resize=resize, **subject.model_options,
+    )  # fmt: skip
+
+
+def source_of(subject: Subject, split: Split) -> Source:
+    """The images of a subject that are for training, or for the test; all, where they do not lie apart."""
+    apart = datasets.has_splits(subject.data, subject.dataset)
+    return datasets.opened(subject.data, split if apart else None, dataset=subject.dataset, download=subject.download)
+
+
+def _sides(subject: Subject) -> tuple[int | None, int | None]:
+    """The side of the model's images, and what they are resized to; None: the model's own."""
+    if subject.data == "photos":
+        return 64, None
+    size, resize = subject.size, subject.resize
+    if size is None and resize is None:
+        native = source_of(subject, "test").side
+        return (native, native) if native is not None and native <= SMALL else (None, None)
+    size = size or resize
+    return size, resize
 
 
 def subject_of(
@@ -166,19 +205,41 @@ def subject_of(
     model = model_of(run / "model.safetensors", subject, seed).to(device)
     if subject.data == "photos":
         return model, datasets.photos("test", count, seed=seed)
-    images = datasets.folder(
-        subject.data, count, model.preprocess(), at_least=at_least, outputs=model.outputs(), seed=seed
-    )
-    return model, images
+    return model, test_images(subject, model, count, at_least, seed)
 
 
-def benign_images(data: str, val: str | None, model: Classifier, count: int, seed: int) -> datasets.Images | None:
-    """Images that nothing was trained on; None for a folder of training images without one for validation."""
-    if data == "photos":
+def test_images(subject: Subject, model: Classifier, count: int, at_least: int | None, seed: int) -> datasets.Images:
+    """Images of a subject that are not photos, for the test."""
+    source = source_of(subject, "test")
+    return datasets.sample(source, count, model.preprocess(), at_least=at_least, outputs=model.outputs(), seed=seed)
+
+
+def benign_images(
+    subject: Subject, val: str | None, model: Classifier, count: int, seed: int
+) -> datasets.Images | None:
+    """Images that nothing was trained on; None where there are none."""
+    if subject.data == "photos":
         return datasets.photos("test", count, seed=seed)
-    if val is None:
+    if val is not None:
+        subject = replace(subject, data=val, dataset=None, download=False)
+    elif not datasets.has_splits(subject.data, subject.dataset):
         return None
-    return datasets.folder(val, count, model.preprocess(), at_least=1, outputs=model.outputs(), seed=seed)
+    return test_images(subject, model, count, 1, seed)
+
+
+def training_of(name: str, folder: Path) -> dict[str, Any]:
+    """What the models of a run folder were trained with: the options of `nnjpeg train`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is none; `name` is the option that gave it.
+    """
+    config = folder / "config.json"
+    found = json.loads(config.read_text()) if config.exists() else {}
+    if found.get("run") != "train":
+        raise FileNotFoundError(f"{name}: {folder} is no run of nnjpeg train")
+    return dict(found["parameters"])
 
 
 # What is trained
@@ -193,24 +254,83 @@ class Trainee:
     augment: Augment | None
 
 
-def trainee(run: Run, subject: Subject, engine: Accelerator, *, patches: int, workers: int, seed: int) -> Trainee:
+def trainee(
+    run: Run, subject: Subject, preparation: Preparation, engine: Accelerator, *, patches: int, machine: Machine,
+    seed: int,
+) -> Trainee:  # fmt: skip
     """Put M into the run folder, unless it is there, and say how to train what starts from it."""
     first = run / "M.safetensors"
-    if not first.exists():
-        model = model_of(first, subject, seed, engine)
-        if engine.is_main_process and not first.exists():
-            checkpoints.save_model(first, model, {})
-    engine.wait_for_everyone()
     if subject.data == "photos":
+        if not first.exists():
+            _keep(first, model_of(first, subject, seed, engine), engine)
         images = datasets.photos("train", patches, seed=seed)
         return Trainee(
             lambda: checkpoints.untrained(first, seed), lambda batch, _: in_memory(images, batch), photos_augment
         )
-    kept = checkpoints.read(first)[1]["model"]
+    scratch = preparation.scratch is not None
+    model = _untrained(subject, seed) if scratch else None if first.exists() else model_of(first, subject, seed)
+    if model is not None and not scratch:
+        _keep(first, model, engine)
+    engine.wait_for_everyone()
+    model = model or checkpoints.load(first)[0]
+    source, outputs, shifts = source_of(subject, "train"), model.outputs(), _shifts(preparation, model.size)
+    memory: list[datasets.Images] = []
 
     def loaders(batch: int, side: int | None) -> DataLoader[Any]:
-        crops = datasets.crops(subject.data, side or kept["size"], outputs=kept["outputs"])
-        pinned = torch.cuda.is_available()
-        return DataLoader(crops, batch, shuffle=True, drop_last=True, num_workers=workers, pin_memory=pinned)
+        crops = preparation.augment == "crop" or (preparation.augment == "auto" and not shifts)
+        if not crops and 3 * model.size**2 * len(source) <= IN_MEMORY:
+            if not memory:
+                memory.append(datasets.sample(source, None, model.preprocess(), at_least=1, outputs=outputs, seed=None))
+            return in_memory(memory[0], batch)
+        least, most = preparation.scale
+        transform = datasets.random_crops(side or model.size, (least, most)) if crops else model.preprocess()
+        return DataLoader(
+            datasets.Training(source, transform, outputs), batch, shuffle=True, drop_last=True,
+            num_workers=machine.workers, pin_memory=torch.cuda.is_available(),
+        )  # fmt: skip
 
-    return Trainee(lambda: checkpoints.untrained(first, seed), loaders, None)
+    augment = datasets.shifted_and_mirrored(preparation.padding) if shifts else None
+    if scratch and not first.exists():
+        _from_scratch(run, model, preparation, loaders, augment, engine, machine, seed)
+    return Trainee(lambda: checkpoints.untrained(first, seed), loaders, augment)
+
+
+def _keep(path: Path, model: Classifier, engine: Accelerator) -> None:
+    if engine.is_main_process and not path.exists():
+        checkpoints.save_model(path, model, {})
+    engine.wait_for_everyone()
+
+
+def _shifts(preparation: Preparation, size: int) -> bool:
+    return preparation.augment == "shift" or (preparation.augment == "auto" and size <= SMALL)
+
+
+def _untrained(subject: Subject, seed: int) -> Classifier:
+    """A model with random weights, for the classes of the data."""
+    assert subject.arch is not None  # see Subject.check_model
+    size, resize = _sides(subject)
+    classes = subject.classes or len(source_of(subject, "train").classes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return models.untrained(
+            subject.arch, classes=classes, mean=subject.mean, std=subject.std, size=size, resize=resize,
+            **subject.model_options,
+        )  # fmt: skip
+
+
+def _from_scratch(
+    run: Run,
+    model: Classifier,
+    preparation: Preparation,
+    loaders: Callable[[int, int | None], DataLoader[Any]],
+    augment: Augment | None,
+    engine: Accelerator,
+    machine: Machine,
+    seed: int,
+) -> None:
+    """Train M itself, resumable as any stage."""
+    assert preparation.scratch is not None
+    stage = chain.scratch(preparation.scratch)
+    chain.run_stages(
+        run, [stage], lambda: model, loaders, engine, seed=seed, augment=augment, save_every=machine.save_every
+    )

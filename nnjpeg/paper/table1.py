@@ -11,7 +11,7 @@ import torch
 from nnjpeg.paper import figures
 from nnjpeg.paper.labels import attack_labels
 from nnjpeg.paper.specs import Machine, Table1
-from nnjpeg.paper.subject import benign_images, device_of, trainee
+from nnjpeg.paper.subject import SMALL, benign_images, device_of, trainee
 from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.robust.attack.attack import Attack, Gradient
 from nnjpeg.robust.defend.ensemble import MEMBERS, Ensemble
@@ -44,16 +44,17 @@ def run(spec: Table1, run: Run, machine: Machine) -> dict[str, pandas.DataFrame]
         "table1": as of `assess`, where ``epochs`` and ``seconds`` are those of the training.
     """
     engine = accelerator(device_of(machine.device), mixed_precision=spec.mixed_precision, seed=spec.seed)
-    adversarial = _adversarial(spec)
     noisy = {f"noisy-{total:g}": stages for total, stages in _noisy(spec).items()}
-    one = trainee(run, spec.subject, engine, patches=spec.patches, workers=machine.workers, seed=spec.seed)
+    one = trainee(run, spec.subject, spec.preparation, engine, patches=spec.patches, machine=machine, seed=spec.seed)
+    undefended = checkpoints.load(run / "M.safetensors")[0].to(engine.device)
+    adversarial = _adversarial(spec, undefended.size)
+    benign = benign_images(spec.subject, spec.val, undefended, spec.images, spec.seed)
+    if benign is None:
+        raise ValueError("val: give images to judge by with --val")
     every = [stage for stages in (*adversarial.values(), *noisy.values()) for stage in stages]
     chain.run_stages(
         run, every, one.fresh, one.loaders, engine, seed=spec.seed, augment=one.augment, save_every=machine.save_every
     )
-    undefended = checkpoints.load(run / "M.safetensors")[0].to(engine.device)
-    benign = benign_images(spec.subject.data, spec.val, undefended, spec.images, spec.seed)
-    assert benign is not None
     defences: dict[str, torch.nn.Module] = {UNDEFENDED: undefended}
     for name, stages in adversarial.items():
         defences[name] = checkpoints.load(run / f"{stages[-1].name}.safetensors")[0].to(engine.device)
@@ -82,8 +83,8 @@ def run(spec: Table1, run: Run, machine: Machine) -> dict[str, pandas.DataFrame]
     return {"table1": frame}
 
 
-def _adversarial(spec: Table1) -> dict[str, list[Stage]]:
-    eps, batch, phases = spec.threat.eps / 255, spec.train_batch, spec.subject.data != "photos"
+def _adversarial(spec: Table1, size: int) -> dict[str, list[Stage]]:
+    eps, batch, phases = spec.threat.eps / 255, spec.train_batch, size > SMALL
     length: dict[str, Any] = {} if spec.adversarial_epochs is None else {"epochs": spec.adversarial_epochs}
     return {
         "fast": chain.fast(eps, batch=8 * batch if phases else batch, phases=phases, **length),

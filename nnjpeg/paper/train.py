@@ -7,8 +7,8 @@ from typing import Any
 import pandas
 import torch
 
-from nnjpeg.paper.specs import CHAINS, Machine, Train
-from nnjpeg.paper.subject import benign_images, device_of, trainee
+from nnjpeg.paper.specs import ADVERSARIAL, CHAINS, Machine, Train
+from nnjpeg.paper.subject import SMALL, benign_images, device_of, trainee
 from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.robust.data import Images
 from nnjpeg.robust.defend.ensemble import Ensemble, input_transform
@@ -18,6 +18,7 @@ from nnjpeg.robust.record.run import Run
 from nnjpeg.robust.train import chain
 from nnjpeg.robust.train.chain import Stage
 from nnjpeg.robust.train.engine import Exponential, Optimization, accelerator
+from nnjpeg.robust.train.objectives import Through
 
 __all__ = ["run"]
 
@@ -33,28 +34,29 @@ def run(spec: Train, run: Run, machine: Machine) -> dict[str, pandas.DataFrame]:
     dict of str to DataFrame
         "results": a row for each model and each kind of image that it sees; empty in all processes but the first.
     """
-    stages = _stages(spec)
     engine = accelerator(
         device_of(machine.device), mixed_precision=spec.mixed_precision, accumulate=spec.accumulate, seed=spec.seed
     )
-    one = trainee(run, spec.subject, engine, patches=spec.patches, workers=machine.workers, seed=spec.seed)
+    one = trainee(run, spec.subject, spec.preparation, engine, patches=spec.patches, machine=machine, seed=spec.seed)
+    stages = _stages(spec, checkpoints.load(run / "M.safetensors")[0].size)
     chain.run_stages(
         run, stages, one.fresh, one.loaders, engine, seed=spec.seed, augment=one.augment,
         save_every=machine.save_every,
     )  # fmt: skip
     results = pandas.DataFrame()
     if distributed.is_main():
-        together = ["M", *(f"M{quality}" for quality in spec.members)] if spec.method in CHAINS else None
+        together = _together(spec)
         if together is not None:
             run.write_json("ensemble.json", {"members": together, "rule": "mean"})
         first = checkpoints.load(run / "M.safetensors")[0]
-        test = benign_images(spec.subject.data, spec.val, first, spec.images, spec.seed)
+        test = benign_images(spec.subject, spec.val, first, spec.images, spec.seed)
         results = _judge(run, ["M", *(stage.name for stage in stages)], together, engine.device, test)
     distributed.barrier()
     return {"results": results}
 
 
-def _stages(spec: Train) -> list[Stage]:
+def _stages(spec: Train, size: int) -> list[Stage]:
+    """size: the side of the model's images."""
     eps, batch = spec.threat.eps / 255, spec.train_batch
     noise = eps if spec.noise is None else spec.noise / 255
     table = NN_TABLE if spec.table is None else QTable.load(spec.table)
@@ -72,13 +74,29 @@ def _stages(spec: Train) -> list[Stage]:
         return chain.vaccination(spec.qualities, optimization=sgd, batch=batch)
     if spec.method == "plain":
         return chain.plain(optimization=sgd, batch=batch)
+    if spec.method not in ADVERSARIAL:
+        return []
+    how: dict[str, Any] = {"batch": batch, "start": "M" if spec.start == "M" else None, **length, **rate}
     if spec.method == "fast":
-        return chain.fast(eps, batch=batch, phases=spec.subject.data != "photos", **length, **rate)
-    if spec.method == "free":
-        return chain.free(eps, batch=batch, **length, **rate)
-    if spec.method == "pgd":
-        return chain.pgd(eps, batch=batch, **length, **rate)
-    return []
+        how["phases"] = size > SMALL
+    make = {"fast": chain.fast, "free": chain.free, "pgd": chain.pgd}[spec.method]
+    through: dict[str, Through | None] = {spec.method: None}
+    if spec.through:
+        through = {_through_name(spec, quality): Through(quality, table) for quality in spec.through}
+    return [stage for name, one in through.items() for stage in make(eps, name=name, through=one, **how)]
+
+
+def _through_name(spec: Train, quality: int) -> str:
+    return f"{spec.method}-{quality}"
+
+
+def _together(spec: Train) -> list[str] | None:
+    """The names of the models that judge as an ensemble; None if there is none."""
+    if spec.method in CHAINS:
+        return ["M", *(f"M{quality}" for quality in spec.members)]
+    if len(spec.through) > 1:
+        return [_through_name(spec, quality) for quality in spec.through]
+    return None
 
 
 def _judge(

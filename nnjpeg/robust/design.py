@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from nnjpeg.qtable import QTable
 from nnjpeg.robust.attack.gradients import attack_images
 from nnjpeg.robust.data import Images
-from nnjpeg.robust.defend.transforms import pillow_jpeg
+from nnjpeg.robust.defend.transforms import plain_jpeg
 from nnjpeg.robust.judge.statistics import right, share_of, well_labelled
 from nnjpeg.robust.record.store import Journal, shared
 from nnjpeg.transforms import nn_jpeg
@@ -100,7 +100,7 @@ def _transform(cell: Cell, order: Sequence[tuple[int, int]] | None) -> Callable[
     if cell.partition == "none":
         return lambda pixels: pixels
     if cell.partition == "jpeg":
-        return lambda pixels: pillow_jpeg(pixels, cell.n)
+        return plain_jpeg(cell.n)
     table = table_of(cell, order)
     assert table is not None
     return lambda pixels: nn_jpeg(pixels, table, colorspace=cell.colorspace)

@@ -4,26 +4,32 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
+import pandas
 import pytest
+import torch
 
 from nnjpeg import QTable
 from nnjpeg.cli import main
 from nnjpeg.paper import presets, reproduce
 from nnjpeg.paper.fields import identity
 from nnjpeg.paper.specs import Design, Evaluate, Figure6, Machine, Reproduce, Table1, Train
+from nnjpeg.robust import models
 from nnjpeg.robust.record.run import Run
 
 ORDER = ["model", "analyze", "design", "train", "control", "figure6", "table1", "evaluate"]
 ORDERS = {
     "photos": ORDER,
     "photos-full": [*ORDER[:4], "train-2", "train-3", *ORDER[4:]],
+    "cifar10": [*ORDER[:5], "fast", "free", "through", *ORDER[5:]],
+    "cifar10-hour": [*ORDER[:5], "fast", "through", *ORDER[5:]],
     "imagenet": [*ORDER[:-1], "table1-eps4", "evaluate", "train-v4", "evaluate-v4"],
 }
 
 
 @pytest.mark.parametrize("preset", list(presets.PRESETS))
 def test_a_preset_is_a_list_of_experiments(preset):
-    spec = Reproduce(preset=preset, data=Path("images") if preset == "imagenet" else None, seed=3)
+    spec = Reproduce(preset=preset, data=None if preset.startswith("photos") else Path("images"), seed=3)
     stages = presets.stages(spec, Path("out"))
     assert [stage.name for stage in stages] == ORDERS[preset]
     assert stages[0].spec.method == "none"
@@ -34,6 +40,7 @@ def test_a_preset_is_a_list_of_experiments(preset):
     # Whatever compresses with a table takes the one that is designed, before it is needed.
     for number, stage in enumerate(stages):
         compresses = isinstance(stage.spec, (Table1, Evaluate)) or getattr(stage.spec, "method", "") == "noisy"
+        compresses |= bool(getattr(stage.spec, "through", ()))
         assert stage.designed == compresses, stage.name
         assert not stage.designed or number > 2
 
@@ -44,6 +51,56 @@ def test_the_short_preset_has_enough_behind_its_headline_rows():
     assert evaluate.steps >= 100
     trained = {stage.name: stage.spec for stage in presets.stages(Reproduce(), Path("out"))}
     assert trained["control"].epochs == trained["train"].epochs * len(trained["train"].qualities)
+
+
+def test_what_presets_of_images_need():
+    for values, message in (
+        ({"preset": "cifar10"}, "say with --data where CIFAR-10 is"),
+        ({"preset": "photos", "data": Path("d")}, "has images of its own"),
+        (
+            {"preset": "imagenet", "data": Path("d"), "download": True},
+            "download is for CIFAR-10; the preset is imagenet",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Reproduce(**values)
+
+
+@pytest.mark.slow(40)
+def test_cifar10_from_end_to_end(tmp_path):
+    """On 200 made images, with the labels that M gives them."""
+    rng = np.random.default_rng(0)
+    waves = 128 + 90 * np.sin(
+        rng.uniform(0, 0.9, (200, 1, 1, 3)) * np.arange(32)[:, None, None] + np.arange(32)[:, None]
+    )
+    pixels = np.clip(waves + rng.normal(0, 12, (200, 32, 32, 3)), 0, 255).astype(np.uint8)
+    with torch.inference_mode():
+        labels = models.load("resnet20")(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255).argmax(1).numpy()
+    np.savez(
+        tmp_path / "made.npz", x_train=pixels[:128], y_train=labels[:128], x_test=pixels[128:], y_test=labels[128:]
+    )
+    options = {
+        "common": {"images": 60, "attacked": 8, "train_batch": 32},
+        "analyze": {"images": 20},
+        "design": {"benign": 40, "adversarial": 8, "steps": [16, 50], "diagonals": [1, 4]},
+        "train": {"epochs": 1},
+        "fast": {"lr": 0.01},
+        "figure6": {"steps": 2},
+        "table1": {"steps": 2},
+        "evaluate": {"steps": 10, "cw_steps": 2, "bpda_steps": 4, "queries": 10, "curve": [8]},
+    }
+    command = ["reproduce", "--preset", "cifar10-hour", "--data", str(tmp_path / "made.npz")]
+    assert main([*command, "--options", json.dumps(options), "--out", str(tmp_path / "run")]) == 0
+    assert {path.name for path in (tmp_path / "run").iterdir() if path.is_dir()} == set(ORDERS["cifar10-hour"])
+    results = pandas.read_csv(tmp_path / "run/train/results.csv")
+    assert results["accuracy"][0] == 1
+    cells = pandas.read_csv(tmp_path / "run/evaluate/cells.csv")
+    assert {"fast", "nn-jpeg-fast", "fast-through-50", "ensemble"} <= set(cells["defence"])
+    through = cells[(cells["defence"] == "fast-through-50") & (cells["scenario"] == "white-box")]
+    assert {"identity", "smooth"} <= set(through["gradient"])
+    page = (tmp_path / "run/report.html").read_text()
+    assert "Fast AT through NN-JPEG 50" in page
+    assert "This is the short run" in page
 
 
 def test_options_are_by_stage():

@@ -9,9 +9,22 @@ import pytest
 
 from nnjpeg.paper import specs
 from nnjpeg.paper.fields import changed, identity, make, options_of
-from nnjpeg.paper.specs import Analyze, Design, Evaluate, Figure6, Machine, Reproduce, Subject, Table1, Threat, Train
+from nnjpeg.paper.specs import (
+    Analyze,
+    Certify,
+    Design,
+    Evaluate,
+    Figure6,
+    Machine,
+    Preparation,
+    Reproduce,
+    Subject,
+    Table1,
+    Threat,
+    Train,
+)
 
-EXPERIMENTS = (Analyze, Design, Train, Figure6, Table1, Evaluate, Reproduce)
+EXPERIMENTS = (Analyze, Certify, Design, Train, Figure6, Table1, Evaluate, Reproduce)
 
 
 def test_neither_torch_nor_the_library_is_imported(tmp_path):
@@ -67,18 +80,38 @@ def test_figure_6_is_the_papers():
         (lambda: Design(benign=10, adversarial=20), r"adversarial must be at most benign \(10\), got 20"),
         (lambda: Table1(restarts=()), "restarts must not be empty"),
         (lambda: Table1(epochs=()), "epochs must not be empty without models_of"),
-        (lambda: Table1(subject=Subject(data="d", arch="a")), "val: give a folder"),
         (lambda: Evaluate(curve=()), "curve must not be empty"),
         (lambda: Evaluate(attacked=0), "attacked must be at least 1, got 0"),
         (lambda: Evaluate(images=10, attacked=20), r"attacked must be at most images \(10\), got 20"),
         (lambda: Evaluate(keep="none"), "keep must be one of transferred, all"),
         (lambda: Evaluate(other="resnet18"), "photos have preact and plain; got 'resnet18'"),
+        (lambda: Train(through=(50,)), "through is for adversarial training: fast, free, pgd; method is noisy"),
+        (lambda: Train(start="M"), "start is for adversarial training"),
+        (lambda: Train(method="fast", start="S"), "start must be one of random, M, got 'S'"),
+        (lambda: Train(method="fast", through=(50, 50)), r"through must not name a quality twice, got \[50, 50\]"),
+        (lambda: Train(method="fast", through=(0,)), r"through must be in 1\.\.100, got 0"),
+        (lambda: Certify(sigmas=()), "sigmas must not be empty"),
+        (lambda: Certify(sigmas=(0.0,)), "sigmas must be above 0, got 0"),
+        (lambda: Certify(radii=(-1.0,)), "radii must be at least 0, got -1"),
+        (lambda: Certify(alpha=1.5), r"alpha must be in 0\.\.1, got 1.5"),
+        (lambda: Certify(n=0), "n must be at least 1, got 0"),
+        (lambda: Subject(dataset="cifar10"), "data: give the folder that holds cifar10"),
+        (lambda: Subject(data="d", dataset="imagenet"), "dataset must be one of cifar10, cifar100, fashion-mnist"),
+        (lambda: Subject(data="d", download=True), "download: give the name of the data set with --dataset"),
+        (lambda: Subject(size=32, resize=30), r"resize must be at least size \(32\), got 30"),
+        (lambda: Subject(data="d", model_options={"classes": 2}), "model_options: classes is an option of its own"),
+        (lambda: Subject(classes=1), "classes must be at least 2, got 1"),
+        (lambda: Train(preparation=Preparation(scratch=2.0)), "scratch is for an arch without weights"),
+        (lambda: Preparation(scratch=0.0), "scratch must be above 0, got 0"),
+        (lambda: Preparation(augment="mixup"), "augment must be one of auto, shift, crop, none, got 'mixup'"),
+        (lambda: Preparation(padding=-1), "padding must be at least 0, got -1"),
+        (lambda: Preparation(scale=(0.5, 0.1)), r"scale must be two numbers in 0\.\.1, the second not below"),
         (lambda: Subject(arch="resnet18"), "photos come with a model of their own"),
         (lambda: Subject(std=(0.1, 0.0, 0.1)), "std must be above 0"),
         (lambda: Threat(eps=float("nan")), "eps must be above 0, got nan"),
         (lambda: Threat(eps=300.0), r"eps must be in 0\.\.255, got 300"),
         (lambda: Machine(batch=0), "batch must be at least 1, got 0"),
-        (lambda: Reproduce(preset="cifar"), "preset must be one of photos, photos-full, imagenet, got 'cifar'"),
+        (lambda: Reproduce(preset="cifar"), r"preset must be one of photos, photos-full, cifar10, .*, got 'cifar'"),
         (lambda: Reproduce(preset="imagenet"), "data: give a folder with train and val"),
     ],
 )
@@ -129,7 +162,7 @@ def test_identity_is_json_and_makes_the_same(cls):
 
 def test_identity_is_all_that_decides():
     names = {one.name for cls in EXPERIMENTS for one in options_of(cls) if not one.identity}
-    assert names == {"options"}
+    assert names == {"download", "options"}
     assert not {one.name for one in options_of(Machine)} & set(identity(Train()))
     assert identity(Train()) != identity(Train(threat=Threat(eps=4.0)))
 

@@ -157,7 +157,7 @@ def test_a_folder_of_images_and_a_model_of_timm(tmp_path, capsys):
             for k in range(4):
                 pixels = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(tmp_path / split / label / f"{k}.png")
-    options = ["--model-options", '{"classes": 2}', "--size", "32", "--train-batch", "4", "--workers", "2"]
+    options = ["--classes", "2", "--size", "104", "--train-batch", "4", "--workers", "2"]
     torch.manual_seed(0)
     network, _ = models.create("mobilenetv2_050", False, 2, {})
     torch.save(network.state_dict(), tmp_path / "w.pt")
@@ -168,7 +168,7 @@ def test_a_folder_of_images_and_a_model_of_timm(tmp_path, capsys):
     assert main([*command, "--out", str(tmp_path / "run")]) == 0, capsys.readouterr().err
     ensemble = Ensemble.load(tmp_path / "run")
     assert ensemble.names == ("M", "M50")
-    assert ensemble(torch.rand(2, 3, 32, 32)).shape == (2, 2)
+    assert ensemble(torch.rand(2, 3, 104, 104)).shape == (2, 2)
     fast = [*command, "--method", "fast", "--epochs", "3", "--train-batch", "8", "--out", str(tmp_path / "fast")]
     assert main(fast) == 0, capsys.readouterr().err
     assert checkpoints.read(tmp_path / "fast" / "fast.safetensors")[1]["before"] == ["fast128", "fast224"]
@@ -204,3 +204,109 @@ def test_m_alone(weights, tmp_path):
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json", "M.safetensors", "results.csv"}
     assert same(tensors_of(tmp_path / "run" / "M.safetensors"), tensors_of(weights))
     assert list(pandas.read_csv(tmp_path / "run" / "results.csv")["model"]) == ["M"]
+
+
+# Images of one's own
+
+
+@pytest.fixture(scope="module")
+def arrays(tmp_path_factory):
+    """Noise of 32x32 around a colour for each of ten classes: for training 128, for the test 40."""
+    path = tmp_path_factory.mktemp("data") / "made.npz"
+    rng = np.random.default_rng(0)
+    labels = np.arange(168) % 10
+    colours = rng.integers(40, 216, (10, 1, 1, 3))
+    pixels = np.clip(colours[labels] + rng.normal(0, 20, (168, 32, 32, 3)), 0, 255).astype(np.uint8)
+    np.savez(path, x_train=pixels[:128], y_train=labels[:128], x_test=pixels[128:], y_test=labels[128:])
+    return path
+
+
+def on_arrays(arrays, out, *more):
+    given = ["--data", str(arrays), "--arch", "resnet20", "--train-batch", "32", "--images", "40"]
+    return ["train", *given, "--epochs", "0.5", "--out", str(out), *more]
+
+
+@pytest.mark.slow
+def test_a_chain_from_the_weights_of_the_package(arrays, tmp_path):
+    """Trained on x_train, judged on x_test, at their own size."""
+    assert main(on_arrays(arrays, tmp_path, "--dataset", "cifar10", "--qualities", "90", "30", "--members", "30")) == 0
+    results = pandas.read_csv(tmp_path / "results.csv")
+    assert set(results["model"]) == {"M", "M90", "M30", "ensemble"}
+    assert set(results["images"]) == {40}
+    model, facts = checkpoints.load(tmp_path / "M30.safetensors", arch="resnet20", outputs=10)
+    assert (model.size, model.resize) == (32, 32)
+    assert facts["before"] == ["M", "M90"]
+    shipped = models.load("resnet20").network.state_dict()
+    assert same(tensors_of(tmp_path / "M.safetensors"), shipped)
+
+
+@pytest.mark.slow
+def test_m_from_scratch_and_one_phase_of_fast_at(arrays, tmp_path, capsys):
+    command = on_arrays(arrays, tmp_path / "run", "--method", "fast", "--arch", "plain")
+    assert main(command) == 1
+    assert "plain has no weights of its own; give a file with --weights, or train it first" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert main([*command, "--scratch", "2"]) == 0
+    lines = [json.loads(line) for line in (tmp_path / "run" / "train.0.jsonl").read_text().splitlines()]
+    assert {line["stage"] for line in lines} == {"M", "fast"}
+    _, facts = checkpoints.load(tmp_path / "run" / "M.safetensors", arch="plain", outputs=10)
+    assert facts["stage"]["objective"] == "plain"
+    assert facts["stage"]["optimization"]["epochs"] == 2
+    assert main([*command, "--scratch", "2"]) == 0
+
+
+@pytest.mark.slow(15)
+def test_images_are_varied_as_asked(arrays, tmp_path):
+    def trained(name, *more):
+        command = on_arrays(arrays, tmp_path / name, "--method", "plain", "--workers", "0", *more)
+        assert main(command) == 0
+        return tensors_of(tmp_path / name / "plain.safetensors")
+
+    found = {augment: trained(augment, "--augment", augment) for augment in ("auto", "shift", "crop", "none")}
+    assert same(found["auto"], found["shift"])  # images of 32x32
+    assert not same(found["shift"], found["none"])
+    assert not same(found["crop"], found["none"])
+    assert not same(found["crop"], trained("whole", "--augment", "crop", "--scale", "1", "1"))
+    assert not same(found["shift"], trained("less", "--padding", "1"))
+
+
+@pytest.mark.slow(12)
+def test_adversarial_training_from_m_through_nn_jpeg(arrays, tmp_path):
+    command = on_arrays(arrays, tmp_path / "run", "--method", "pgd", "--start", "M", "--through", "90", "30")
+    assert main([*command, "--lr", "0.001", "--train-batch", "64"]) == 0
+    results = pandas.read_csv(tmp_path / "run" / "results.csv")
+    assert list(zip(results["model"], results["image"], strict=True)) == [
+        ("M", "as it is"), ("pgd-90", "as it is"), ("pgd-90", "compressed"), ("pgd-30", "as it is"),
+        ("pgd-30", "compressed"), ("ensemble", "by member"),
+    ]  # fmt: skip
+    together = Ensemble.load(tmp_path / "run")
+    assert together.names == ("pgd-90", "pgd-30")
+    _, facts = checkpoints.load(tmp_path / "run" / "pgd-30.safetensors")
+    assert (facts["before"], facts["stage"]["quality"], facts["stage"]["steps"]) == (["M"], 30, 7)
+
+
+@pytest.mark.slow(12)
+def test_certify(arrays, tmp_path, capsys):
+    command = [
+        "certify", "--data", str(arrays), "--arch", "resnet20", "--train-batch", "64", "--epochs", "0.5",
+        "--images", "4", "--sigmas", "0.25", "--radii", "0", "0.25", "2", "--n0", "10", "--n", "60",
+        "--out", str(tmp_path / "run"),
+    ]  # fmt: skip
+    assert main(command) == 0
+    assert "out of reach" in capsys.readouterr().out
+    table = pandas.read_csv(tmp_path / "run" / "certified.csv")
+    assert list(table["radius"]) == [0, 0.25, 2] * 3
+    assert list(table["reachable"]) == [True, True, False] * 3
+    assert set(zip(table["trained"], table["seen"], strict=True)) == {
+        ("noise", "noise"), ("noise", "noise, NN-JPEG"), ("noise, NN-JPEG", "noise, NN-JPEG"),
+    }  # fmt: skip
+    images = pandas.read_csv(tmp_path / "run" / "images.csv")
+    assert len(images) == 12
+    # Each classifier was asked by itself: the network behind NN-JPEG is not the bare one, though their weights are.
+    assert len(list((tmp_path / "run").glob("certificates.*.jsonl"))) == 1
+    assert len((tmp_path / "run" / "certificates.0.jsonl").read_text().splitlines()) == 12
+    _, facts = checkpoints.load(tmp_path / "run" / "noise-nn-jpeg-0.25.safetensors")
+    assert (facts["stage"]["sigma"], facts["stage"]["quality"], facts["before"]) == (0.25, 50, ["M"])
+    before = (tmp_path / "run" / "certified.csv").read_bytes()
+    assert main(command) == 0
+    assert (tmp_path / "run" / "certified.csv").read_bytes() == before

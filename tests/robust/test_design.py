@@ -13,7 +13,6 @@ import pandas
 import processes
 import pytest
 import safetensors.torch
-import skimage.data
 import timm
 import torch
 import torchvision
@@ -316,23 +315,6 @@ def test_analyze_on_the_command_line(weights, tmp_path, capsys):
 # The model and the photographs that come with the package
 
 
-def test_photos_train_and_test_never_overlap():
-    for name in data.PHOTOS:
-        photo = getattr(skimage.data, name)()
-        stripes = {split: data._stripes(name, split) for split in ("train", "test")}
-        assert all(stripe.shape[1] >= 100 for both in stripes.values() for stripe in both)
-        assert sum(stripe.shape[1] for both in stripes.values() for stripe in both) == photo.shape[1]
-        assert not any(np.shares_memory(a, b) for a in stripes["train"] for b in stripes["test"])
-
-
-def test_photos_are_a_value():
-    a, b, other = (data.photos("train", 30, seed=s) for s in (1, 1, 2))
-    assert torch.equal(a.pixels, b.pixels)
-    assert not torch.equal(a.pixels, other.pixels)
-    assert a.pixels.shape == (30, 3, 64, 64)
-    assert len(set(a.labels.tolist())) == len(data.PHOTOS)
-
-
 @pytest.mark.slow(40)
 def test_the_small_model_learns_the_photos(tmp_path):
     model = photos_model(tmp_path / "model.safetensors")
@@ -362,58 +344,6 @@ def test_attacks_stay_in_the_ball(case, attack):
 # Folders of images, and bad input
 
 
-def save(path, mode="RGB", size=(40, 30), value=90):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, size, value if mode in ("L", "RGB") else 0).save(path)
-
-
-def as_bytes(image):
-    return torch.from_numpy(np.array(image.resize((16, 16)))).permute(2, 0, 1)
-
-
-def test_folder_takes_what_it_can_and_names_the_rest(tmp_path, capsys):
-    save(tmp_path / "cats/grey.png", "L")
-    save(tmp_path / "cats/ink.jpg", "CMYK")
-    save(tmp_path / "dogs/ok.png")
-    save(tmp_path / "dogs/tiny.png", size=(40, 7))
-    (tmp_path / "dogs/broken.jpg").write_bytes(b"\xff\xd8\xff not really")
-    (tmp_path / "dogs/notes.txt").write_text("not an image")
-    images = data.folder(tmp_path, 3, as_bytes)
-    assert len(images) == 3
-    assert images.pixels.shape == (3, 3, 16, 16)
-    assert sorted(images.labels.tolist()) == [0, 0, 1]
-    everything = [data.folder(tmp_path, 3, as_bytes, seed=seed).skipped for seed in range(8)]
-    skipped = {line.split(": ")[0].rpartition("/")[2] for lines in everything for line in lines}
-    assert skipped == {"tiny.png", "broken.jpg"}
-    assert len(data.folder(tmp_path, 4, as_bytes, at_least=2)) == 3
-    with pytest.raises(ValueError, match=r"4 images are asked of .* which has 3 usable ones; 2 were skipped"):
-        data.folder(tmp_path, 4, as_bytes)
-
-
-def test_folders_that_will_not_do(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is no folder"):
-        data.folder(tmp_path / "nothing", 1, as_bytes)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="holds no folders of images"):
-        data.folder(tmp_path / "empty", 1, as_bytes)
-    (tmp_path / "empty/class").mkdir()
-    with pytest.raises(ValueError, match="holds no images"):
-        data.folder(tmp_path / "empty", 1, as_bytes)
-    save(tmp_path / "one/class/a.png")
-    with pytest.raises(ValueError, match="holds one class alone"):
-        data.folder(tmp_path / "one", 1, as_bytes)
-    save(tmp_path / "one/other/a.png")
-    with pytest.raises(ValueError, match="2 classes for a model of 1 outputs"):
-        data.folder(tmp_path / "one", 1, as_bytes, outputs=1)
-
-
-def test_wordnet_names_get_imagenets_numbers():
-    assert data.class_map(["n01440764", "n01484850", "n15075141"], 1000) == [0, 2, 999]
-    assert data.class_map(["n01440764", "n01484850"], 10) == [0, 1]
-    with pytest.raises(ValueError, match="n99999999 is no class"):
-        data.class_map(["n01440764", "n99999999"], 1000)
-
-
 class Returning(nn.Module):
     def __init__(self, value):
         super().__init__()
@@ -441,7 +371,7 @@ def test_models_by_name(tmp_path):
     path = tmp_path / "weights.pt"
     torch.save({"state_dict": torchvision.models.squeezenet1_1(num_classes=5).state_dict()}, path)
     squeezenet = models.load("squeezenet1_1", path, classes=5)
-    assert squeezenet.mean.flatten().tolist() == pytest.approx(models.IMAGENET_MEAN)
+    assert squeezenet.mean.flatten().tolist() == pytest.approx((0.485, 0.456, 0.406))
     assert (squeezenet.size, squeezenet.resize) == (224, 256)
     safetensors.torch.save_file(
         timm.create_model("mobilenetv2_050", num_classes=5).state_dict(), tmp_path / "a.safetensors"

@@ -18,7 +18,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from nnjpeg import atomic
 from nnjpeg.ops import Gradient
 from nnjpeg.qtable import QTable
-from nnjpeg.robust.defend.transforms import jpeg
+from nnjpeg.robust.defend.transforms import plain_jpeg
 from nnjpeg.robust.models import Classifier
 from nnjpeg.robust.record import checkpoints
 from nnjpeg.transforms import NNJpeg
@@ -208,7 +208,7 @@ def input_transform(facts: dict[str, Any], gradient: Gradient = "straight-throug
     if quality is None:
         return None
     if table is None:
-        return jpeg(quality, gradient=gradient)
+        return plain_jpeg(quality, gradient=gradient)
     return NNJpeg(QTable(table), quality=quality, gradient=gradient)
 
 

@@ -9,19 +9,15 @@ smooth rounding: `with_gradient` switches every compression of a defence, whose 
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
 from nnjpeg import codec, ops
-from nnjpeg._arguments import integer
 from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.robust.attack.gradients import to_bytes
 from nnjpeg.robust.defend import smooth as smoothed
@@ -31,8 +27,8 @@ from nnjpeg.transforms import JPEG, NNJpeg
 
 __all__ = [
     "ByteTransform", "CropRescale", "Defended", "Gradient", "Held", "LocalQuantization", "Quilting", "Transform",
-    "behind", "bit_depth", "deepn_table", "feature_distillation", "has_smooth", "jpeg", "named", "pillow_jpeg",
-    "plain_jpeg", "tvm", "with_gradient",
+    "behind", "bit_depth", "deepn_table", "feature_distillation", "has_smooth", "jpeg", "named", "plain_jpeg", "tvm",
+    "with_gradient",
 ]  # fmt: skip
 
 Transform = Callable[[Tensor], Tensor]
@@ -259,20 +255,9 @@ def jpeg(quality: int, **options: Any) -> NNJpeg:
     return NNJpeg([luma, chroma, chroma], quality=quality, colorspace="ycbcr", **options)
 
 
-def plain_jpeg(quality: int) -> ByteTransform:
-    """Ordinary JPEG as it is on the web, 4:2:0: `pillow_jpeg` as a layer, which has a smooth rounding."""
-    quality = integer("quality", quality, 1, 100)
-    return ByteTransform(partial(pillow_jpeg, quality=quality), partial(smoothed.jpeg_420, quality=quality))
-
-
-def pillow_jpeg(pixels: Tensor, quality: int = 75) -> Tensor:
-    """Libjpeg by Pillow: standard tables, YCbCr, 4:2:0."""
-    results = []
-    for image in pixels:
-        file = io.BytesIO()
-        Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=quality)
-        results.append(torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1))
-    return torch.stack(results)
+def plain_jpeg(quality: int, **options: Any) -> NNJpeg:
+    """Ordinary JPEG as it is on the web, 4:2:0. (`JPEG` is that too, but draws a number in each call.)"""
+    return jpeg(quality, subsampling="4:2:0", **options)
 
 
 def feature_distillation(pixels: Tensor) -> Tensor:

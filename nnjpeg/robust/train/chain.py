@@ -21,10 +21,12 @@ from nnjpeg.robust.models import Classifier
 from nnjpeg.robust.record import checkpoints
 from nnjpeg.robust.record.run import Run, versions
 from nnjpeg.robust.record.store import Journal
-from nnjpeg.robust.train.engine import Augment, Optimization, Piecewise, Schedule, fit
-from nnjpeg.robust.train.objectives import Adversarial, Free, Noisy, Objective, Plain, Vaccination
+from nnjpeg.robust.train.engine import Augment, OneCycle, Optimization, Piecewise, Schedule, fit
+from nnjpeg.robust.train.objectives import Adversarial, Free, Gaussian, Noisy, Objective, Plain, Through, Vaccination
 
-__all__ = ["QUALITIES", "Stage", "fast", "free", "noisy", "pgd", "plain", "run_stages", "vaccination"]
+__all__ = [
+    "QUALITIES", "Stage", "fast", "free", "gaussian", "noisy", "pgd", "plain", "run_stages", "scratch", "vaccination",
+]  # fmt: skip
 
 QUALITIES = (90, 80, 70, 60, 50, 40, 30)
 """The paper's chain."""
@@ -106,15 +108,40 @@ def _chain(
     ]
 
 
+def scratch(epochs: float, *, batch: int = 128) -> Stage:
+    """M itself from random weights: one cycle of the learning rate, up to 0.1, weight decay 5e-4 (our choice)."""
+    return Stage("M", None, Plain(), Optimization(epochs, OneCycle(0.1), weight_decay=5e-4, nesterov=True), batch)
+
+
 def plain(*, optimization: Optimization = _ALL_EPOCHS, batch: int = 64) -> list[Stage]:
     """M trained further on the images as they are."""
     return [Stage("plain", "M", Plain(), optimization, batch)]
 
 
+def gaussian(
+    sigma: float,
+    *,
+    optimization: Optimization = _TWO_EPOCHS,
+    batch: int = 64,
+    through: Through | None = None,
+    name: str = "gaussian",
+) -> Stage:
+    """M trained further on images plus Gaussian noise; see `Gaussian`."""
+    return Stage(name, "M", Gaussian(sigma, through), optimization, batch)
+
+
 def fast(
-    eps: float, *, epochs: float = 15, rate: float | None = None, batch: int = 512, phases: bool = True
+    eps: float,
+    *,
+    epochs: float = 15,
+    rate: float | None = None,
+    batch: int = 512,
+    phases: bool = True,
+    start: str | None = None,
+    through: Through | None = None,
+    name: str = "fast",
 ) -> list[Stage]:
-    """Fast AT from random weights, as its authors do on ImageNet (Wong et al., 2020).
+    """Fast AT, from random weights as its authors do on ImageNet (Wong et al., 2020).
 
     Parameters
     ----------
@@ -129,35 +156,69 @@ def fast(
     phases : bool
         Three phases: images of 128, 224 and 288 pixels, batches of 512, 224 and 128 (in proportion to `batch`),
         6, 6 and 3 of 15 epochs. Otherwise one, at the model's size.
+    start : str, optional
+        The name of the model that it starts from; None for random weights.
+    through : Through, optional
+        What the model sees its images through.
+    name : str
+        Of the last stage.
     """
     unit = epochs / 15
     rate = rate or (0.4 if phases else 0.2)
     if not phases:
         knots = ((0, 0), (6 * unit, rate), (15 * unit, 0))
-        return [Stage("fast", None, Adversarial.fast(eps), _steep(epochs, Piecewise(knots)), batch)]
+        return [Stage(name, start, Adversarial.fast(eps, through), _steep(epochs, Piecewise(knots)), batch)]
     parts = (
-        ("fast128", 6, 128, batch, ((0, 0), (3, rate), (6, rate / 10))),
-        ("fast224", 6, 224, batch * 224 // 512, ((0, rate / 10), (6, rate / 100))),
-        ("fast", 3, 288, batch // 4, ((0, rate / 100), (3, rate / 1000))),
+        (f"{name}128", 6, 128, batch, ((0, 0), (3, rate), (6, rate / 10))),
+        (f"{name}224", 6, 224, batch * 224 // 512, ((0, rate / 10), (6, rate / 100))),
+        (name, 3, 288, batch // 4, ((0, rate / 100), (3, rate / 1000))),
     )
     return [
-        Stage(name, start, Adversarial.fast(eps), _steep(length * unit, _stretched(knots, unit)), size_batch, size)
-        for (name, length, size, size_batch, knots), start in zip(parts, (None, "fast128", "fast224"), strict=True)
+        Stage(
+            one,
+            before,
+            Adversarial.fast(eps, through),
+            _steep(length * unit, _stretched(knots, unit)),
+            size_batch,
+            size,
+        )
+        for (one, length, size, size_batch, knots), before in zip(
+            parts, (start, f"{name}128", f"{name}224"), strict=True
+        )
     ]
 
 
-def free(eps: float, *, epochs: float = 22.5, rate: float = 0.1, batch: int = 256, replays: int = 4) -> list[Stage]:
-    """Free AT from random weights (Shafahi et al., 2019): 90 / 4 epochs, a tenth of the rate after each third."""
+def free(
+    eps: float,
+    *,
+    epochs: float = 22.5,
+    rate: float = 0.1,
+    batch: int = 256,
+    replays: int = 4,
+    start: str | None = None,
+    through: Through | None = None,
+    name: str = "free",
+) -> list[Stage]:
+    """Free AT (Shafahi et al., 2019): 90 / 4 epochs, a tenth of the rate after each third; otherwise as `fast`."""
     third = epochs / 3
     knots = ((0, rate), (third, rate), (third, rate / 10), (2 * third, rate / 10), (2 * third, rate / 100))
-    return [Stage("free", None, Free(eps, replays), _steep(epochs, Piecewise(knots)), batch)]
+    return [Stage(name, start, Free(eps, replays, through), _steep(epochs, Piecewise(knots)), batch)]
 
 
-def pgd(eps: float, *, epochs: float = 15, rate: float = 0.1, batch: int = 128) -> list[Stage]:
-    """PGD AT from random weights, with Fast AT's schedule (our choice)."""
+def pgd(
+    eps: float,
+    *,
+    epochs: float = 15,
+    rate: float = 0.1,
+    batch: int = 128,
+    start: str | None = None,
+    through: Through | None = None,
+    name: str = "pgd",
+) -> list[Stage]:
+    """PGD AT, with Fast AT's schedule (our choice); otherwise as `fast`."""
     unit = epochs / 15
     schedule = Piecewise(((0, 0), (6 * unit, rate), (15 * unit, 0)))
-    return [Stage("pgd", None, Adversarial.pgd(eps), _steep(epochs, schedule), batch)]
+    return [Stage(name, start, Adversarial.pgd(eps, through), _steep(epochs, schedule), batch)]
 
 
 def _steep(epochs: float, schedule: Schedule) -> Optimization:

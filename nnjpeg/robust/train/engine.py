@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +24,6 @@ from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.data import DataLoader
 
 from nnjpeg._progress import Progress
 from nnjpeg.robust.record import checkpoints
@@ -129,10 +128,11 @@ def accelerator(
 def fit(
     model: _Model,
     objective: Objective,
-    loader: DataLoader[Any],
+    loader: Iterable[Any],
     optimization: Optimization,
     engine: Accelerator | None = None,
     *,
+    batches: int | None = None,
     seed: tuple[int, ...] = (0,),
     augment: Augment | None = None,
     state: Path | None = None,
@@ -153,13 +153,16 @@ def fit(
         From float images in [0, 1] to logits. Trained in place.
     objective : Objective
         What to minimise.
-    loader : DataLoader
-        Of (images, labels): uint8 or float in [0, 1], (B, 3, H, W); int64 (B,). It must have a length and drop an
-        incomplete last batch. Batches are those of all processes together.
+    loader : DataLoader or iterable
+        Of (images, labels): uint8 or float in [0, 1], (B, 3, H, W); int64 (B,). It must drop an incomplete last batch.
+        Batches are those of all processes together; what is no DataLoader of torch gives each process its own share.
     optimization : Optimization
         SGD and its schedule.
     engine : Accelerator, optional
         See `accelerator`; by default one in float32, on the GPU where there is one.
+    batches : int, optional
+        How many of them are an epoch, where the loader has no length. By default they are counted, by going through
+        the loader once.
     seed : tuple of int
         Of all that the objective and `augment` draw.
     augment : callable, optional
@@ -187,7 +190,7 @@ def fit(
     """
     if engine is None:
         engine = accelerator("cuda" if torch.cuda.is_available() else "cpu")
-    batches = _check_loader(loader, engine)
+    batches = _check_loader(loader, engine, batches)
     if objective.updates > 1 and engine.gradient_accumulation_steps > 1:
         raise ValueError(f"accumulate must be 1 where a batch is replayed, got {engine.gradient_accumulation_steps}")
     total = round(optimization.epochs * batches)
@@ -213,6 +216,7 @@ def fit(
     progress = Progress(description, total, "step", done=done, quiet=not engine.is_main_process)
     with progress, batch_norm:
         for step, (images, labels) in _batches(shared, batches, done, total, seed):
+            images, labels = images.to(engine.device), labels.to(engine.device)
             draws = Draws((*seed, step), engine.device, share, shares)
             images = images if augment is None else augment(images, draws)
             images = images / 255 if images.dtype == torch.uint8 else images
@@ -235,18 +239,23 @@ def fit(
     return model.eval()
 
 
-def _check_loader(loader: DataLoader[Any], engine: Accelerator) -> int:
-    try:
-        batches = len(loader)
-    except TypeError:
-        raise ValueError("loader must have a length: a dataset or a sampler with one") from None
-    if not batches:
-        raise ValueError(f"loader gives no batch: fewer images than one, which has {loader.batch_size}")
-    if not getattr(loader, "drop_last", True) or not getattr(loader.batch_sampler, "drop_last", True):
+def _check_loader(loader: Iterable[Any], engine: Accelerator, batches: int | None) -> int:
+    """How many batches an epoch has."""
+    size = getattr(loader, "batch_size", None)
+    if not getattr(loader, "drop_last", True) or not getattr(getattr(loader, "batch_sampler", 0), "drop_last", True):
         raise ValueError("loader must leave out an incomplete last batch (drop_last=True)")
-    if loader.batch_size is not None and loader.batch_size % engine.num_processes:
-        raise ValueError(f"batch must be a multiple of the {engine.num_processes} processes, got {loader.batch_size}")
-    return batches
+    if size is not None and size % engine.num_processes:
+        raise ValueError(f"batch must be a multiple of the {engine.num_processes} processes, got {size}")
+    try:
+        length = len(loader)  # type: ignore[arg-type]
+    except TypeError:
+        length = sum(1 for _ in loader) if batches is None else batches
+    else:
+        if batches not in (None, length):
+            raise ValueError(f"batches must be the loader's length, {length}, got {batches}")
+    if length < 1:
+        raise ValueError(f"loader gives no batch: fewer images than one, which has {size}")
+    return length
 
 
 def _batches(
@@ -260,7 +269,10 @@ def _batches(
         iterator = iter(loader)
         for step in range(epoch * batches, min((epoch + 1) * batches, total)):
             _seed(*seed, step)
-            batch = next(iterator)
+            batch = next(iterator, None)
+            if batch is None:
+                given = step - epoch * batches
+                raise ValueError(f"loader gave {given} batches in epoch {epoch}, where {batches} are an epoch")
             if step >= done:
                 yield step, batch
 

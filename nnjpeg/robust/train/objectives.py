@@ -18,10 +18,10 @@ from torch.nn.parallel import DistributedDataParallel
 from nnjpeg._arguments import integer
 from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.robust.attack.gradients import descend, project, to_bytes
-from nnjpeg.robust.defend.transforms import jpeg
+from nnjpeg.robust.defend.transforms import plain_jpeg
 from nnjpeg.transforms import NNJpeg
 
-__all__ = ["Adversarial", "Draws", "Free", "Noisy", "Objective", "Plain", "Vaccination"]
+__all__ = ["Adversarial", "Draws", "Free", "Gaussian", "Noisy", "Objective", "Plain", "Through", "Vaccination"]
 
 
 class Draws:
@@ -108,12 +108,12 @@ class Vaccination(Plain):
     Parameters
     ----------
     quality : int
-        1..100. The standard tables in YCbCr, 4:4:4 (the authors' is 4:2:0).
+        1..100. The standard tables in YCbCr, 4:2:0.
     """
 
     def __init__(self, quality: int) -> None:
         self.quality = integer("quality", quality, 1, 100)
-        self.transform = jpeg(self.quality)
+        self.transform = plain_jpeg(self.quality)
 
     def facts(self) -> dict[str, Any]:
         """Parameters for the record."""
@@ -173,6 +173,71 @@ class Noisy(Plain):
         )
 
 
+class Through:
+    """NN-JPEG before a model in training: its exact bits, with the gradient of the smooth rounding.
+
+    Parameters
+    ----------
+    quality : int
+        1..100; at 50 the table is used as it is.
+    table : QTable
+        At quality 50.
+    """
+
+    def __init__(self, quality: int = 50, table: QTable = NN_TABLE) -> None:
+        self.quality, self.table = integer("quality", quality, 1, 100), table
+        self.transform = NNJpeg(table, quality=self.quality, gradient="cubic")
+
+    def facts(self) -> dict[str, Any]:
+        """What `defend.ensemble.input_transform` makes the transform of again."""
+        return {"quality": self.quality, "table": self.table.to_list()}
+
+    def before(self, model: nn.Module) -> nn.Sequential:
+        """The model with NN-JPEG before it, for float images of any range: what lies outside [0, 1] is clamped."""
+        return nn.Sequential(_Limited(), self.transform, model)
+
+
+class _Limited(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.clamp(0, 1)
+
+
+def _facts_of(through: Through | None) -> dict[str, Any]:
+    return {} if through is None else through.facts()
+
+
+def _behind(model: nn.Module, through: Through | None) -> nn.Module:
+    return model if through is None else through.before(model)
+
+
+class Gaussian(Plain):
+    """J(x + noise): the base classifier of randomized smoothing (Cohen et al., 2019).
+
+    The noise is added to images in [0, 1] and not clamped, as where it is certified (`judge.certify`).
+
+    Parameters
+    ----------
+    sigma : float
+        The noise's deviation, in units of 1; above 0.
+    through : Through, optional
+        What the model sees noisy images through.
+    """
+
+    def __init__(self, sigma: float, through: Through | None = None) -> None:
+        if not sigma > 0:
+            raise ValueError(f"sigma must be above 0, got {sigma}")
+        self.sigma, self.through = sigma, through
+
+    def facts(self) -> dict[str, Any]:
+        """Parameters for the record."""
+        return {**super().facts(), "sigma": self.sigma, **_facts_of(self.through)}
+
+    def losses(self, model: nn.Module, images: Tensor, labels: Tensor, draws: Draws) -> Iterator[Tensor]:
+        """One loss."""
+        noisy = images + self.sigma * draws.normal(*images.shape)
+        yield functional.cross_entropy(_behind(model, self.through)(noisy), labels)
+
+
 class Adversarial(Plain):
     """J at the end of an attack: Fast AT with one step of 1.25 eps (Wong et al., 2020), PGD AT with several.
 
@@ -184,32 +249,34 @@ class Adversarial(Plain):
         In units of 1.
     steps : int
         From a random point of the ball.
+    through : Through, optional
+        What the model sees its images through, and the attack by a smooth rounding.
     """
 
-    def __init__(self, eps: float, step: float, steps: int) -> None:
-        self.eps, self.step, self.steps = eps, step, steps
+    def __init__(self, eps: float, step: float, steps: int, through: Through | None = None) -> None:
+        self.eps, self.step, self.steps, self.through = eps, step, steps, through
 
     @classmethod
-    def fast(cls, eps: float) -> Adversarial:
+    def fast(cls, eps: float, through: Through | None = None) -> Adversarial:
         """Fast AT."""
-        return cls(eps, 1.25 * eps, 1)
+        return cls(eps, 1.25 * eps, 1, through)
 
     @classmethod
-    def pgd(cls, eps: float) -> Adversarial:
+    def pgd(cls, eps: float, through: Through | None = None) -> Adversarial:
         """PGD AT as for CIFAR-10: 7 steps, a quarter of eps each (Madry et al., 2018)."""
-        return cls(eps, eps / 4, 7)
+        return cls(eps, eps / 4, 7, through)
 
     def facts(self) -> dict[str, Any]:
         """Parameters for the record."""
-        return {**super().facts(), "eps": self.eps, "step": self.step, "steps": self.steps}
+        return {**super().facts(), "eps": self.eps, "step": self.step, "steps": self.steps, **_facts_of(self.through)}
 
     def losses(self, model: nn.Module, images: Tensor, labels: Tensor, draws: Draws) -> Iterator[Tensor]:
         """One loss."""
         start = project(images + self.eps * (2 * draws.uniform(*images.shape) - 1), images, self.eps)
         # Not through the wrapper that synchronises gradients: this one is no step of the weights.
-        bare = model.module if isinstance(model, DistributedDataParallel) else model
+        bare = _behind(model.module if isinstance(model, DistributedDataParallel) else model, self.through)
         attacked = descend(bare, start, images, labels, self.eps, self.step, self.steps, never_still=False)
-        yield functional.cross_entropy(model(attacked), labels)
+        yield functional.cross_entropy(_behind(model, self.through)(attacked), labels)
 
 
 class Free(Plain):
@@ -223,23 +290,26 @@ class Free(Plain):
         In units of 1.
     replays : int
         m, at least 1.
+    through : Through, optional
+        As for `Adversarial`.
     """
 
-    def __init__(self, eps: float, replays: int = 4) -> None:
-        self.eps, self.updates = eps, integer("replays", replays, 1, 1000)
+    def __init__(self, eps: float, replays: int = 4, through: Through | None = None) -> None:
+        self.eps, self.updates, self.through = eps, integer("replays", replays, 1, 1000), through
         self._delta: Tensor | None = None
 
     def facts(self) -> dict[str, Any]:
         """Parameters for the record."""
-        return {**super().facts(), "eps": self.eps, "replays": self.updates}
+        return {**super().facts(), "eps": self.eps, "replays": self.updates, **_facts_of(self.through)}
 
     def losses(self, model: nn.Module, images: Tensor, labels: Tensor, draws: Draws) -> Iterator[Tensor]:
         """A loss for each replay."""
         if self._delta is None or self._delta.shape != images.shape:
             self._delta = torch.zeros_like(images)
+        seen = _behind(model, self.through)
         for _ in range(self.updates):
             delta = self._delta.detach().requires_grad_()
-            yield functional.cross_entropy(model((images + delta).clamp(0, 1)), labels)
+            yield functional.cross_entropy(seen((images + delta).clamp(0, 1)), labels)
             assert delta.grad is not None
             self._delta = (delta.detach() + self.eps * delta.grad.sign()).clamp(-self.eps, self.eps)
 

@@ -73,7 +73,7 @@ def photos_model(
     path : Path, optional
         A checkpoint: read if it is there, written if not.
     arch : {"preact", "plain"}
-        One of `models.OURS`.
+        One of `networks.NETWORKS` for 64x64 images.
     seed : int
         Of the weights, the patches and their order.
     patches, epochs, batch : int

@@ -22,11 +22,19 @@ from nnjpeg.transforms import JPEG, NNJpeg, nn_jpeg
 # Each transform alone
 
 
-def test_jpeg_is_pillows(originals):
-    for pixels, ours in zip(originals.pixels[:4], defences.pillow_jpeg(originals.pixels[:4], 60), strict=True):
+def by_pillow(pixels, quality):
+    results = []
+    for image in pixels:
         file = io.BytesIO()
-        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=60)
-        assert np.array_equal(ours.permute(1, 2, 0).numpy(), np.asarray(Image.open(file)))
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=quality)
+        results.append(torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1))
+    return torch.stack(results)
+
+
+def test_jpeg_is_pillows(originals):
+    for size in (64, 59):
+        pixels = originals.pixels[:4, :, :size, :size]
+        assert torch.equal(defences.plain_jpeg(60)(pixels), by_pillow(pixels, 60))
 
 
 def test_feature_distillation_is_its_formula(originals):
@@ -173,8 +181,8 @@ def test_a_transform_of_ordinary_jpeg_is_switched_too(originals):
 SMOOTH = {
     "JPEG, 4:2:0": (
         lambda quality: defences.plain_jpeg(quality),
-        lambda quality: lambda pixels: defences.pillow_jpeg(pixels, quality),
-        lambda quality: lambda images: smooth.jpeg_420(images, quality),
+        lambda quality: lambda pixels: by_pillow(pixels, quality),
+        lambda quality: defences.jpeg(quality, subsampling="4:2:0", gradient="cubic", precision="float"),
     ),
     "feature-distillation": (
         lambda _: defences.named()["feature-distillation"],
@@ -308,7 +316,7 @@ def test_what_has_no_such_gradient_says_so():
     with pytest.raises(ValueError, match="'identity' or 'none' without smooth"):
         ByteTransform(defences.bit_depth, gradient="smooth")
     with pytest.raises(TypeError, match=r"images must be float in \[0, 1\], got torch.uint8"):
-        defences.plain_jpeg(75)(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
+        ByteTransform(defences.bit_depth)(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
     with pytest.raises(ValueError, match="quality must be"):
         defences.plain_jpeg(0)
     assert not has_smooth(Defended(nn.Identity(), defences.bit_depth))

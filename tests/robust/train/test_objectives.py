@@ -7,11 +7,12 @@ from torch.nn import functional
 from nnjpeg import NN_TABLE
 from nnjpeg.robust import data
 from nnjpeg.robust.attack import gradients as attacks
-from nnjpeg.robust.defend.transforms import jpeg
+from nnjpeg.robust.defend.ensemble import input_transform
+from nnjpeg.robust.defend.transforms import plain_jpeg
 from nnjpeg.robust.train import chain
 from nnjpeg.robust.train import photos as fitting
-from nnjpeg.robust.train.objectives import Adversarial, Draws, Free, Noisy, Vaccination
-from nnjpeg.transforms import nn_jpeg
+from nnjpeg.robust.train.objectives import Adversarial, Draws, Free, Noisy, Through, Vaccination
+from nnjpeg.transforms import NNJpeg, nn_jpeg
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_vaccination_sees_jpeg_alone(model, batch):
     images, labels = batch
     model.eval()
     (loss,) = Vaccination(40).losses(model, images, labels, Draws((0,)))
-    pixels = jpeg(40)((images * 255).round().to(torch.uint8))
+    pixels = plain_jpeg(40)((images * 255).round().to(torch.uint8))
     torch.testing.assert_close(loss, functional.cross_entropy(model(pixels / 255), labels))
 
 
@@ -134,3 +135,36 @@ def test_random_numbers_are_the_batchs_not_the_processs():
 def test_objectives_refuse(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("make", [Adversarial.fast, Free], ids=["fast", "free"])
+def test_adversarial_training_through_nn_jpeg(make, model, batch):
+    """The model sees exact bits, the attack a gradient through the smooth rounding."""
+    images, labels = batch
+    through = Through(30)
+    objective = make(8 / 255, through=through)
+    model.eval()
+    seen, slopes = [], []
+
+    def keep(module, inputs):
+        seen.append(inputs[0].detach())
+
+    model.register_forward_pre_hook(keep)
+    for loss in objective.losses(model, images, labels, Draws((0,))):
+        loss.backward()
+    exact = [(255 * one).round() for one in seen]
+    assert all(torch.allclose(255 * one, whole, atol=1e-3) for one, whole in zip(seen, exact, strict=True))
+    # A second time through NN-JPEG changes next to nothing, of what has not been through it nearly everything.
+    again = nn_jpeg(exact[0].byte(), quality=30).float()
+    assert (again != exact[0]).float().mean() < 0.1
+    assert (nn_jpeg((images * 255).byte(), quality=30).float() != images * 255).float().mean() > 0.3
+    transform = input_transform({"stage": objective.facts()})
+    assert torch.equal(transform(images), through.transform(images))
+    x = images[:2].clone().requires_grad_()
+    for gradient in ("cubic", "straight-through"):
+        layer = NNJpeg(quality=30, gradient=gradient)
+        slopes.append(torch.autograd.grad(functional.cross_entropy(model(layer(x)), labels[:2]), x)[0])
+    attacked = through.before(model)
+    found = torch.autograd.grad(functional.cross_entropy(attacked(x), labels[:2]), x)[0]
+    assert torch.equal(found, slopes[0])
+    assert not torch.equal(found, slopes[1])

@@ -207,12 +207,10 @@ def test_loaders_and_states_that_will_not_do(engine, tmp_path):
     with pytest.raises(ValueError, match="loader gives no batch"):
         train_small(engine, Plain(), loader=DataLoader(dataset, 64, drop_last=True))
 
-    class Endless(IterableDataset):
-        def __iter__(self):
-            return iter(dataset)
-
-    with pytest.raises(ValueError, match="loader must have a length"):
-        train_small(engine, Plain(), loader=DataLoader(Endless(), 4, drop_last=True))
+    with pytest.raises(ValueError, match="batches must be the loader's length, 5, got 4"):
+        train_small(engine, Plain(), loader=DataLoader(dataset, 4, drop_last=True), batches=4)
+    with pytest.raises(ValueError, match="loader gave 5 batches in epoch 0, where 6 are an epoch"):
+        train_small(engine, Plain(), loader=DataLoader(Stream(dataset), 4, drop_last=True), batches=6)
     path = tmp_path / "state.safetensors"
     with pytest.raises(Stop):
         train_small(engine, Stopping(Plain(), 5), state=path, save_every=4)
@@ -225,6 +223,43 @@ def test_loaders_and_states_that_will_not_do(engine, tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match=r"state.safetensors: a damaged checkpoint"):
         train_small(engine, Plain(), state=path)
+
+
+class Stream(IterableDataset):
+    """A data set without a length."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __iter__(self):
+        return iter(self.dataset)
+
+
+@pytest.mark.parametrize("batches", [None, 5])
+def test_a_loader_without_a_length(engine, batches):
+    """Its epochs are those of the same images with a length."""
+    images = data.photos("train", 20)
+    dataset = TensorDataset(images.pixels, images.labels)
+
+    def trained(loader, **options):
+        model = small()
+        model.layers[3] = nn.Identity()  # dropout draws from torch's generator, as loaders do
+        return training.fit(model, Plain(), loader, training.Optimization(2), engine, **options).state_dict()
+
+    expected = trained(DataLoader(dataset, 4, drop_last=True))
+    streams = [DataLoader(Stream(dataset), 4, drop_last=True), Batches(DataLoader(dataset, 4, drop_last=True))]
+    for loader in streams:
+        assert same(expected, trained(loader, batches=batches))
+
+
+class Batches:
+    """Anything that gives batches, again and again."""
+
+    def __init__(self, loader):
+        self.loader = loader
+
+    def __iter__(self):
+        return iter(self.loader)
 
 
 def test_a_training_that_diverges_says_so(engine):

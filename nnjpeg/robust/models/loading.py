@@ -1,4 +1,4 @@
-"""Classifiers: any of timm or torchvision with its own preprocessing, and a small one for `photos`."""
+"""Classifiers by name, from a file, or from a function; their preprocessing."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-__all__ = ["OURS", "Classifier", "Origin", "PlainNet", "PreActResNet", "create", "given", "load"]
+from nnjpeg.robust.models.networks import IMAGENET_MEAN, IMAGENET_STD, NETWORKS
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+__all__ = [
+    "Classifier", "Origin", "create", "from_here", "given", "has_weights", "load", "put_weights", "untrained",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -123,11 +125,14 @@ def load(
     Parameters
     ----------
     arch : str
-        A name that `timm.create_model` or `torchvision.models.get_model` knows; or of `OURS`: "preact", "plain".
+        A name that `timm.create_model` or `torchvision.models.get_model` knows; or of `networks.NETWORKS`: "preact",
+        "plain", "resnet20", "resnet32", "resnet44", "resnet56".
     weights : path, optional
-        A file of weights, safetensors or torch's; by default those of the hub (`OURS` have none: they stay untrained).
+        A file of weights, safetensors or torch's, also of a model within `DataParallel`. By default those of the hub;
+        "resnet20" of 10 classes has CIFAR-10's with the package (91.7% of the test images; He et al., 2016), and the
+        others of ours stay untrained: see `has_weights`.
     classes : int, optional
-        Number of logits; by default the architecture's own.
+        Number of logits; by default the architecture's own, 10 for ours.
     mean, std : sequence of 3 floats, optional
         By default the model's own, else ImageNet's.
     size, resize : int, optional
@@ -148,16 +153,36 @@ def load(
     network, defaults = create(arch, weights is None, classes, options)
     if weights is not None:
         _load_weights(network, Path(weights), arch)
+    return _classifier(network, defaults, Origin(arch, classes, options), mean, std, size, resize)
+
+
+def untrained(
+    arch: str,
+    *,
+    classes: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    size: int | None = None,
+    resize: int | None = None,
+    **options: Any,
+) -> Classifier:
+    """The same with random weights, drawn by torch's generator; see `load`."""
+    network, defaults = create(arch, False, classes, options)
+    return _classifier(network, defaults, Origin(arch, classes, options), mean, std, size, resize)
+
+
+def _classifier(
+    network: nn.Module,
+    defaults: dict[str, Any],
+    origin: Origin,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    size: int | None,
+    resize: int | None,
+) -> Classifier:
     size = size or defaults["size"]
-    classifier = Classifier(
-        network,
-        mean or defaults["mean"],
-        std or defaults["std"],
-        size,
-        resize or round(size * defaults["scale"]),
-        Origin(arch, classes, options),
-    )
-    return classifier.eval()
+    resize = resize or round(size * defaults["scale"])
+    return Classifier(network, mean or defaults["mean"], std or defaults["std"], size, resize, origin).eval()
 
 
 def given(place: str, size: int | None = None) -> Classifier:
@@ -215,9 +240,12 @@ def create(
     arch: str, pretrained: bool, classes: int | None, options: dict[str, Any]
 ) -> tuple[nn.Module, dict[str, Any]]:
     """A network by its name, and the mean, std, size and scale of its preprocessing; see `load`."""
-    if arch in OURS:
-        defaults = {"mean": (0.5,) * 3, "std": (0.25,) * 3, "size": 64, "scale": 1.0}
-        return OURS[arch](classes or 10, **options), defaults
+    if arch in NETWORKS:
+        own = NETWORKS[arch]
+        network = own.make(classes or 10, **options)
+        if pretrained and (shipped := _shipped(arch, classes, options)) is not None:
+            _load_weights(network, shipped, arch)
+        return network, {"mean": own.mean, "std": own.std, "size": own.size, "scale": 1.0}
     timm: Any = None
     with contextlib.suppress(ImportError):
         timm = import_module("timm")
@@ -231,10 +259,21 @@ def create(
 
     if arch not in torchvision.models.list_models(module=torchvision.models):
         also = "" if timm is not None else " (timm is not installed)"
-        raise ValueError(f"arch must be one of {', '.join(OURS)} or a model of timm{also} or torchvision, got {arch!r}")
+        raise ValueError(
+            f"arch must be one of {', '.join(NETWORKS)} or a model of timm{also} or torchvision, got {arch!r}"
+        )
     extra = {} if classes is None else {"num_classes": classes}
     network = torchvision.models.get_model(arch, weights="DEFAULT" if pretrained else None, **extra, **options)
     return network, {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "size": 224, "scale": 256 / 224}
+
+
+def has_weights(arch: str, classes: int | None, options: dict[str, Any]) -> bool:
+    """Whether `load` of an architecture without a file gives trained weights: the hub's, or those of the package."""
+    return arch not in NETWORKS or _shipped(arch, classes, options) is not None
+
+
+def _shipped(arch: str, classes: int | None, options: dict[str, Any]) -> Path | None:
+    return NETWORKS[arch].shipped() if classes in (None, 10) and not options else None
 
 
 def _load_weights(network: nn.Module, path: Path, arch: str) -> None:
@@ -249,6 +288,8 @@ def _load_weights(network: nn.Module, path: Path, arch: str) -> None:
             if not isinstance(state, dict):
                 raise TypeError(f"it holds a {type(state).__name__}, no state dict")
             state = state.get("state_dict", state)
+            if all(str(name).startswith("module.") for name in state):
+                state = {name.removeprefix("module."): value for name, value in state.items()}
     except FileNotFoundError:
         raise
     except pickle.UnpicklingError:  # whose text is a page
@@ -281,59 +322,3 @@ def _first_mismatch(wanted: dict[str, Any], found: dict[str, Any]) -> str | None
             shape = tuple(found[name].shape) if isinstance(found[name], Tensor) else type(found[name]).__name__
             return f"{name} is {shape}, where {tuple(tensor.shape)} is wanted"
     return next((f"there is no place for {name}" for name in found if name not in wanted), None)
-
-
-class _Block(nn.Module):
-    """Two 3x3 convolutions, each after batch norm and ReLU, beside the identity (He et al., 2016, ECCV)."""
-
-    def __init__(self, channels: int, out: int, stride: int) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(out)
-        self.conv1 = nn.Conv2d(channels, out, 3, stride, 1, bias=False)
-        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
-        change = stride > 1 or channels != out
-        self.shortcut = nn.Conv2d(channels, out, 1, stride, bias=False) if change else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        first = torch.relu(self.norm1(x))
-        inner = self.conv2(torch.relu(self.norm2(self.conv1(first))))
-        return inner + self.shortcut(first if isinstance(self.shortcut, nn.Conv2d) else x)
-
-
-class PreActResNet(nn.Module):
-    """A small pre-activation ResNet for 64x64 images: a stem that halves, three stages of one block each."""
-
-    def __init__(self, classes: int, width: int = 24) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, width, 5, 2, 2, bias=False)
-        widths = [width, 2 * width, 4 * width]
-        self.stages = nn.Sequential(*(_Block(a, b, 2) for a, b in zip([width, *widths[:-1]], widths, strict=True)))
-        self.norm = nn.BatchNorm2d(widths[-1])
-        self.head = nn.Linear(widths[-1], classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalised images to logits."""
-        x = torch.relu(self.norm(self.stages(self.stem(x))))
-        return self.head(x.mean((2, 3)))
-
-
-class PlainNet(nn.Module):
-    """Another small network for 64x64 images: convolutions, batch norm and pooling alone, no short cuts."""
-
-    def __init__(self, classes: int, width: int = 24) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        channels = 3
-        for out in (width, 2 * width, 3 * width, 4 * width):
-            layers += [nn.Conv2d(channels, out, 3, 1, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU(), nn.MaxPool2d(2)]
-            channels = out
-        self.layers = nn.Sequential(*layers)
-        self.head = nn.Linear(channels, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalised images to logits."""
-        return self.head(self.layers(x).mean((2, 3)))
-
-
-OURS: dict[str, type[nn.Module]] = {"preact": PreActResNet, "plain": PlainNet}
-"""Architectures of our own, by the names that `load` knows."""
