@@ -63,3 +63,6 @@ class RandomJPEG(_RandomJPEG):
         if input.shape[0] == 0:
             return input.clone()
         return jpeg(input, quality.clamp(1, 100), gradient=self.gradient)
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__().removesuffix(')')}, gradient={self.gradient!r})"

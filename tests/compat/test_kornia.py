@@ -82,3 +82,7 @@ def test_a_quality_that_would_learn_is_refused():
         augmentation(X)
     with torch.no_grad():
         assert augmentation(X).shape == X.shape
+
+
+def test_what_it_shows_of_itself():
+    assert repr(RandomJPEG((20.0, 50.0), gradient="cubic")).endswith("same_on_batch=False, gradient='cubic')")
