@@ -18,7 +18,7 @@ import numpy as np
 import PIL
 import torch
 import torchvision
-from conftest import HuffmanRefusal, _make_image, _pillow_roundtrip
+from oracle import HuffmanRefusal, make_image, pillow_roundtrip
 from PIL import Image, features
 from torchvision.transforms.v2 import functional as F
 from tqdm import tqdm
@@ -42,7 +42,7 @@ class Case(NamedTuple):
 
 def by_pillow(case):
     if case.tables is not None:
-        return _pillow_roundtrip(case.image, case.tables, "ycbcr", case.subsampling)
+        return pillow_roundtrip(case.image, case.tables, "ycbcr", case.subsampling)
     file = io.BytesIO()
     try:
         Image.fromarray(case.image).save(file, "JPEG", quality=case.quality, subsampling=case.subsampling)
@@ -98,7 +98,7 @@ def cases(peer, seed):
         if peer.takes_tables and rng.random() < 0.5:
             finest = rng.choice([1, 8, 100])
             tables = [QTable(rng.integers(finest, 256, (8, 8))) for _ in range(3)]
-        image = _make_image(rng.choice(KINDS), *size, 3, rng)
+        image = make_image(rng.choice(KINDS), *size, 3, rng)
         yield Case(image, int(rng.integers(1, 101)), tables, peer.subsampling)
 
 

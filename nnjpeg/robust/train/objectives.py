@@ -199,7 +199,9 @@ class Through:
 
 class _Limited(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
-        return images.clamp(0, 1)
+        # The gradient of clamp is 0 at 0 and at 1 as well, where many pixels are.
+        limited = images.detach().clamp(0, 1)
+        return torch.where(limited == images, images, limited)
 
 
 def _facts_of(through: Through | None) -> dict[str, Any]:

@@ -166,5 +166,6 @@ def test_adversarial_training_through_nn_jpeg(make, model, batch):
         slopes.append(torch.autograd.grad(functional.cross_entropy(model(layer(x)), labels[:2]), x)[0])
     attacked = through.before(model)
     found = torch.autograd.grad(functional.cross_entropy(attacked(x), labels[:2]), x)[0]
-    assert torch.equal(found, slopes[0])
-    assert not torch.equal(found, slopes[1])
+    scale = slopes[0].abs().max()
+    assert (found - slopes[0]).abs().max() < 1e-3 * scale
+    assert (found - slopes[1]).abs().max() > 0.1 * scale
