@@ -117,8 +117,9 @@ def jpeg(
     NotImplementedError
         If a tensor of qualities requires a gradient: there is none of these.
     """
-    if quality is None:
-        raise TypeError("quality must be a number in 1..100, or an array or tensor with one for each image, got None")
+    if quality is None or isinstance(quality, (list, tuple)):
+        accepted = "a number in 1..100, or an array or tensor with one for each image"
+        raise TypeError(f"quality must be {accepted}, got {quality!r}")
     tables = _IJG[:1] if _is_grey(image) else _IJG
     return code(image, tables, quality, Options("ycbcr", "4:2:0", gradient, precision))
 
