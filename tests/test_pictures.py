@@ -4,6 +4,7 @@ import io
 import struct
 import warnings
 import zlib
+from functools import cache
 
 import numpy as np
 import pytest
@@ -288,8 +289,9 @@ def test_lab_is_converted(write):
 # ICC profiles
 
 
+@cache
 def profile(kind):
-    """An ICC profile of a kind of colours: sRGB, or a header that says so."""
+    """An ICC profile of a kind of colours: sRGB, or a header that says so; made once, since it bears the time."""
     data = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return data[:16] + kind.ljust(4).encode() + data[20:]
 
