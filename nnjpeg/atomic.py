@@ -14,17 +14,18 @@ import errno
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 if sys.platform == "win32":  # where a file that is open cannot be removed, which serves as well as a lock
     fcntl = None
 else:
     import fcntl
 
-__all__ = ["discard", "opened", "sweep", "write"]
+__all__ = ["discard", "opened", "sweep", "write", "write_many"]
 
 _SUFFIX = ".nnjpeg-part"
 _BINARY = getattr(os, "O_BINARY", 0)  # of Windows
@@ -52,26 +53,54 @@ def opened(path: str | PathLike[str], *, overwrite: bool = True) -> Iterator[Bin
         If `path` exists and `overwrite` is false; also if it came into being meanwhile.
     """
     path = Path(path)
-    sweep(path.parent)
-    temporary = ""
-    try:
-        temporary, handle = _create(path.parent)
-        with _locked(handle):
-            with os.fdopen(handle, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            if overwrite:
-                os.replace(temporary, path)
+    with _naming(path), _draft(path) as draft:
+        yield draft.file
+        draft.file.flush()
+        os.fsync(draft.file.fileno())
+        _publish(draft, overwrite)
+
+
+def write_many(files: Iterable[tuple[Path, bytes]], *, overwrite: bool = True) -> Generator[OSError | None]:
+    """Write files, each as `write` does, and yield for each in turn, once it is there, None, or why it is not.
+
+    Their folders are made. All that are given wait for the disk at once: a file system commits what many wait for in
+    one go. What is given up, by closing the iterator, is not written.
+    """
+    with contextlib.ExitStack() as stack:
+        drafts = [_written(stack, path, data) for path, data in files]
+        failures = _sync([draft for draft in drafts if isinstance(draft, _Draft)])
+        for draft in drafts:
+            if isinstance(draft, OSError):
+                yield draft
             else:
-                _rename_to_new(temporary, path)
+                yield failures.get(draft) or _published(draft, overwrite)
+
+
+def _published(draft: _Draft, overwrite: bool) -> OSError | None:
+    try:
+        with _naming(draft.path):
+            _publish(draft, overwrite)
     except OSError as error:
-        named = error.filename is not None and not str(error.filename).endswith(_SUFFIX)
-        if error.errno is not None and not named:  # a full disk does not say whose, others say the temporary name
-            raise OSError(error.errno, error.strerror, str(path)) from None
-        raise
-    finally:
-        _remove(temporary)
+        return error
+    return None
+
+
+def _written(stack: contextlib.ExitStack, path: Path, data: bytes) -> _Draft | OSError:
+    """A draft of `path` that lasts as long as `stack`."""
+    try:
+        with _naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = stack.enter_context(_draft(path))
+            try:
+                draft.file.write(data)
+                draft.file.flush()
+            except OSError:
+                with contextlib.suppress(OSError):  # what could not be written now cannot be when it is closed
+                    draft.file.close()
+                raise
+    except OSError as error:
+        return error
+    return draft
 
 
 def sweep(folder: str | PathLike[str]) -> None:
@@ -90,6 +119,81 @@ def discard() -> None:
     """Remove the temporary files of this process: its end, which nothing can raise through."""
     for path in list(_temporary):
         _remove(path)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Errors name `path`: a full disk does not say whose it is, and others say the temporary name."""
+    try:
+        yield
+    except OSError as error:
+        named = error.filename is not None and not str(error.filename).endswith(_SUFFIX)
+        if error.errno is not None and not named:
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise
+
+
+class _Draft(NamedTuple):
+    """A file that does not have its name yet."""
+
+    path: Path
+    temporary: str
+    file: BinaryIO
+
+
+@contextlib.contextmanager
+def _draft(path: Path) -> Iterator[_Draft]:
+    """A new file beside `path`, locked; under its temporary name it goes when the block ends."""
+    sweep(path.parent)
+    temporary = ""
+    try:
+        temporary, handle = _create(path.parent)
+        with _locked(handle), os.fdopen(handle, "wb") as file:
+            yield _Draft(path, temporary, file)
+    finally:
+        _remove(temporary)
+
+
+def _publish(draft: _Draft, overwrite: bool) -> None:
+    draft.file.close()  # Windows does not rename what is open
+    if overwrite:
+        os.replace(draft.temporary, draft.path)
+    else:
+        _rename_to_new(draft.temporary, draft.path)
+
+
+_SYNCING = 16
+"""How many threads wait for the disk at once."""
+
+
+def _sync(drafts: Sequence[_Draft]) -> dict[_Draft, OSError]:
+    """Wait until all are on the disk; what went wrong, of those with which something did."""
+    failures: dict[_Draft, OSError] = {}
+    waiting = list(reversed(drafts))
+
+    def work() -> None:
+        while True:
+            try:
+                draft = waiting.pop()
+            except IndexError:
+                return
+            try:
+                with _naming(draft.path):
+                    os.fsync(draft.file.fileno())
+            except OSError as error:
+                failures[draft] = error
+
+    # The process's end does not wait for them: they may be waiting for a disk that does not answer.
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(_SYNCING, len(drafts)) - 1)]
+    try:
+        for thread in threads:
+            thread.start()
+        work()
+        for thread in threads:
+            thread.join()
+    finally:
+        waiting.clear()
+    return failures
 
 
 def _create(folder: Path) -> tuple[str, int]:

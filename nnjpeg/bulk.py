@@ -1,27 +1,35 @@
 """Many images to JPEG files, one by one or in tar files: what `nnjpeg compress` does with what it finds.
 
-What goes wrong with one image is that image's alone. What goes wrong with writing (a full disk, a closed pipe) ends the
-run; what has been written by then is whole.
+Threads read and code images ahead of the one that writes and reports them, in their order (`_Ahead`). What goes wrong
+with one image is that image's alone. What goes wrong with writing (a full disk, a closed pipe) ends the run; what has
+been written by then is whole.
 """
 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import errno
 import hashlib
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import itertools
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from nnjpeg import atomic, shards
 from nnjpeg._arguments import Colorspace, Subsampling
-from nnjpeg.files import decode, encode
-from nnjpeg.pictures import Rules, read
+from nnjpeg._threads import available_cpus
+from nnjpeg.codec import roundtrip
+from nnjpeg.files import encode
+from nnjpeg.pictures import Rules, listening, read
 from nnjpeg.qtable import QTable
 from nnjpeg.sources import Source
 
@@ -58,17 +66,11 @@ class Coder(NamedTuple):
         """
         picture = read(path, self.rules)
         pixels = picture.pixels
-        data = encode(
-            pixels,
-            self.qtable,
-            colorspace=self.colorspace,
-            subsampling=self.subsampling,
-            exif=picture.exif,
-            icc_profile=picture.icc_profile,
-        )
-        with warnings.catch_warnings():  # what is to be said of a large image was said when it was read
-            warnings.simplefilter("ignore")
-            psnr = _psnr(pixels, decode(data))
+        coding: dict[str, Any] = {"colorspace": self.colorspace, "subsampling": self.subsampling}
+        data = encode(pixels, self.qtable, exif=picture.exif, icc_profile=picture.icc_profile, **coding)
+        # What a reader of `data` gets, sooner than by reading it.
+        decoded = roundtrip(pixels, self.qtable, num_threads=1, **coding)
+        psnr = _psnr(pixels, decoded)
         return Result(data, (pixels.shape[1], pixels.shape[0]), psnr, picture.left_out, picture.warnings)
 
     def description(self) -> dict[str, Any]:
@@ -83,10 +85,102 @@ class Coder(NamedTuple):
         return description
 
 
+_STRIP = 1 << 13  # samples, whose differences stay in the cache; of more, BLAS may start threads of its own
+
+
 def _psnr(image: npt.NDArray[np.uint8], decoded: npt.NDArray[np.uint8]) -> float:
-    difference = np.subtract(image, decoded, dtype=np.int32)
-    total = np.square(difference, out=difference).sum(dtype=np.int64)
+    before, after = image.reshape(-1), decoded.reshape(-1)
+    total = 0.0
+    for begin in range(0, before.size, _STRIP):
+        a, b = before[begin : begin + _STRIP], after[begin : begin + _STRIP]
+        differences = (np.maximum(a, b) - np.minimum(a, b)).astype(np.float32)
+        total += float(np.dot(differences, differences))
     return float(10 * np.log10(255**2 * image.size / total)) if total else np.inf
+
+
+Item = TypeVar("Item")
+Made = TypeVar("Made", bound=Result | None)
+
+
+class _Ahead(Generic[Item, Made]):
+    """Results by threads, ahead of who takes them, in the order of the items; a context manager.
+
+    An exception is the result of its item. What is not taken when the block ends is given up.
+    """
+
+    _MOST, _MOST_BYTES = 128, 1 << 26  # that wait to be taken
+    # Of images of fewer pixels, most of the time is Python's: a second thread would wait for the first one, and each
+    # time one takes over from the other costs as much as the decoder. So one thread does some in a row.
+    _SMALL, _IN_A_ROW = 1 << 13, 16
+
+    def __init__(self, code: Callable[[Item], Made], items: Iterable[Item]) -> None:
+        self._code, self._items = code, iter(items)
+        self._done: deque[tuple[Item, Made | Exception]] = deque()
+        self._waiting: deque[Future[list[tuple[Item, Made | Exception]]]] = deque()
+        self._count, self._lock, self._bytes = 0, threading.Lock(), 0
+        self._small = False
+
+    def __enter__(self) -> _Ahead[Item, Made]:
+        self._listening = listening()
+        self._listening.__enter__()
+        self._one, self._all = ThreadPoolExecutor(1), ThreadPoolExecutor(available_cpus())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            for threads in (self._one, self._all):
+                threads.shutdown(wait=False, cancel_futures=True)
+            for threads in (self._one, self._all):
+                threads.shutdown()
+        finally:
+            self._listening.__exit__(None, None, None)
+
+    def take(self, most: int = 1) -> list[tuple[Item, Made | Exception]]:
+        """The next, and up to `most` in all that need not be waited for; none at the end."""
+        taken: list[tuple[Item, Made | Exception]] = []
+        self._fill()
+        while len(taken) < most:
+            if not self._done:
+                if not self._waiting or (taken and not self._waiting[0].done()):
+                    break
+                self._done.extend(self._waiting.popleft().result())
+            taken.append(self._done.popleft())
+        self._count -= len(taken)
+        results = [result for _, result in taken if isinstance(result, Result)]
+        self._hold(-sum(len(result.data) for result in results))
+        if results:
+            width, height = results[-1].size
+            self._small = _HAS_GIL and width * height < self._SMALL
+        self._fill()
+        return taken
+
+    def _fill(self) -> None:
+        while self._count < self._MOST and self._bytes < self._MOST_BYTES:
+            items = list(itertools.islice(self._items, self._IN_A_ROW if self._small else 1))
+            if not items:
+                return
+            self._count += len(items)
+            run = contextvars.copy_context().run  # `listening` may be of the context
+            self._waiting.append((self._one if self._small else self._all).submit(run, self._outcomes, items))
+
+    def _outcomes(self, items: list[Item]) -> list[tuple[Item, Made | Exception]]:
+        outcomes: list[tuple[Item, Made | Exception]] = []
+        for item in items:
+            try:
+                made = self._code(item)
+            except Exception as error:
+                outcomes.append((item, error))
+            else:
+                outcomes.append((item, made))
+                self._hold(0 if made is None else len(made.data))
+        return outcomes
+
+    def _hold(self, more: int) -> None:
+        with self._lock:
+            self._bytes += more
+
+
+_HAS_GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class Listener(Protocol):
@@ -110,6 +204,10 @@ _OF_ONE_NAME = (
 """Errors of writing that have to do with the file's name: others will be written."""
 
 
+_MOST_AT_ONCE = 64
+"""Files that wait for the disk together."""
+
+
 def to_files(
     images: Iterable[tuple[Source, Path]], coder: Coder, listener: Listener, *, overwrite: bool = False
 ) -> None:
@@ -121,26 +219,42 @@ def to_files(
         If files cannot be written at all.
     """
     written: set[Path] = set()
-    for source, target in images:
-        try:
-            if target in written:
-                raise FileExistsError(f"another image of this run was written to {target}")
-            if not overwrite and target.exists():
-                raise FileExistsError(f"{target} exists; --force overwrites it")
-            result = coder(source.path)
-        except Exception as error:
-            listener.skipped(source.path, error)
-            continue
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            atomic.write(target, result.data, overwrite=overwrite)
-        except OSError as error:
-            if error.errno not in _OF_ONE_NAME:
-                raise
-            listener.skipped(source.path, error)
-            continue
-        written.add(target)
-        listener.done(result, target)
+    group: dict[Path, tuple[Source, Result | Exception]] = {}
+
+    def code(image: tuple[Source, Path]) -> Result:
+        source, target = image
+        if not overwrite and target.exists():
+            raise FileExistsError(f"{target} exists; --force overwrites it")
+        return coder(source.path)
+
+    def write() -> None:
+        files = [(target, result.data) for target, (_, result) in group.items() if isinstance(result, Result)]
+        with contextlib.closing(atomic.write_many(files, overwrite=overwrite)) as errors:
+            for target, (source, result) in group.items():
+                if not isinstance(result, Result):
+                    listener.skipped(source.path, result)
+                    continue
+                error = next(errors)
+                if error is None:
+                    written.add(target)
+                    listener.done(result, target)
+                elif error.errno in _OF_ONE_NAME:
+                    listener.skipped(source.path, error)
+                else:
+                    raise error
+        group.clear()
+
+    most = 1  # so that the first is there at once
+    with _Ahead(code, images) as ahead:
+        while results := ahead.take(most):
+            for (source, target), result in results:
+                if target in group:
+                    write()
+                if target in written:
+                    result = FileExistsError(f"another image of this run was written to {target}")
+                group[target] = source, result
+            write()
+            most = min(2 * most, _MOST_AT_ONCE)
 
 
 # Tar files
@@ -212,7 +326,8 @@ class _Shard:
 
     def make(self, listener: Listener, overwrite: bool) -> int:
         """Write it; returns how many images are in it. Without any it is not written."""
-        return self._write(self._members(listener, frozenset()), overwrite)
+        with contextlib.closing(self._members(listener, frozenset())) as members:
+            return self._write(members, overwrite)
 
     def complete(self, listener: Listener) -> None:
         """Try again what failed when it was written, and put in what does not fail now."""
@@ -229,23 +344,28 @@ class _Shard:
         else:
             listener.passed(f"{self.path}: done before, but for {members.count(None)} images", len(there))
 
-    def _members(self, listener: Listener, there: AbstractSet[str]) -> Iterator[_Member | None]:
+    def _members(self, listener: Listener, there: AbstractSet[str]) -> Generator[_Member | None]:
         """The member of each image: without contents where it is `there`, None where it fails."""
         taken: set[str] = set()
-        for source in self._sources:
-            name = f"{shards.key_of(source.name)}.jpg"
-            try:
+
+        def code(image: tuple[Source, str]) -> Result | None:
+            source, name = image
+            return None if name in there else self._coder(source.path)
+
+        named = ((source, f"{shards.key_of(source.name)}.jpg") for source in self._sources)
+        with _Ahead(code, named) as ahead:
+            while results := ahead.take():
+                (((source, name), result),) = results
                 if name in taken:
-                    raise FileExistsError(f"another image of this run is {name} in {self.path}")
-                result = None if name in there else self._coder(source.path)
-            except Exception as error:
-                listener.skipped(source.path, error)
-                yield None
-                continue
-            taken.add(name)
-            if result is not None:
-                listener.done(result, f"{self.path}:{name}")
-            yield name, None if result is None else result.data
+                    result = FileExistsError(f"another image of this run is {name} in {self.path}")
+                if isinstance(result, Exception):
+                    listener.skipped(source.path, result)
+                    yield None
+                    continue
+                taken.add(name)
+                if result is not None:
+                    listener.done(result, f"{self.path}:{name}")
+                yield name, None if result is None else result.data
 
     def _write(self, members: Iterable[_Member | None], overwrite: bool) -> int:
         return shards.write(self.path, self._with_contents(members), self._description, overwrite=overwrite)

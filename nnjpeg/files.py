@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -96,19 +98,34 @@ def encode(
     pixels = image.transpose(axes[2], axes[3], axes[1]) if axes[1] >= 0 else image
     if components == 1:
         pixels = pixels.reshape(height, width)
-    file = io.BytesIO()
-    try:
-        Image.fromarray(np.ascontiguousarray(pixels)).save(
-            file,
-            "JPEG",
-            qtables=[[step for row in table.to_list() for step in row] for table in tables],
-            subsampling=_WRITABLE.index(subsampling),
-            **({"keep_rgb": True} if keep_rgb else {}),
-            **metadata,
-        )
-    except OSError as error:
-        raise ValueError(f"libjpeg could not code the image with this qtable: {error}") from error
-    return file.getvalue()
+    with _file(height * width) as file:
+        try:
+            Image.fromarray(np.ascontiguousarray(pixels)).save(
+                file,
+                "JPEG",
+                qtables=[list(table.entries) for table in tables],
+                subsampling=_WRITABLE.index(subsampling),
+                **({"keep_rgb": True} if keep_rgb else {}),
+                **metadata,
+            )
+        except OSError as error:
+            raise ValueError(f"libjpeg could not code the image with this qtable: {error}") from error
+        file.seek(0)
+        return file.read()
+
+
+def _file(pixels: int) -> BinaryIO:
+    """A file in memory for an image of so many pixels.
+
+    Into one that has a descriptor Pillow codes without the GIL, so that threads code at once; of small images that is
+    not worth the system's calls.
+    """
+    if pixels < _LARGE or not hasattr(os, "memfd_create"):
+        return io.BytesIO()
+    return open(os.memfd_create("nnjpeg", os.MFD_CLOEXEC), "w+b", buffering=0)
+
+
+_LARGE = 1 << 15
 
 
 def check_storable(name: str, shape: tuple[int, ...], axes: Axes) -> None:

@@ -6,12 +6,14 @@ loss needs a word, see `Rules`. What is left out all the same is named in `Pictu
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
 import struct
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +26,7 @@ from nnjpeg import exif
 from nnjpeg.files import check_exif, check_icc_profile
 from nnjpeg.headers import sample_bits
 
-__all__ = ["Picture", "Rules", "read"]
+__all__ = ["Picture", "Rules", "listening", "read"]
 
 
 class Rules(NamedTuple):
@@ -83,14 +85,47 @@ def read(path: str | PathLike[str], rules: Rules = _NO_RULES) -> Picture:
     data = Path(path).read_bytes()
     if not data:
         raise ValueError("an empty file")
-    with warnings.catch_warnings(record=True) as caught:
+    with _warnings_of_this_thread() as said, _open(data, path) as image:
+        picture = _picture(image, data, rules)
+    return picture._replace(warnings=tuple(dict.fromkeys(said)))
+
+
+_thread = threading.local()
+"""Of a thread that reads a picture: `said`, what Pillow has warned of."""
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[None]:
+    """While it lasts, `read` may be called by several threads, in copies of this one's context.
+
+    What is done with warnings is the process's own affair (with context_aware_warnings, the context's), so that threads
+    could not each begin and end to collect theirs.
+    """
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for category in (UserWarning, RuntimeWarning):  # those about the file
             warnings.simplefilter("always", category)
-        with _open(data, path) as image:
-            picture = _picture(image, data, rules)
-    said = dict.fromkeys(" ".join(str(one.message).split()) for one in caught)
-    return picture._replace(warnings=tuple(said))
+        before, warnings.showwarning = warnings.showwarning, _heard
+        try:
+            yield
+        finally:
+            warnings.showwarning = before
+
+
+def _heard(message: Warning | str, *_: Any, **__: Any) -> None:
+    said: list[str] | None = getattr(_thread, "said", None)
+    if said is not None:
+        said.append(" ".join(str(message).split()))
+
+
+@contextlib.contextmanager
+def _warnings_of_this_thread() -> Iterator[list[str]]:
+    with contextlib.nullcontext() if warnings.showwarning is _heard else listening():
+        _thread.said = []
+        try:
+            yield _thread.said
+        finally:
+            del _thread.said
 
 
 def _open(data: bytes, path: str | PathLike[str]) -> Image.Image:
@@ -117,7 +152,7 @@ def _picture(image: Image.Image, data: bytes, rules: Rules) -> Picture:
         if not _is_of(profile, image):  # then it has done its work
             left_out.append("ICC profile that does not fit the pixels")
         profile = None
-    return Picture(np.array(pixels), kept, profile, tuple(dict.fromkeys(left_out)), ())
+    return Picture(np.asarray(pixels), kept, profile, tuple(dict.fromkeys(left_out)), ())
 
 
 def _holds(check: Callable[..., None], *arguments: Any) -> bool:
@@ -230,8 +265,10 @@ def _turned(image: Image.Image, left_out: list[str]) -> Image.Image:
         left_out.append(_DAMAGED_EXIF)
         orientation = 1
     copy = image.copy()
+    if orientation not in range(2, 9):
+        return copy
     tag = Image.Exif()
-    tag[ExifTags.Base.Orientation] = orientation if orientation in range(1, 9) else 1
+    tag[ExifTags.Base.Orientation] = orientation
     copy.info = {**image.info, "exif": tag.tobytes()}
     return ImageOps.exif_transpose(copy)
 

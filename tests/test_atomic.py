@@ -3,6 +3,7 @@ import itertools
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -203,3 +204,48 @@ def test_the_lock_lasts_until_the_file_has_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", swept)
     atomic.write(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"new"
+
+
+# Many files
+
+
+def test_many_files_wait_for_the_disk_at_once(tmp_path, monkeypatch):
+    """Each sync here lasts until another one has begun; they come from several threads, whose errors are the files'."""
+    meeting, sync = threading.Barrier(2), os.fsync
+
+    def both(handle):
+        meeting.wait(60)
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", both)
+    paths = [tmp_path / "new" / name for name in "abcd"]
+    assert list(atomic.write_many([(path, path.name.encode()) for path in paths])) == [None] * 4
+    assert [path.read_text() for path in sorted((tmp_path / "new").iterdir())] == list("abcd")
+
+
+def test_what_is_wrong_with_one_of_many_files_is_that_files_alone(tmp_path, monkeypatch):
+    sync = os.fsync
+
+    def full(handle):
+        if os.fstat(handle).st_size == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    (tmp_path / "there").write_bytes(b"old")
+    names = {"a": b"1", "there": b"22", "x" * 256: b"1", "full": b"333", "there/b": b"1", "z": b"4444"}
+    files = [(tmp_path / name, data) for name, data in names.items()]
+    found = list(atomic.write_many(files, overwrite=False))
+    assert [error and error.errno for error in found] == [
+        None, errno.EEXIST, errno.ENAMETOOLONG, errno.ENOSPC, errno.EEXIST, None
+    ]  # fmt: skip
+    for (path, _), error in zip(files, found, strict=True):
+        assert error is None or str(path.parent if path.name == "b" else path) in str(error)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"1", "there": b"old", "z": b"4444"}
+
+
+def test_of_many_files_those_that_are_given_up_are_not_written(tmp_path):
+    writing = atomic.write_many([(tmp_path / name, b"new") for name in "abc"])
+    assert next(writing) is None
+    writing.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

@@ -4,7 +4,13 @@ What goes into tar files: test_compress_tar.py; what goes wrong: test_compress_f
 test_pictures.py.
 """
 
+import itertools
 import stat
+import sys
+import tarfile
+import threading
+import time
+import warnings
 from pathlib import Path
 
 import compressing
@@ -13,7 +19,7 @@ import pytest
 from PIL import Image
 
 import nnjpeg
-from nnjpeg import NN_TABLE, QTable, sources
+from nnjpeg import NN_TABLE, QTable, bulk, sources
 from nnjpeg.cli import main
 
 folder, classes = compressing.folder, compressing.classes  # fixtures
@@ -126,6 +132,92 @@ def test_a_folder_without_images_is_an_error(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert main(["compress", str(tmp_path / "empty"), "-o", str(tmp_path / "out")]) == 1
     assert "no images in this folder" in capsys.readouterr().err
+
+
+# Threads
+
+
+@pytest.fixture
+def two_threads(monkeypatch):
+    monkeypatch.setattr(bulk, "available_cpus", lambda: 2)
+
+
+@pytest.mark.parametrize("where", [["-o", "out"], ["--tar", "set.tar"]])
+def test_images_are_coded_at_once_and_written_in_their_order(tmp_path, monkeypatch, capsys, two_threads, where):
+    """The first image is not read before the second is: in one thread it would wait for ever."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "set").mkdir()
+    names = [f"{k}.png" for k in range(5)]
+    for name in names:
+        Image.new("L", (8, 8)).save(tmp_path / "set" / name)
+    (tmp_path / "set" / "3.png").write_text("words")
+    read, second = bulk.read, threading.Event()
+
+    def waiting(path, rules):
+        if path.name == "1.png":
+            second.set()
+        assert path.name != "0.png" or second.wait(60)
+        return read(path, rules)
+
+    monkeypatch.setattr(bulk, "read", waiting)
+    errors = sys.stderr
+    monkeypatch.setattr(sys, "stderr", sys.stdout)
+    assert main(["compress", "set", *where]) == 1
+    monkeypatch.setattr(sys, "stderr", errors)
+    lines = capsys.readouterr().out.splitlines()
+    assert [next(k for k in range(5) if f"{k}.jpg" in line or f"{k}.png" in line) for line in lines[1:6]] == [*range(5)]
+    if "--tar" in where:
+        with tarfile.open("set.tar") as tar:
+            assert tar.getnames() == [f"{k}.jpg" for k in (0, 1, 2, 4)]
+
+
+def test_warnings_of_pillow_name_the_file_where_two_are_read_at_once(tmp_path, capsys, monkeypatch, two_threads):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+    for k in (8, 9):
+        Image.new("L", (8, k)).save(tmp_path / f"{k}.png")
+    opened, meeting = Image.open, threading.Barrier(2)
+
+    def meet(*arguments, **options):
+        meeting.wait(60)
+        image = opened(*arguments, **options)
+        meeting.wait(60)
+        return image
+
+    monkeypatch.setattr(Image, "open", meet)
+    filters = list(warnings.filters)
+    assert main(["compress", str(tmp_path), "-o", str(tmp_path / "out")]) == 0
+    assert warnings.filters == filters
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition("out")[2][1:] for line in lines] == [
+        f"{k}.jpg: Image size ({8 * k} pixels) exceeds limit of 50 pixels, could be decompression bomb DOS attack."
+        for k in (8, 9)
+    ]
+
+
+def test_no_more_is_read_ahead_than_memory_is_meant_for(monkeypatch, two_threads):
+    monkeypatch.setattr(bulk._Ahead, "_MOST_BYTES", 1000)
+    asked = []
+
+    def items():
+        for k in itertools.count():
+            asked.append(k)
+            yield k
+
+    def code(k):
+        return bulk.Result(bytes(100), (1000, 1000), 0.0, (), ())
+
+    with bulk._Ahead(code, items()) as ahead:
+        taken = [item for item, _ in ahead.take(50)]
+        while len(taken) < 300:
+            taken += [item for item, _ in ahead.take(50)]
+            assert len(asked) - len(taken) <= bulk._Ahead._MOST
+        deadline = time.monotonic() + 60
+        while ahead._bytes < 1000 and time.monotonic() < deadline:
+            ahead._fill()
+        before = len(asked)
+        ahead._fill()
+        assert len(asked) == before, "results of so many bytes wait to be taken"
+    assert taken == list(range(len(taken)))
 
 
 # One file, and wrong targets

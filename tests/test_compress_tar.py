@@ -58,8 +58,9 @@ def test_shards_that_are_there_are_not_made_again(classes, tmp_path, capsys, int
     read = interrupted_at(8)
     assert main(command) == 130
     assert sorted(path.name for path in tmp_path.glob("*tar*")) == ["set-000000.tar"]
+    until_then = len(read)
     assert main(command) == 0
-    assert len(read) == 8 + 7, "the first shard was made once"
+    assert len(read) - until_then == 7, "the first shard was made once"
     assert "set-000000.tar: done before" in capsys.readouterr().out
     assert [len(members(path)) for path in sorted(tmp_path.glob("*.tar"))] == [5, 5, 2]
     before = [path.read_bytes() for path in sorted(tmp_path.glob("*.tar"))]

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 import nnjpeg
-from nnjpeg import NN_TABLE, QTable
+from nnjpeg import NN_TABLE, QTable, files
 
 
 @settings(
@@ -40,6 +40,21 @@ def test_a_file_with_chroma_subsampling_holds_what_the_roundtrip_gives(image, ta
         with Image.open(io.BytesIO(data)) as file:
             factors = {"4:4:4": (1, 1), "4:2:2": (2, 1), "4:2:0": (2, 2)}[subsampling]
             assert [component[1:3] for component in file.layer] == [factors, (1, 1), (1, 1)]
+
+
+@pytest.mark.parametrize("length", [10, 60_000])
+@pytest.mark.parametrize("steps", [1, 20])
+def test_large_images_become_the_same_files_as_small_ones(monkeypatch, steps, length):
+    """They are coded into another kind of file, without the GIL."""
+    exif = Image.Exif()
+    exif[0x010E] = "a" * length
+    image = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    found = set()
+    for large in (image[..., 0].size, image[..., 0].size + 1):
+        monkeypatch.setattr(files, "_LARGE", large)
+        found.add(nnjpeg.encode(image, np.full((8, 8), steps), exif=exif.tobytes()))
+    assert len(found) == 1
+    np.testing.assert_array_equal(nnjpeg.decode(found.pop()), nnjpeg.roundtrip(image, np.full((8, 8), steps)))
 
 
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0", "4:4:0"])
