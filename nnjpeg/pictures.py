@@ -143,16 +143,17 @@ def _picture(image: Image.Image, data: bytes, rules: Rules) -> Picture:
     image.load()
     left_out: list[str] = []
     pixels = _eight_bits(_turned(image, left_out), sample, rules, left_out)
+    samples, size = np.asarray(pixels), pixels.size  # now: what follows looks at other frames
     left_out += _other_content(image)
-    kept = _exif(image, pixels.size, left_out)
+    kept = _exif(image, size, left_out)
     if kept is None and any(image.info.get("dpi", ())) and image.format != "TIFF":  # whose 1 dpi says nothing
         left_out.append("resolution")
     profile = image.info.get("icc_profile") or None
-    if profile is not None and not _holds(check_icc_profile, profile, len(pixels.getbands())):
+    if profile is not None and not _holds(check_icc_profile, profile, 1 if samples.ndim == 2 else 3):
         if not _is_of(profile, image):  # then it has done its work
             left_out.append("ICC profile that does not fit the pixels")
         profile = None
-    return Picture(np.asarray(pixels), kept, profile, tuple(dict.fromkeys(left_out)), ())
+    return Picture(samples, kept, profile, tuple(dict.fromkeys(left_out)), ())
 
 
 def _holds(check: Callable[..., None], *arguments: Any) -> bool:
@@ -258,15 +259,15 @@ _SAMPLES: dict[str | None, Callable[[Image.Image, bytes], _Sample]] = {
 
 
 def _turned(image: Image.Image, left_out: list[str]) -> Image.Image:
-    """A copy, upright. Damaged EXIF data is no reason to lose the image."""
+    """Upright. Damaged EXIF data is no reason to lose the image."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:
         left_out.append(_DAMAGED_EXIF)
         orientation = 1
-    copy = image.copy()
     if orientation not in range(2, 9):
-        return copy
+        return image
+    copy = image.copy()
     tag = Image.Exif()
     tag[ExifTags.Base.Orientation] = orientation
     copy.info = {**image.info, "exif": tag.tobytes()}
