@@ -12,6 +12,7 @@ import contextvars
 import errno
 import hashlib
 import itertools
+import math
 import sys
 import threading
 from collections import deque
@@ -109,16 +110,16 @@ class _Ahead(Generic[Item, Made]):
     """
 
     _MOST, _MOST_BYTES = 128, 1 << 26  # that wait to be taken
-    # Of images of fewer pixels, most of the time is Python's: a second thread would wait for the first one, and each
-    # time one takes over from the other costs as much as the decoder. So one thread does some in a row.
-    _SMALL, _IN_A_ROW = 1 << 13, 16
+    # Each time one thread takes over from another costs as much as coding a small image does: so a thread does some of
+    # those in a row. Of very small ones most of the time is Python's, and a second thread would wait for the first.
+    _PIXELS_IN_A_ROW, _MOST_IN_A_ROW, _VERY_SMALL = 1 << 18, 16, 1 << 13
 
     def __init__(self, code: Callable[[Item], Made], items: Iterable[Item]) -> None:
         self._code, self._items = code, iter(items)
         self._done: deque[tuple[Item, Made | Exception]] = deque()
         self._waiting: deque[Future[list[tuple[Item, Made | Exception]]]] = deque()
         self._count, self._lock, self._bytes = 0, threading.Lock(), 0
-        self._small = False
+        self._in_a_row, self._by_one = 1, False
 
     def __enter__(self) -> _Ahead[Item, Made]:
         self._listening = listening()
@@ -149,19 +150,21 @@ class _Ahead(Generic[Item, Made]):
         results = [result for _, result in taken if isinstance(result, Result)]
         self._hold(-sum(len(result.data) for result in results))
         if results:
-            width, height = results[-1].size
-            self._small = _HAS_GIL and width * height < self._SMALL
+            pixels = math.prod(results[-1].size)
+            self._in_a_row = max(1, min(self._PIXELS_IN_A_ROW // pixels, self._MOST_IN_A_ROW))
+            self._by_one = _HAS_GIL and pixels < self._VERY_SMALL
         self._fill()
         return taken
 
     def _fill(self) -> None:
         while self._count < self._MOST and self._bytes < self._MOST_BYTES:
-            items = list(itertools.islice(self._items, self._IN_A_ROW if self._small else 1))
+            items = list(itertools.islice(self._items, self._in_a_row))
             if not items:
                 return
             self._count += len(items)
             run = contextvars.copy_context().run  # `listening` may be of the context
-            self._waiting.append((self._one if self._small else self._all).submit(run, self._outcomes, items))
+            threads = self._one if self._by_one else self._all
+            self._waiting.append(threads.submit(run, self._outcomes, items))
 
     def _outcomes(self, items: list[Item]) -> list[tuple[Item, Made | Exception]]:
         outcomes: list[tuple[Item, Made | Exception]] = []
