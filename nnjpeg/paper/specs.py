@@ -470,6 +470,9 @@ class Certify:
     images: int = option(200, "how many images are certified")
     table: Path | None = option(None, "a file of a quantization table; by default the paper's 16 / 50")
     quality: int = option(50, "of NN-JPEG; at 50 the table is used as it is")
+    mixed_precision: Precision = option(
+        "no", '"no" for float32, or mixed with bf16 or fp16: in training, and in the networks that are certified'
+    )
     epochs: float = option(2.0, "of training with noise, for each network, from M")
     lr: float = option(0.005, "the first learning rate")
     decay: float = option(0.94, "of the learning rate with each epoch")
@@ -479,6 +482,7 @@ class Certify:
 
     def __post_init__(self) -> None:
         self.preparation.check(self.subject)
+        _choice(self, "mixed_precision", Precision)
         _not_empty(self, "sigmas", "radii")
         _above(self, 0, "sigmas", "alpha", "epochs", "lr")
         _within(self, 0, None, "radii", "seed")
