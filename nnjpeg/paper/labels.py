@@ -44,6 +44,7 @@ SCENARIOS = {
     "optimiser": "BPDA as published, and PGD (Table 3)",
     "colors": "Table or colour space (Figure 5)",
     "convergence": "Has the attack converged?",
+    "autoattack": "AutoAttack, of all images",
 }
 """By the column ``scenario``."""
 

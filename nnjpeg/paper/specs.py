@@ -26,6 +26,7 @@ Preset = Literal["photos", "photos-full", "cifar10", "cifar10-hour", "imagenet"]
 Augmentation = Literal["auto", "shift", "crop", "none"]
 Scenario = Literal[
     "gray-box", "black-box", "white-box", "random", "optimiser", "colors", "equal", "curve", "convergence",
+    "autoattack",
 ]  # fmt: skip
 
 CHAINS = ("noisy", "vaccination")
@@ -501,7 +502,8 @@ class Evaluate:
         get_args(Scenario),
         "which tables to make: what the attacker knows (gray-box, black-box, white-box, random: white-box on random "
         "defences), BPDA beside PGD (optimiser), Figure 5 (colors), defences at equal benign accuracy (equal), "
-        "accuracy by eps (curve), and whether attacks have converged (convergence)",
+        "accuracy by eps (curve), whether attacks have converged (convergence), and AutoAttack's standard version, of "
+        "the first images, as many as `attacked` and labelled right or not (autoattack)",
     )
     thorough: bool = option(
         True,
@@ -541,7 +543,7 @@ class Evaluate:
     restarts: int = option(1, "of PGD and APGD-CE in white-box")
     cw_steps: int = option(1000, "of C&W, five times over")
     bpda_steps: int = option(1000, "of BPDA; its authors' are 1000")
-    queries: int = option(1000, "of the Square attack")
+    queries: int = option(1000, "of the Square attack; in autoattack five times as many, as its authors have")
     samples: int = option(
         8, "draws of a defence for each gradient in the scenario random; doubled, up to 64, until that changes nothing"
     )
