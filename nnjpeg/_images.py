@@ -31,6 +31,7 @@ from nnjpeg._arguments import (
     number,
 )
 from nnjpeg._pil import roundtrip_image
+from nnjpeg._threads import tensor_threads
 from nnjpeg.codec import prepare, roundtrip_with
 from nnjpeg.ops import Gradient, Precision
 from nnjpeg.qtable import QTable, QTables, steps_at, tables_for
@@ -154,7 +155,9 @@ def _tensor(
     if ops.is_at_hand(plain) and isinstance(qtable, (QTable, list, tuple)) and not isinstance(qualities, Tensor):
         batch = plain if plain.ndim <= 4 else plain.reshape(math.prod(plain.shape[:-3]), *plain.shape[-3:])
         axes = LAYOUTS["CHW" if batch.ndim == 3 else "NCHW"]
-        output = torch.from_numpy(_pixels(batch.numpy(), axes, coding, qtable, options.colorspace, qualities, frames))
+        threads = tensor_threads(batch.numel())
+        pixels = _pixels(batch.numpy(), axes, coding, qtable, options.colorspace, qualities, frames, threads)
+        output = torch.from_numpy(pixels)
         output = output if plain.ndim <= 4 else output.reshape(plain.shape)
     else:
         if steps is not None and steps.device == image.device:
@@ -202,6 +205,7 @@ def _pixels(
     colorspace: Colorspace,
     quality: _Known,
     frames: int,
+    threads: int | None = None,
 ) -> npt.NDArray[np.uint8]:
     """The round trip of images that are checked and form clips of `frames` each."""
     images = len(pixels) if axes[0] >= 0 else 1
@@ -209,7 +213,7 @@ def _pixels(
         return pixels.copy()
     components = components_of(pixels.shape, axes)
     quantizers = _quantizers(qtable, components, colorspace, quality, images // frames, frames)
-    return roundtrip_with(pixels, axes, quantizers, coding)
+    return roundtrip_with(pixels, axes, quantizers, coding, None, threads)
 
 
 def _quantizers(

@@ -20,7 +20,7 @@ from torch.autograd import forward_ad
 
 from nnjpeg import _core, _plain, cuda
 from nnjpeg._arguments import FACTORS, LAYOUTS, Coding, Colorspace, Subsampling, check_components, coding_of
-from nnjpeg._threads import thread_limit
+from nnjpeg._threads import tensor_threads
 from nnjpeg.qtable import NN_TABLE, QTable, QTables, tables_for
 
 __all__ = ["Gradient", "Precision", "roundtrip"]
@@ -117,7 +117,8 @@ def _roundtrip_cpu(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, e
     result = _result_like(image)
     if image.numel() == 0:
         return result
-    axes, quantizers, threads, number = LAYOUTS["NCHW"], _quantizers(qtable), thread_limit(None), FACTORS.index((h, v))
+    axes, quantizers, number = LAYOUTS["NCHW"], _quantizers(qtable), FACTORS.index((h, v))
+    threads = tensor_threads(image.numel())
     if image.dtype == torch.uint8:
         _core.roundtrip(image.numpy(), result.numpy(), axes, quantizers, ycbcr, threads, subsampling=number)
         return result
@@ -134,7 +135,7 @@ def _cubic_backward_cpu(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool
     single = result if image.dtype == torch.float32 else torch.empty_like(image, dtype=torch.float32)
     arguments = grad.float().numpy(), image.float().numpy(), single.numpy()
     quantizers, number = _quantizers(qtable), FACTORS.index((h, v))
-    _core.cubic_backward_f32(*arguments, LAYOUTS["NCHW"], quantizers, ycbcr, thread_limit(None), number)
+    _core.cubic_backward_f32(*arguments, LAYOUTS["NCHW"], quantizers, ycbcr, tensor_threads(image.numel()), number)
     return result if single is result else result.copy_(single)
 
 
