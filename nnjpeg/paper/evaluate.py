@@ -34,6 +34,7 @@ from nnjpeg.transforms import NNJpeg
 __all__ = ["run"]
 
 _QUALITIES = (90, 75, 60, 50, 40, 30, 20, 10)
+_DRAWN = (30, 90)  # the qualities of random tables: those of the chain
 _MOST_DRAWS = 64
 _DONORS = 100  # images of a folder that nothing is measured on: image quilting takes its patches from them
 
@@ -206,6 +207,8 @@ def _defences(
         for name, transform in named(benign.pixels, table, donors.pixels if len(donors) else None).items()
     }
     found["crop-rescale"] = _Defence(CropRescale(network), random=True)
+    drawn = NNJpeg(table, quality=_DRAWN)
+    found["random-tables"] = _Defence(nn.Sequential(drawn, network).eval(), random=True)
     tables = [NNJpeg(table, quality=quality) for quality in (90, 70, 50, 30)]
     five = Ensemble([(network, None), *((network, layer) for layer in tables)]).eval()
     found["five-tables"] = _Defence(five, parts=(UNDEFENDED, "nn-jpeg"))
