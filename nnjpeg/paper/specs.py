@@ -108,9 +108,11 @@ class Subject:
     )
     classes: int | None = option(None, "how many classes the model knows; by default as many as its architecture has")
     mean: tuple[float, ...] | None = option(
-        None, "of R, G, B in [0, 1], by which images are normalised; by default the model's own"
+        None, "means of R, G, B in [0, 1], by which images are normalised; by default the model's own"
     )
-    std: tuple[float, ...] | None = option(None, "likewise, their deviations")
+    std: tuple[float, ...] | None = option(
+        None, "deviations of R, G, B in [0, 1], by which images are normalised; by default the model's own"
+    )
     size: int | None = option(
         None,
         "the side of the model's images, in pixels; by default the model's own, but that of small images (CIFAR's 32) "
@@ -541,7 +543,7 @@ class Evaluate:
         "DI-FGSM",
     )
     restarts: int = option(1, "of PGD and APGD-CE in white-box")
-    cw_steps: int = option(1000, "of C&W, five times over")
+    cw_steps: int = option(1000, "steps of C&W in each of its five rounds of binary search")
     bpda_steps: int = option(1000, "of BPDA; its authors' are 1000")
     queries: int = option(1000, "of the Square attack; in autoattack five times as many, as its authors have")
     samples: int = option(
