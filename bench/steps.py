@@ -108,7 +108,12 @@ def main():
     device = "cuda" if torch.cuda.is_available() else "cpu"
     small = data.photos("train", 64)
     large = torch.nn.functional.interpolate(small.pixels[:16] / 255, (224, 224), mode="bilinear").to(device)
+    tiny = torch.nn.functional.interpolate(data.photos("train", 128).pixels / 255, (32, 32), mode="area").to(device)
     rows = [
+        measure(
+            "resnet20", lambda: models.load("resnet20").train().to(device), tiny,
+            torch.arange(128, device=device) % 10, options.repeats,
+        ),
         measure(
             "preact", lambda: fitting.untrained().train().to(device),
             (small.pixels / 255).to(device), small.labels.to(device), options.repeats,

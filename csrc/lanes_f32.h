@@ -28,8 +28,8 @@ NJ_INLINE lanes_f32 clamp_f32(lanes_f32 x, float low, float high)
 #else
 NJ_INLINE lanes_f32 clamp_f32(lanes_f32 x, float low, float high) { return x < low ? low : x > high ? high : x; }
 #endif
-/* Where one is the distance of neighbours, an addition rounds to whole numbers. For |x| < 2^22; coefficients are far
- * below. */
+/* Adding a number so large that neighbouring floats are 1 apart rounds to whole numbers. For |x| < 2^22;
+ * coefficients are far below. */
 NJ_INLINE lanes_f32 round_f32(lanes_f32 x) { return (x + 12582912.0f) - 12582912.0f; }
 NJ_INLINE lanes_f32 keep_f32(lanes_f32 x, lanes_f32 y, float low, float high) { return y >= low && y <= high ? x : 0.0f; }
 /* For nj_requantize_by_f32: |x| < 2^24, and |x| < 2^22. */

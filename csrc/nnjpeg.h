@@ -147,7 +147,7 @@ void nnjpeg_expect_writes(void *data, ptrdiff_t size);
 int nnjpeg_openmp_threads(void);
 
 /* The instruction set in use, a static string. The best that this CPU has, or the one that the environment variable
- * NNJPEG_FORCE_ISA names; NULL if that one is not to be had (calls then return NNJPEG_BAD_ISA). */
+ * NNJPEG_FORCE_ISA names; NULL if that one is unavailable (calls then return NNJPEG_BAD_ISA). */
 const char *nnjpeg_isa(void);
 
 /* The index-th instruction set of this build, best first, NULL after the last; whether this CPU has it. */

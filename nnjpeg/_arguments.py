@@ -142,7 +142,7 @@ def is_ycbcr(colorspace: str, components: int) -> bool:
     if colorspace != "ycbcr":
         raise ValueError(f"colorspace must be 'rgb' or 'ycbcr', got {colorspace!r}")
     if components not in (1, 3):
-        raise ValueError(f"colorspace 'ycbcr' needs 3 components, or 1 (grey), got {components}")
+        raise ValueError(f"image must have 3 components, or 1 (grey), to be coded as YCbCr, got {components}")
     return components == 3
 
 

@@ -39,7 +39,7 @@ def show_config() -> None:
         for name, supported in facts["compiled_instruction_sets"].items()
     )
     print(f"nnjpeg           {facts['version']}, Python {facts['python']}, {facts['machine']}")
-    print(f"instruction set  {facts['instruction_set'] or 'none: NNJPEG_FORCE_ISA names one that is not to be had'}")
+    print(f"instruction set  {facts['instruction_set'] or 'none: NNJPEG_FORCE_ISA names one that is unavailable'}")
     print(f"compiled         {isas}")
     print(f"OpenMP           {'yes' if facts['openmp'] else 'no'}")
     print(f"threads          {facts['threads']} by default, {facts['available_cpus']} CPUs available")

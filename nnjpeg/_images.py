@@ -31,9 +31,10 @@ from nnjpeg._arguments import (
     number,
 )
 from nnjpeg._pil import roundtrip_image
-from nnjpeg.codec import prepare, quantizers_for, roundtrip_with
+from nnjpeg._threads import tensor_threads
+from nnjpeg.codec import prepare, roundtrip_with
 from nnjpeg.ops import Gradient, Precision
-from nnjpeg.qtable import QTable, QTables, as_tables, steps_at
+from nnjpeg.qtable import QTable, QTables, steps_at, tables_for
 
 __all__ = ["Image", "Options", "Qualities", "code"]
 
@@ -69,11 +70,13 @@ def code(
             raise TypeError(f"image must be a tensor, a tv_tensors Image or a Video, got {type(image).__name__}")
         return _tensor(image, qtable, quality, options, steps)
     if isinstance(qtable, Tensor) or isinstance(quality, Tensor):
-        raise TypeError(f"qtable and quality may be tensors only where image is one, got a {type(image).__name__}")
+        name = "qtable" if isinstance(qtable, Tensor) else "quality"
+        raise TypeError(f"{name} may be a tensor only where image is one, got a {type(image).__name__} as image")
     if isinstance(image, PIL.Image.Image):
         components = _check_picture(image)
         coding = coding_of(options.colorspace, options.subsampling, components)
-        return roundtrip_image(image, _quantizers(qtable, components, _known(quality), 1, 1), coding)
+        quantizers = _quantizers(qtable, components, options.colorspace, _known(quality), 1, 1)
+        return roundtrip_image(image, quantizers, coding)
     if isinstance(image, np.ndarray):
         return _array(image, qtable, _known(quality), options)
     raise TypeError(
@@ -152,23 +155,27 @@ def _tensor(
     if ops.is_at_hand(plain) and isinstance(qtable, (QTable, list, tuple)) and not isinstance(qualities, Tensor):
         batch = plain if plain.ndim <= 4 else plain.reshape(math.prod(plain.shape[:-3]), *plain.shape[-3:])
         axes = LAYOUTS["CHW" if batch.ndim == 3 else "NCHW"]
-        output = torch.from_numpy(_pixels(batch.numpy(), axes, coding, qtable, qualities, frames))
+        threads = tensor_threads(batch.numel())
+        pixels = _pixels(batch.numpy(), axes, coding, qtable, options.colorspace, qualities, frames, threads)
+        output = torch.from_numpy(pixels)
         output = output if plain.ndim <= 4 else output.reshape(plain.shape)
     else:
         if steps is not None and steps.device == image.device:
             qtable = steps
-        tables = _tables(qtable, qualities, plain, frames)
+        tables = _tables(qtable, options.colorspace, qualities, plain, frames)
         output = ops.apply(plain, tables, coding, options.gradient, options.precision)
     return output if pure else tv_tensors.wrap(output, like=image)
 
 
-def _tables(qtable: QTables | Tensor, quality: _Known | Tensor, image: Tensor, frames: int) -> Tensor:
+def _tables(
+    qtable: QTables | Tensor, colorspace: Colorspace, quality: _Known | Tensor, image: Tensor, frames: int
+) -> Tensor:
     """Tables at their quality as the operator wants them."""
     images, components = math.prod(image.shape[:-3]), image.shape[-3]
     if isinstance(quality, (int, float)) and not isinstance(qtable, Tensor) and not torch.compiler.is_compiling():
-        qtable = [table.at_quality(quality) for table in as_tables(qtable, components)]
+        qtable = [table.at_quality(quality) for table in tables_for(qtable, components, colorspace)]
         quality = None
-    tables = ops.tables_tensor(qtable, images, components, image.device)
+    tables = ops.tables_tensor(qtable, colorspace, images, components, image.device)
     if quality is None:
         return tables
     if not isinstance(quality, Tensor):
@@ -186,26 +193,37 @@ def _array(pixels: npt.NDArray[np.uint8], qtable: QTables, quality: _Known, opti
     count = pixels.shape[-1] if pixels.ndim > 2 else 1
     check_components("image", pixels.shape, count, options.components, reading)
     axes = axes_of("image", pixels.shape, layout)
-    return _pixels(pixels, axes, coding_of(options.colorspace, options.subsampling, count), qtable, quality, 1)
+    coding = coding_of(options.colorspace, options.subsampling, count)
+    return _pixels(pixels, axes, coding, qtable, options.colorspace, quality, 1)
 
 
 def _pixels(
-    pixels: npt.NDArray[np.uint8], axes: Axes, coding: Coding, qtable: QTables, quality: _Known, frames: int
+    pixels: npt.NDArray[np.uint8],
+    axes: Axes,
+    coding: Coding,
+    qtable: QTables,
+    colorspace: Colorspace,
+    quality: _Known,
+    frames: int,
+    threads: int | None = None,
 ) -> npt.NDArray[np.uint8]:
     """The round trip of images that are checked and form clips of `frames` each."""
     images = len(pixels) if axes[0] >= 0 else 1
     if images == 0:
         return pixels.copy()
-    quantizers = _quantizers(qtable, components_of(pixels.shape, axes), quality, images // frames, frames)
-    return roundtrip_with(pixels, axes, quantizers, coding)
+    components = components_of(pixels.shape, axes)
+    quantizers = _quantizers(qtable, components, colorspace, quality, images // frames, frames)
+    return roundtrip_with(pixels, axes, quantizers, coding, None, threads)
 
 
-def _quantizers(qtable: QTables, components: int, quality: _Known, clips: int, frames: int) -> _core.Quantizers:
+def _quantizers(
+    qtable: QTables, components: int, colorspace: Colorspace, quality: _Known, clips: int, frames: int
+) -> _core.Quantizers:
     """Tables at one quality, or at one for each clip, ready for the core."""
     if quality is None and isinstance(qtable, QTable):
         return qtable.quantizers
     ready = type(qtable) is tuple and len(qtable) == components and set(map(type, qtable)) == {QTable}
-    tables: tuple[Any, ...] = qtable if ready else tuple(as_tables(qtable, components))  # type: ignore[assignment]
+    tables: tuple[Any, ...] = qtable if ready else tuple(tables_for(qtable, components, colorspace))  # type: ignore[assignment]
     if isinstance(quality, np.ndarray):
         if len(quality) != 1:
             _check_count(len(quality), clips)
@@ -219,4 +237,4 @@ def _quantizers(qtable: QTables, components: int, quality: _Known, clips: int, f
 def _prepared(tables: tuple[QTable, ...], quality: float | None) -> _core.Quantizers:
     if quality is not None:
         tables = tuple(table.at_quality(quality) for table in tables)
-    return quantizers_for(tables[0], 1) if len(tables) == 1 else prepare([tables])
+    return tables[0].quantizers if len(tables) == 1 else prepare([tables])

@@ -11,9 +11,12 @@ from pathlib import Path
 from nnjpeg import _core
 from nnjpeg._arguments import integer
 
-__all__ = ["available_cpus", "thread_limit"]
+__all__ = ["available_cpus", "tensor_threads", "thread_limit"]
 
 _MOST = 1024
+
+_SMALL_TENSOR = 1 << 21
+"""Samples that one thread transforms within a millisecond."""
 
 
 def thread_limit(num_threads: int | None) -> int:
@@ -27,6 +30,15 @@ def thread_limit(num_threads: int | None) -> int:
     if data is not None and data.get_worker_info() is not None:
         return 1
     return _default()
+
+
+def tensor_threads(samples: int) -> int:
+    """The limit for a call on a tensor: one for small ones.
+
+    Between its operations torch's threads wait for the next one without letting go of their CPUs. Ours, which are not
+    of the same OpenMP, wait for these CPUs longer than a small tensor takes: measured in training steps.
+    """
+    return 1 if samples < _SMALL_TENSOR else thread_limit(None)
 
 
 @cache

@@ -52,7 +52,8 @@ class Result(NamedTuple):
 class Coder(NamedTuple):
     """How images become files."""
 
-    qtable: QTable
+    qtables: tuple[QTable, ...]
+    """One for all components, or one for each; of a grey image that is coded in YCbCr the first."""
     colorspace: Colorspace
     subsampling: Subsampling
     rules: Rules
@@ -68,15 +69,18 @@ class Coder(NamedTuple):
         picture = read(path, self.rules)
         pixels = picture.pixels
         coding: dict[str, Any] = {"colorspace": self.colorspace, "subsampling": self.subsampling}
-        data = encode(pixels, self.qtable, exif=picture.exif, icc_profile=picture.icc_profile, **coding)
+        data = encode(pixels, self.qtables, exif=picture.exif, icc_profile=picture.icc_profile, **coding)
         # What a reader of `data` gets, sooner than by reading it.
-        decoded = roundtrip(pixels, self.qtable, num_threads=1, **coding)
+        decoded = roundtrip(pixels, self.qtables, num_threads=1, **coding)
         psnr = _psnr(pixels, decoded)
         return Result(data, (pixels.shape[1], pixels.shape[0]), psnr, picture.left_out, picture.warnings)
 
     def description(self) -> dict[str, Any]:
-        """What it does, as JSON can hold it; that of version 0.1.0 without subsampling, where no rule is in force."""
-        description: dict[str, Any] = {"qtable": self.qtable.to_list(), "colorspace": self.colorspace}
+        """What it does, as JSON can hold it; that of version 0.1.0 where it could do the same."""
+        tables = [table.to_list() for table in self.qtables]
+        description: dict[str, Any] = {
+            "qtable": tables[0] if len(tables) == 1 else tables, "colorspace": self.colorspace,
+        }  # fmt: skip
         if self.subsampling != "4:4:4":
             description["subsampling"] = self.subsampling
         if self.rules.background is not None:

@@ -20,12 +20,11 @@ from nnjpeg._arguments import (
     Subsampling,
     axes_of,
     check_array,
-    check_subsampling,
     components_of,
     is_ycbcr,
 )
-from nnjpeg.files import check_storable, check_writable, decode_bytes, encode
-from nnjpeg.qtable import NN_TABLE, QTable, QTables, as_tables
+from nnjpeg.files import check_storable, decode_bytes, encode, writable_subsampling
+from nnjpeg.qtable import NN_TABLE, QTable, QTables, as_tables, tables_for
 
 __all__ = ["Chunks"]
 
@@ -65,7 +64,7 @@ class Chunks:
             raise ValueError(f"layout must be one of {sorted(LAYOUTS)}, got {layout!r}")
         if colorspace not in ("rgb", "ycbcr"):
             raise ValueError(f"colorspace must be 'rgb' or 'ycbcr', got {colorspace!r}")
-        check_writable(check_subsampling(subsampling, colorspace, 3))
+        writable_subsampling(subsampling, colorspace, 3)
         tables = as_tables(qtable)
         self.tables: tuple[QTable, ...] = tuple(t if quality is None else t.at_quality(quality) for t in tables)
         self.colorspace = colorspace
@@ -117,7 +116,7 @@ class Chunks:
             raise ValueError(f"{error}, since its shape is {shape} and the codec's layout is {self.layout}") from None
         components = components_of(shape, axes)
         is_ycbcr(self.colorspace, components)
-        as_tables(self.tables, components)
+        tables_for(self.tables, components, self.colorspace)
 
     def encode(self, chunk: npt.NDArray[np.uint8]) -> bytes:
         """A chunk as bytes; reading them gives ``roundtrip(chunk)``.

@@ -33,7 +33,7 @@ from nnjpeg._arguments import (
     components_of,
 )
 from nnjpeg._threads import thread_limit
-from nnjpeg.qtable import QTable, QTables, as_tables
+from nnjpeg.qtable import QTable, QTables, tables_for
 
 __all__ = ["dct", "forward", "idct", "inverse", "roundtrip"]
 
@@ -61,7 +61,8 @@ def roundtrip(
         Samples 0..255, any strides, height and width from 1. Not a multiple of 8: extended by its last column and row
         for the transform, as libjpeg does, and cropped. A batch of 0 images gives an empty result.
     qtable : QTable, array_like or sequence of these
-        One 8x8 table for all components, or one for each component (``[luma, chroma, chroma]``).
+        One 8x8 table for all components, or one for each component (``[luma, chroma, chroma]``, of which a grey image
+        with "ycbcr" takes the first).
     colorspace : {"rgb", "ycbcr"}
         "rgb" codes the components as they are, any number of them. "ycbcr" codes 3 components as JFIF YCbCr, and 1
         component, which is grey, as it is.
@@ -94,7 +95,7 @@ def roundtrip(
     axes = axes_of("image", image.shape, layout)
     components = components_of(image.shape, axes)
     coding = coding_of(colorspace, subsampling, components)
-    return roundtrip_with(image, axes, quantizers_for(qtable, components), coding, out, num_threads)
+    return roundtrip_with(image, axes, quantizers_for(qtable, components, colorspace), coding, out, num_threads)
 
 
 def roundtrip_with(
@@ -168,7 +169,7 @@ def forward(
     axes = axes_of("image", image.shape, layout)
     components = components_of(image.shape, axes)
     ycbcr, number = coding_of(colorspace, subsampling, components)
-    quantizers, threads = quantizers_for(qtable, components), thread_limit(num_threads)
+    quantizers, threads = quantizers_for(qtable, components, colorspace), thread_limit(num_threads)
     if number == 0:
         coefficients = np.empty(_coefficient_shape(image.shape, axes), np.int16)
         _core.forward(image, (coefficients,), axes, quantizers, ycbcr, threads)
@@ -218,7 +219,8 @@ def inverse(
             f"coefficients must be a tuple of three arrays for subsampling {subsampling!r}, got an array of shape "
             f"{coefficients.shape}"
         )
-    _core.inverse((blocks,), image, axes, quantizers_for(qtable, components), ycbcr, thread_limit(num_threads))
+    quantizers = quantizers_for(qtable, components, colorspace)
+    _core.inverse((blocks,), image, axes, quantizers, ycbcr, thread_limit(num_threads))
     return image
 
 
@@ -261,7 +263,8 @@ def _from_parts(
             )
     image = np.empty(shape, np.uint8)
     blocks = tuple(np.ascontiguousarray(_aligned(part)) for part in parts)
-    _core.inverse(blocks, image, axes, quantizers_for(qtable, 3), ycbcr, thread_limit(num_threads), number)
+    quantizers = quantizers_for(qtable, 3, colorspace)
+    _core.inverse(blocks, image, axes, quantizers, ycbcr, thread_limit(num_threads), number)
     return image
 
 
@@ -366,11 +369,11 @@ def _grids(shape: tuple[int, ...], axes: Axes, subsampling: int) -> list[tuple[i
     return grids
 
 
-def quantizers_for(qtable: QTables, components: int) -> _core.Quantizers:
+def quantizers_for(qtable: QTables, components: int, colorspace: str) -> _core.Quantizers:
     """Tables as a caller gives them, checked and ready for the core."""
     if isinstance(qtable, QTable):
         return qtable.quantizers
-    tables = as_tables(qtable, components)
+    tables = tables_for(qtable, components, colorspace)
     return tables[0].quantizers if len(tables) == 1 else prepare([tables])
 
 

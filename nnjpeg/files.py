@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from nnjpeg import exif as _exif
 from nnjpeg._arguments import (
+    SUBSAMPLINGS,
     UINT8,
     Axes,
     Colorspace,
@@ -24,9 +25,17 @@ from nnjpeg._arguments import (
     is_ycbcr,
 )
 from nnjpeg.headers import Source, opened, sample_bits
-from nnjpeg.qtable import QTables, as_tables
+from nnjpeg.qtable import QTables, tables_for
 
-__all__ = ["check_exif", "check_icc_profile", "check_storable", "check_writable", "decode", "decode_bytes", "encode"]
+__all__ = [
+    "check_exif",
+    "check_icc_profile",
+    "check_storable",
+    "decode",
+    "decode_bytes",
+    "encode",
+    "writable_subsampling",
+]
 
 _WRITABLE = ("4:4:4", "4:2:2", "4:2:0")
 """The subsamplings that Pillow writes; it numbers them in this order."""
@@ -84,8 +93,7 @@ def encode(
     check_storable("image", image.shape, axes)
     components = components_of(image.shape, axes)
     keep_rgb = not is_ycbcr(colorspace, components) and components == 3
-    subsampling = check_subsampling(subsampling, colorspace, components)
-    check_writable(subsampling)
+    subsampling = writable_subsampling(subsampling, colorspace, components)
     height, width = image.shape[axes[2]], image.shape[axes[3]]
     metadata: dict[str, bytes] = {}
     if exif is not None:
@@ -94,7 +102,7 @@ def encode(
     if icc_profile is not None:
         check_icc_profile(icc_profile, components)
         metadata["icc_profile"] = icc_profile
-    tables = as_tables(qtable, components)
+    tables = tables_for(qtable, components, colorspace)
     pixels = image.transpose(axes[2], axes[3], axes[1]) if axes[1] >= 0 else image
     if components == 1:
         pixels = pixels.reshape(height, width)
@@ -143,17 +151,21 @@ def check_storable(name: str, shape: tuple[int, ...], axes: Axes) -> None:
         raise ValueError(f"{name} must have sides of at most {_MOST_PIXELS} to be a JPEG file, got {height} x {width}")
 
 
-def check_writable(subsampling: str) -> None:
-    """Whether Pillow writes JPEG files of this subsampling.
+def writable_subsampling(subsampling: str, colorspace: str, components: int) -> Subsampling:
+    """The subsampling that a JPEG file of an image has: none of a grey one.
 
     Raises
     ------
     ValueError
-        If it does not: of 4:4:0.
+        If there is no such subsampling, it needs another colour space, or Pillow does not write it.
     """
+    if subsampling in SUBSAMPLINGS:
+        subsampling = check_subsampling(subsampling, colorspace, components)
     if subsampling not in _WRITABLE:
         accepted = ", ".join(map(repr, _WRITABLE))
-        raise ValueError(f"subsampling must be one of {accepted} for a JPEG file: Pillow cannot write {subsampling!r}")
+        why = f": Pillow cannot write {subsampling!r}" if subsampling in SUBSAMPLINGS else f", got {subsampling!r}"
+        raise ValueError(f"subsampling must be one of {accepted} for a JPEG file{why}")
+    return subsampling  # type: ignore[return-value]
 
 
 def check_exif(exif: bytes) -> None:

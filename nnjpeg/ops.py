@@ -20,8 +20,8 @@ from torch.autograd import forward_ad
 
 from nnjpeg import _core, _plain, cuda
 from nnjpeg._arguments import FACTORS, LAYOUTS, Coding, Colorspace, Subsampling, check_components, coding_of
-from nnjpeg._threads import thread_limit
-from nnjpeg.qtable import NN_TABLE, QTable, QTables, as_tables
+from nnjpeg._threads import tensor_threads
+from nnjpeg.qtable import NN_TABLE, QTable, QTables, tables_for
 
 __all__ = ["Gradient", "Precision", "roundtrip"]
 
@@ -117,7 +117,8 @@ def _roundtrip_cpu(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, e
     result = _result_like(image)
     if image.numel() == 0:
         return result
-    axes, quantizers, threads, number = LAYOUTS["NCHW"], _quantizers(qtable), thread_limit(None), FACTORS.index((h, v))
+    axes, quantizers, number = LAYOUTS["NCHW"], _quantizers(qtable), FACTORS.index((h, v))
+    threads = tensor_threads(image.numel())
     if image.dtype == torch.uint8:
         _core.roundtrip(image.numpy(), result.numpy(), axes, quantizers, ycbcr, threads, subsampling=number)
         return result
@@ -134,7 +135,7 @@ def _cubic_backward_cpu(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool
     single = result if image.dtype == torch.float32 else torch.empty_like(image, dtype=torch.float32)
     arguments = grad.float().numpy(), image.float().numpy(), single.numpy()
     quantizers, number = _quantizers(qtable), FACTORS.index((h, v))
-    _core.cubic_backward_f32(*arguments, LAYOUTS["NCHW"], quantizers, ycbcr, thread_limit(None), number)
+    _core.cubic_backward_f32(*arguments, LAYOUTS["NCHW"], quantizers, ycbcr, tensor_threads(image.numel()), number)
     return result if single is result else result.copy_(single)
 
 
@@ -162,7 +163,8 @@ def _roundtrip_plain(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int,
     if image.dtype == torch.uint8:
         return _plain.roundtrip_uint8(image, qtable, ycbcr, h, v)
     if exact:
-        return (_plain.roundtrip_uint8(_bytes(image), qtable, ycbcr, h, v) / 255).to(image.dtype)
+        pixels = _plain.roundtrip_uint8(_bytes(image), qtable, ycbcr, h, v)
+        return pixels.double() / 255 if image.dtype == torch.float64 else (pixels / 255).to(image.dtype)
     return _plain.roundtrip_float(image, qtable, ycbcr, h, v, cubic)
 
 
@@ -357,14 +359,16 @@ def _tensor_tables(qtable: Tensor, images: int, components: int, device: torch.d
     return qtable.reshape(*leading, 8, 8).contiguous().to(device, non_blocking=True)
 
 
-def tables_tensor(qtable: QTables | Tensor, images: int, components: int, device: torch.device) -> Tensor:
+def tables_tensor(
+    qtable: QTables | Tensor, colorspace: Colorspace, images: int, components: int, device: torch.device
+) -> Tensor:
     """Any kind of table argument as the operator wants it."""
     if isinstance(qtable, Tensor):
         return _tensor_tables(qtable, images, components, device)
     if isinstance(qtable, np.ndarray) and qtable.ndim > 2:
         several = np.asarray([QTable(table).steps for table in qtable.reshape(-1, *qtable.shape[-2:])], np.uint8)
         return _tensor_tables(torch.from_numpy(several.reshape(qtable.shape)), images, components, device)
-    tables = tuple(as_tables(qtable, components))
+    tables = tuple(tables_for(qtable, components, colorspace))
     return steps_of([tables], device) if torch.compiler.is_compiling() else _cached_tables(tables, device)
 
 
@@ -399,9 +403,10 @@ def roundtrip(
     qtable : QTable, array_like, sequence of these, or tensor
         1..255, of shape (8, 8), (C, 8, 8), (B, 8, 8) or (B, C, 8, 8), where B counts the images of all leading
         dimensions. Where B equals C, a stack of three dimensions could mean both, and is refused. A sequence of
-        QTables is one for each component. Steps in a tensor on an accelerator are not read back, so they are not
-        checked: 0 counts as 1, and integers wider than 8 bits are clamped to 1..255. Floats in a tensor are rounded to
-        the nearest integer and clamped to 1..255 on every device; there is no gradient with respect to them.
+        QTables is one for each component, of which a grey image with "ycbcr" takes the first. Steps in a tensor on an
+        accelerator are not read back, so they are not checked: 0 counts as 1, and integers wider than 8 bits are
+        clamped to 1..255. Floats in a tensor are rounded to the nearest integer and clamped to 1..255 on every device;
+        there is no gradient with respect to them.
     colorspace, subsampling
         As for `nnjpeg.roundtrip`.
     gradient : {"straight-through", "cubic", "none"}
@@ -442,7 +447,7 @@ def roundtrip(
     mode. Under `torch.compile` it is an error.
     """
     coding = check(image, colorspace, subsampling, gradient, precision, components)
-    tables = tables_tensor(qtable, math.prod(image.shape[:-3]), image.shape[-3], image.device)
+    tables = tables_tensor(qtable, colorspace, math.prod(image.shape[:-3]), image.shape[-3], image.device)
     return apply(image, tables, coding, gradient, precision)
 
 

@@ -66,6 +66,9 @@ def _check_steps(steps: Any) -> npt.NDArray[np.uint16]:
             "the tables of a Pillow image are [numpy.reshape(q, (8, 8)) for q in image.quantization.values()]: the "
             "first is that of luma, the second, if any, that of both chroma components"
         )
+    if steps is None or isinstance(steps, (str, bytes, PathLike)):
+        hint = "" if steps is None else "; QTable.load reads one from a file"
+        raise TypeError(f"qtable must hold integers in 1..255, got {steps!r:.60}{hint}")
     try:
         array = np.asarray(steps)
     except ValueError:
@@ -373,6 +376,13 @@ def as_tables(qtable: QTables, components: int | None = None) -> list[QTable]:
     if components is not None and len(qtable) not in (1, components):
         raise ValueError(f"qtable must be one table, or one for each of {components} components, got {len(qtable)}")
     return [table if isinstance(table, QTable) else QTable(table) for table in qtable]  # type: ignore[arg-type]
+
+
+def tables_for(qtable: QTables, components: int, colorspace: str) -> list[QTable]:
+    """`as_tables` of an image: of tables for YCbCr, a grey one has the first, that of luma."""
+    if components == 1 and colorspace == "ycbcr":
+        return as_tables(qtable)[:1]
+    return as_tables(qtable, components)
 
 
 def _is_sequence_of_tables(qtable: Any) -> bool:

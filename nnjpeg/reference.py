@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnjpeg._arguments import SUBSAMPLINGS, Colorspace, Subsampling, check_subsampling, is_ycbcr
-from nnjpeg.qtable import QTables, as_tables
+from nnjpeg.qtable import QTables, tables_for
 
 __all__ = [
     "dequantize",
@@ -290,7 +290,7 @@ def forward(
     if is_ycbcr(colorspace, components):
         samples = rgb_to_ycbcr(samples)
     coefficients = []
-    for c, steps in enumerate(_steps(qtable, components)):
+    for c, steps in enumerate(_steps(qtable, components, colorspace)):
         plane = samples[..., c] if c == 0 else downsample(samples[..., c], h, v)
         coefficients.append(quantize(fdct(to_blocks(plane) - 128), steps))
     return coefficients
@@ -308,7 +308,7 @@ def inverse(
     components = len(coefficients)
     h, v = SUBSAMPLINGS[check_subsampling(subsampling, colorspace, components)]
     planes: list[npt.NDArray[np.int64]] = []
-    for c, (quantized, steps) in enumerate(zip(coefficients, _steps(qtable, components), strict=True)):
+    for c, (quantized, steps) in enumerate(zip(coefficients, _steps(qtable, components, colorspace), strict=True)):
         rows, columns = quantized.shape[:2]
         decoded = range_limit(idct(dequantize(quantized, steps)) + 128)
         plane = from_blocks(decoded, (8 * rows, 8 * columns))
@@ -329,6 +329,6 @@ def roundtrip(
     return inverse(forward(image, qtable, **coding), qtable, image.shape[:2], **coding)
 
 
-def _steps(qtable: QTables, components: int) -> list[npt.NDArray[np.int64]]:
-    tables = [np.asarray(table) for table in as_tables(qtable, components)]
+def _steps(qtable: QTables, components: int, colorspace: str) -> list[npt.NDArray[np.int64]]:
+    tables = [np.asarray(table) for table in tables_for(qtable, components, colorspace)]
     return tables * components if len(tables) == 1 else tables

@@ -32,7 +32,7 @@ def settings_of(file: Source) -> Settings:
     ----------
     file : bytes, path or binary file object
         A JPEG file: baseline or progressive, by Huffman or arithmetic coding. Only its headers are read; of a file
-        object, from where it stands up to the first scan.
+        object, from where it stands up to the first scan; ``file.seek(0)`` goes back for another reader.
 
     Returns
     -------

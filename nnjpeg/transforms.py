@@ -185,23 +185,22 @@ class _Transform(v2.Transform):
             raise AttributeError(f"{kind}.{name} is fixed, since tables are made of it: make another {kind}")
         super().__setattr__(name, value)
 
-    def forward(self, *inputs: Any) -> Any:
+    # Not *inputs, as v2 has it: torch.export describes arguments by the names of the signature.
+    def forward(self, image: Any, *others: Any) -> Any:
         """Transform a sample, or an image: the common case, without the search for what is one."""
-        if len(inputs) == 1:
-            (image,) = inputs
-            if (
-                type(image) is Tensor
-                or isinstance(image, (PIL.Image.Image, tv_tensors.Image, tv_tensors.Video, np.ndarray))
-                or is_pure_tensor(image)
-            ):
-                return self.transform(image, self.make_params([image]))
-        if any(isinstance(one, torch.fx.Proxy) for one in inputs):
+        if not others and (
+            type(image) is Tensor
+            or isinstance(image, (PIL.Image.Image, tv_tensors.Image, tv_tensors.Video, np.ndarray))
+            or is_pure_tensor(image)
+        ):
+            return self.transform(image, self.make_params([image]))
+        if any(isinstance(one, torch.fx.Proxy) for one in (image, *others)):
             kind = type(self).__name__
             raise TypeError(
                 f"torch.fx can't trace through {kind}, and would leave it out: make it a leaf (leaf_modules=[{kind}] "
                 "in torchvision's create_feature_extractor, is_leaf_module of a Tracer)"
             )
-        return super().forward(*inputs)
+        return super().forward(image, *others)
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Draw the qualities of one call, and find which input without a type of its own is the image."""
@@ -332,9 +331,9 @@ class JPEG(_Transform):
     the Independent JPEG Group's rule, which is the default of Pillow, OpenCV and libjpeg itself. Besides what
     torchvision's transforms, it takes tensors on any device, floats in [0, 1] with a gradient, and, where a sample has
     neither a typed image nor a plain tensor, an ndarray; it can be a model's layer. PIL images are L or RGB: CMYK and
-    bilevel ones, which torchvision codes too, are refused. Draws are torchvision's too: from
-    torch's generator for the CPU, one in each call, even if the quality is fixed, so that a transform after it draws
-    what it would draw there.
+    bilevel ones, which torchvision codes too, are refused. Draws are torchvision's too: from torch's generator for the
+    CPU, one in each call, even if the quality is fixed, so that a transform after it draws what it would draw there.
+    (Under `torch.compile`, where random numbers are the compiler's own, a fixed quality draws nothing.)
 
     Parameters
     ----------

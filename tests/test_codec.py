@@ -252,6 +252,22 @@ def test_inverse_of_subsampled_forward_is_the_roundtrip(layout, subsampling, bat
         np.testing.assert_array_equal(nnjpeg.inverse(parts, NN_TABLE, size=(43, 70), **coding), expected)
 
 
+@pytest.mark.parametrize("shape", [(19, 30), (19, 30, 1), (2, 19, 30, 1)])
+def test_grey_has_the_first_of_the_tables_of_a_colour_image(shape):
+    grey = np.random.default_rng(17).integers(0, 256, shape, dtype=np.uint8)
+    luma, chroma = QTable.standard_luminance(), QTable.standard_chrominance()
+    tables, coding = (luma, chroma, chroma), {"colorspace": "ycbcr", "subsampling": "4:2:0"}
+    expected = nnjpeg.roundtrip(grey, luma)
+    coefficients = nnjpeg.forward(grey, tables, **coding)
+    np.testing.assert_array_equal(coefficients, nnjpeg.forward(grey, luma))
+    np.testing.assert_array_equal(nnjpeg.roundtrip(grey, tables, **coding), expected)
+    np.testing.assert_array_equal(nnjpeg.inverse(coefficients, tables, size=(19, 30), **coding), expected)
+    if len(shape) < 4:
+        assert nnjpeg.encode(grey, tables, **coding) == nnjpeg.encode(grey, luma)
+    with pytest.raises(ValueError, match="one for each of 1 components, got 3"):
+        nnjpeg.roundtrip(grey, tables)
+
+
 @pytest.mark.parametrize("subsampling", SUBSAMPLED)
 def test_grey_has_no_subsampling(subsampling, batch):
     coding = {"colorspace": "ycbcr", "subsampling": subsampling}

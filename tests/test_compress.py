@@ -67,9 +67,39 @@ def test_compress_with_chroma_subsampling(folder, photos, subsampling, capsys):
     assert float(line.split()[3]) == pytest.approx(10 * np.log10(255**2 / mse), abs=5e-3)
 
 
+LUMA, CHROMA = (QTable.standard_luminance().at_quality(75), QTable.standard_chrominance().at_quality(75))
+
+
+@pytest.mark.parametrize("form", ["photo.jpg", "two.txt", "three.txt"])
+def test_compress_as_ordinary_jpeg(folder, photos, form):
+    """Tables of another JPEG file, or a text of luma and chroma: the files are those that Pillow writes."""
+    colour = Image.fromarray(photos["chelsea"])
+    colour.save(folder / "photo.jpg", quality=75)
+    colour.save(folder / "wanted.jpg", quality=75)
+    colour.getchannel(0).save(folder / "wanted-grey.jpg", quality=75)
+    texts = ["\n".join(" ".join(map(str, row)) for row in table.to_list()) for table in (LUMA, CHROMA, CHROMA)]
+    (folder / "two.txt").write_text("\n\n".join(texts[:2]))
+    (folder / "three.txt").write_text("\n\n".join(texts))
+    images = [str(folder / "cat.png"), str(folder / "grey.png")]
+    coding = ["-t", str(folder / form), "--colorspace", "ycbcr", "--subsampling", "4:2:0"]
+    assert main(["compress", *images, "-o", str(folder / "out"), *coding]) == 0
+    for name, wanted in (("cat.jpg", "wanted.jpg"), ("grey.jpg", "wanted-grey.jpg")):
+        found = (folder / "out" / name).read_bytes()
+        np.testing.assert_array_equal(nnjpeg.decode(found), nnjpeg.decode(folder / wanted))
+        assert nnjpeg.settings_of(found) == nnjpeg.settings_of(folder / wanted)
+
+
+def test_more_tables_than_components_are_refused(folder, capsys):
+    (folder / "four.txt").write_text("7 " * 256)
+    with pytest.raises(SystemExit, match="2"):
+        main(["compress", str(folder), "-o", str(folder / "out"), "-t", str(folder / "four.txt")])
+    assert "holds 4 tables, accepted are 1 to 3" in capsys.readouterr().err
+
+
 def test_compress_refuses_subsampling_in_rgb_before_anything_is_done(folder, capsys):
-    assert main(["compress", str(folder), "-o", str(folder / "out"), "--subsampling", "4:2:0"]) == 1
-    assert "subsampling '4:2:0' needs colorspace 'ycbcr', got 'rgb'" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["compress", str(folder), "-o", str(folder / "out"), "--subsampling", "4:2:0"])
+    assert "--subsampling 4:2:0 goes with --colorspace ycbcr" in capsys.readouterr().err
     assert not (folder / "out").exists()
 
 

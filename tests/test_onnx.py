@@ -118,7 +118,7 @@ def test_other_floats(dtype):
     ids=lambda layer: f"{type(layer).__name__}-{layer.quality}-{layer.gradient}",
 )
 def test_layers(layer):
-    model = session(exported(layer, noise(2, 3, 40, 56), dynamic_shapes=((BATCH,),)))
+    model = session(exported(layer, noise(2, 3, 40, 56), dynamic_shapes=(BATCH,)))
     for images in (1, 2, 5):
         image = noise(images, 3, 40, 56, seed=images)
         assert_same(model, layer(image), image)
@@ -219,12 +219,12 @@ def test_the_documented_example(tmp_path, monkeypatch):
     if not page.exists():
         pytest.skip("the documentation is not here")
     monkeypatch.chdir(tmp_path)
-    network = torch.nn.Sequential(torch.nn.AvgPool2d(32), torch.nn.Flatten(), torch.nn.Linear(147, 5))
+    names = {}
     for block in re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.S | re.M):
-        exec(block, {"network": network})
+        exec(block, names)
     model = session(onnx.load("defended.onnx"))
     image = uniform(3, 3, 224, 224, seed=1)
-    np.testing.assert_allclose(run(model, image), network(NNJpeg()(image)).detach(), atol=1e-4)
+    np.testing.assert_allclose(run(model, image), names["defended"](image).detach(), atol=1e-4)
 
 
 class Unexported(torch.nn.Module):

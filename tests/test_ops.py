@@ -163,7 +163,8 @@ def test_floats_have_the_bits_of_the_deployed_transform(isa, dtype, coding, size
     result = ops.roundtrip(image, **coding)
     assert torch.equal(result, ops.roundtrip(image, **coding, precision="uint8"))
     deployed = ops.roundtrip((image.float().clamp(0, 1) * 255 + 0.5).to(torch.uint8), **coding)
-    assert torch.equal(result, (deployed.float() / 255).to(dtype))
+    quotient = deployed.double() / 255 if dtype == torch.float64 else (deployed.float() / 255).to(dtype)
+    assert torch.equal(result, quotient)
     assert result.stride() == image.stride()
 
 
@@ -263,7 +264,11 @@ def test_operators_refuse_operands_that_do_not_fit(device):
         (lambda: ops.roundtrip(noise(3, 8, 8), gradient="soft"), ValueError, "'straight-through', .* got 'soft'"),
         (lambda: ops.roundtrip(noise(3, 8, 8), precision="half"), ValueError, "'uint8', 'float', got 'half'"),
         (lambda: ops.roundtrip(noise(3, 8, 8), colorspace="hsv"), ValueError, "got 'hsv'"),
-        (lambda: ops.roundtrip(noise(2, 8, 8), colorspace="ycbcr"), ValueError, r"3 components, or 1 \(grey\), got 2"),
+        (
+            lambda: ops.roundtrip(noise(2, 8, 8), colorspace="ycbcr"),
+            ValueError,
+            r"3 components, or 1 \(grey\), .* got 2",
+        ),
         (lambda: ops.roundtrip(noise(3, 8, 8), subsampling="4:2:0"), ValueError, "needs colorspace 'ycbcr', got 'rgb'"),
         (
             lambda: ops.roundtrip(noise(3, 8, 8), colorspace="ycbcr", subsampling="4:1:1"),
@@ -289,7 +294,7 @@ def test_operators_refuse_operands_that_do_not_fit(device):
         (lambda: nn_jpeg(noise(2, 3, 8, 8), quality=torch.tensor([torch.nan, 2])), ValueError, r"1\.\.100, got nan"),
         (lambda: nn_jpeg(noise(2, 3, 8, 8), quality=torch.tensor([0, 50])), ValueError, r"1\.\.100, got 0"),
         (lambda: nn_jpeg(uniform(2, 3, 8, 8), quality=np.array([1, 101])), ValueError, r"1\.\.100, got 101"),
-        (lambda: nn_jpeg(np.zeros((8, 8), np.uint8), NN), TypeError, "may be tensors only where image is one"),
+        (lambda: nn_jpeg(np.zeros((8, 8), np.uint8), NN), TypeError, "qtable may be a tensor only where image is one"),
         (lambda: NNJpeg(gradient="soft"), ValueError, "gradient must be one of"),
         (lambda: NNJpeg(precision="soft"), ValueError, "precision must be one of"),
         (lambda: NNJpeg(some_tables(2, 3)), (ValueError, TypeError), "qtable"),

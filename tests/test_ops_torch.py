@@ -148,7 +148,7 @@ def test_a_trace_draws_anew():
 @pytest.mark.parametrize("make", [noise, uniform])
 def test_export_with_a_dynamic_batch(make, layer):
     batch = torch.export.Dim("batch", min=2, max=64)
-    exported = torch.export.export(layer, (make(4, 3, 16, 24),), dynamic_shapes=(({0: batch},),)).module()
+    exported = torch.export.export(layer, (make(4, 3, 16, 24),), dynamic_shapes=({0: batch},)).module()
     image = make(7, 3, 16, 24, seed=1)
     torch.manual_seed(0)
     result = exported(image)

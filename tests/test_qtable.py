@@ -211,8 +211,8 @@ def grid(entry, dtype=object):
         (np.ones((1, 8, 8), int), ValueError, r"shape \(8, 8\), got \(1, 8, 8\)"),
         ([[1] * 8] * 7 + [[1] * 7], ValueError, "rows of unequal length"),
         (16, ValueError, r"shape \(8, 8\), got 16; if that is a quality"),
-        ("16", TypeError, "got dtype"),
-        (None, TypeError, "got dtype object"),
+        ("photo.jpg", TypeError, "got 'photo.jpg'; QTable.load reads one from a file"),
+        (None, TypeError, "integers in 1..255, got None"),
     ],
 )
 def test_bad_tables(table, error, message):

@@ -58,7 +58,7 @@ def command(
         _add(where, one)
     where.add_argument(
         "--out", metavar="DIR", default=argparse.SUPPRESS,
-        help=f"the run folder, in which the same command goes on (default: {out or f'runs/{name}-TIME'})",
+        help=f"the run folder, which the same command resumes (default: {out or f'runs/{name}-TIME'})",
     )  # fmt: skip
     where.add_argument(
         "--config", type=Path, metavar="FILE", help="a YAML file of options; those on the command line go before it"

@@ -11,9 +11,9 @@ from typing import Any
 from PIL import Image, ImageColor
 
 from nnjpeg import NN_TABLE, QTable, bulk
-from nnjpeg._arguments import Subsampling, check_subsampling, integer, number
+from nnjpeg._arguments import Subsampling, integer, number
 from nnjpeg._progress import Progress
-from nnjpeg.files import check_writable
+from nnjpeg.files import writable_subsampling
 from nnjpeg.pictures import Rules
 from nnjpeg.sources import find
 
@@ -32,7 +32,7 @@ def add_parser(commands: Any) -> None:
     """Declare the command's arguments."""
     parser = commands.add_parser(
         "compress",
-        help="write images as JPEG files with one table for all components",
+        help="write images as JPEG files with tables of your own",
         description="Write each image as DIR/NAME.jpg, or as a member of a tar file that webdataset reads: a baseline "
         "JPEG file, in RGB unless told otherwise. Prints size, bytes and bits per pixel (of the whole file) and PSNR. "
         "Images that cannot be read or written are reported and skipped; the exit status is then 1.",
@@ -50,15 +50,17 @@ def add_parser(commands: Any) -> None:
     target.add_argument("--tar", type=Path, metavar="TAR", help="tar file with a member KEY.jpg for each image")
     parser.add_argument("--shard", type=_count, metavar="N", help="N images a tar file: TAR-000000, ...")
     parser.add_argument(
-        "-t", "--qtable", type=_qtable, default=NN_TABLE, metavar="FILE",
-        help="table as JSON or in the format of cjpeg -qtables (default: 16 / 50 on four diagonals)",
+        "-t", "--qtable", type=_qtables, default=(NN_TABLE,), metavar="FILE",
+        help="tables as JSON, in the format of cjpeg -qtables, or those of a JPEG file: one for all components, two "
+        "for luma and chroma, or one for each; of several, grey images with --colorspace ycbcr have the first "
+        "(default: 16 / 50 on four diagonals)",
     )  # fmt: skip
     parser.add_argument(
         "-q",
         "--quality",
         type=_quality,
         metavar="Q",
-        help="scale the table to quality 1..100, whole or not (50: as it is)",
+        help="scale the tables to quality 1..100, whole or not (50: as they are)",
     )
     parser.add_argument(
         "--colorspace", choices=["rgb", "ycbcr"], default="rgb", help="how colours are coded (default: %(default)s)"
@@ -78,14 +80,17 @@ def add_parser(commands: Any) -> None:
         "CMYK (by its ICC profile, if it has one) and Lab; such images are refused otherwise",
     )  # fmt: skip
     parser.add_argument("-f", "--force", action="store_true", help="overwrite files")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, error=parser.error)
 
 
-def _qtable(path: str) -> QTable:
+def _qtables(path: str) -> tuple[QTable, ...]:
     try:
-        return QTable.load(path)
+        tables = QTable.load_all(path)
     except (OSError, ValueError) as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    if len(tables) > 3:
+        raise argparse.ArgumentTypeError(f"{path}: holds {len(tables)} tables, accepted are 1 to 3")
+    return (*tables, tables[1]) if len(tables) == 2 else tables
 
 
 def _quality(text: str) -> float:
@@ -97,11 +102,9 @@ def _quality(text: str) -> float:
 
 def _subsampling(text: str) -> Subsampling:
     try:
-        subsampling = check_subsampling(text, "ycbcr", 3)
-        check_writable(subsampling)
+        return writable_subsampling(text, "ycbcr", 3)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    return subsampling
 
 
 def _count(text: str) -> int:
@@ -127,13 +130,15 @@ def _background(text: str) -> tuple[int, int, int]:
 def run(options: argparse.Namespace) -> int:
     """Compress every file; return 1 if one was skipped."""
     if options.shard is not None and options.tar is None:
-        raise ValueError("--shard goes with --tar")
-    check_subsampling(options.subsampling, options.colorspace, 3)
+        options.error("--shard goes with --tar")
+    if options.subsampling != "4:4:4" and options.colorspace != "ycbcr":
+        options.error(f"--subsampling {options.subsampling} goes with --colorspace ycbcr")
     file = _file(options)
     sources, unreadable = find(options.files)
-    qtable = options.qtable if options.quality is None else options.qtable.at_quality(options.quality)
+    quality = options.quality
+    qtables = tuple(table if quality is None else table.at_quality(quality) for table in options.qtable)
     rules = Rules(options.background, options.convert)
-    coder = bulk.Coder(qtable, options.colorspace, options.subsampling, rules)
+    coder = bulk.Coder(qtables, options.colorspace, options.subsampling, rules)
     total = len(sources) + len(unreadable)
     with Progress("compress", total, "image") as progress:
         report = _Report(progress)

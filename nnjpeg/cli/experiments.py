@@ -34,7 +34,7 @@ _COMMANDS = (
         "figure6, table1 and evaluate, each in a subfolder (photos-full has train-2 and train-3 as well, imagenet "
         "table1-eps4, train-v4 and evaluate-v4). The table that design finds goes on into all that follows. A stage "
         "that is done is not done again unless its inputs have changed (then what it gave before is kept beside it, as "
-        "NAME.before1); one that was stopped goes on where it was. Under torchrun stages are shared by the processes.",
+        "NAME.before1); one that was stopped resumes. Under torchrun stages are shared by the processes.",
         (*_TRAINS, "batch"),
     ),
     _Command(
@@ -49,7 +49,7 @@ _COMMANDS = (
         "Algorithm 1: the table with the best defence at little loss, with every cell and the front",
         "Search the table with the best defence among those that cost little benign accuracy (Algorithm 1). Writes "
         "cells.csv, front.csv, verdict.json, the figures and, if a cell qualifies, table.json into the run folder; "
-        "else the exit status is 1. A stopped search goes on where it was; torchrun splits it over processes.",
+        "else the exit status is 1. A stopped search resumes; torchrun splits it over processes.",
         _JUDGES,
     ),
     _Command(
@@ -57,7 +57,7 @@ _COMMANDS = (
         "noisy training: the chain of models and their ensemble; and what they are compared with",
         "Train the chain M -> M90 -> ... -> M30 with noise, and put M and the models of --members together as an "
         "ensemble. Writes a checkpoint for each model (safetensors), train.0.jsonl, ensemble.json and results.csv into "
-        "the run folder. A stopped run goes on where it was; torchrun trains on several devices, with the same "
+        "the run folder. A stopped run resumes; torchrun trains on several devices, with the same "
         "results to rounding.",
         _TRAINS,
     ),
@@ -66,7 +66,7 @@ _COMMANDS = (
         "defences under attack: gray-box, black-box, white-box, with attacks that know all of them",
         "Attack defences in gray-box, black-box and white-box, and tell who holds, against whom, and at what cost. "
         "Writes cells.csv (every defence under every attack, with intervals), further tables, checklist.json, the "
-        "figures and the adversarial images into the run folder. A stopped run goes on where it was; torchrun "
+        "figures and the adversarial images into the run folder. A stopped run resumes; torchrun "
         "splits it over processes.",
         _JUDGES,
     ),
@@ -76,7 +76,7 @@ _COMMANDS = (
         "Train networks on images plus Gaussian noise, with and without NN-JPEG between the noise and the network, and "
         "certify them by randomized smoothing: no perturbation of an L2 norm below an image's radius changes its "
         "class. Writes certified.csv (a row for each sigma, classifier and radius), images.csv and the "
-        "networks into the run folder. A stopped run goes on where it was; torchrun splits it over processes.",
+        "networks into the run folder. A stopped run resumes; torchrun splits it over processes.",
         (*_TRAINS, "batch"),
     ),
     _Command(

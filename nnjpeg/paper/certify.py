@@ -35,7 +35,7 @@ def run(spec: Certify, run: Run, machine: Machine) -> dict[str, pandas.DataFrame
         ``largest``, the largest radius that so many draws can certify. "images": a row for each image of each, as of
         `certify`.
     """
-    engine = accelerator(device_of(machine.device), seed=spec.seed)
+    engine = accelerator(device_of(machine.device), mixed_precision=spec.mixed_precision, seed=spec.seed)
     one = trainee(run, spec.subject, spec.preparation, engine, patches=spec.patches, machine=machine, seed=spec.seed)
     through = Through(spec.quality, NN_TABLE if spec.table is None else QTable.load(spec.table))
     sgd = Optimization(spec.epochs, Exponential(spec.lr, spec.decay))
@@ -65,10 +65,12 @@ def run(spec: Certify, run: Run, machine: Machine) -> dict[str, pandas.DataFrame
         for trained, seen in (("noise", "noise"), ("noise", "noise, NN-JPEG"), ("noise, NN-JPEG", "noise, NN-JPEG")):
             network = checkpoints.load(run / f"{names[sigma, trained]}.safetensors")[0]
             model = network if seen == "noise" else through.before(network)
-            frame = certify(
-                model.to(engine.device).eval(), images, sigma, n0=spec.n0, n=spec.n, alpha=spec.alpha, seed=spec.seed,
-                batch=8 * machine.batch, journal=journal, name=f"sigma {sigma:g}, trained on {trained}, sees {seen}",
-            )  # fmt: skip
+            with engine.autocast():
+                frame = certify(
+                    model.to(engine.device).eval(), images, sigma, n0=spec.n0, n=spec.n, alpha=spec.alpha,
+                    seed=spec.seed, batch=8 * machine.batch, journal=journal,
+                    name=f"sigma {sigma:g}, trained on {trained}, sees {seen}",
+                )  # fmt: skip
             table = certified(frame, spec.radii, images.sources, largest=largest)
             for found, kept in ((table, frames), (frame, every)):
                 for column, value in reversed(list(zip(_COLUMNS, (sigma, trained, seen), strict=True))):

@@ -23,7 +23,7 @@ def run(spec: Design, run: Run, machine: Machine) -> dict[str, pandas.DataFrame]
     """Judge every table of the grid on the same images, and choose one.
 
     Writes cells.csv, front.csv, verdict.json, the figures and, if a cell qualifies, table.json into the run folder. A
-    stopped search goes on where it was; torchrun splits it over processes.
+    stopped search resumes; torchrun splits it over processes.
 
     Returns
     -------

@@ -21,6 +21,7 @@ from nnjpeg.robust.data import PHOTOS, Images, photos
 from nnjpeg.robust.defend.ensemble import Ensemble, input_transform
 from nnjpeg.robust.defend.transforms import CropRescale, Defended, Held, behind, has_smooth, jpeg, named, plain_jpeg
 from nnjpeg.robust.judge.assess import BENIGN, UNDEFENDED, WORST, assess, knowing_all, worst_case
+from nnjpeg.robust.judge.autoattack import autoattack
 from nnjpeg.robust.judge.checklist import checklist
 from nnjpeg.robust.judge.statistics import at_equal_accuracy, find_well_labelled, mcnemar
 from nnjpeg.robust.models import Classifier
@@ -33,6 +34,7 @@ from nnjpeg.transforms import NNJpeg
 __all__ = ["run"]
 
 _QUALITIES = (90, 75, 60, 50, 40, 30, 20, 10)
+_DRAWN = (30, 90)  # the qualities of random tables: those of the chain
 _MOST_DRAWS = 64
 _DONORS = 100  # images of a folder that nothing is measured on: image quilting takes its patches from them
 
@@ -85,6 +87,8 @@ class _Scene:
     defences: Mapping[str, _Defence]
     originals: Images
     black_box: bool
+    autoattack: Callable[[Mapping[str, nn.Module]], pandas.DataFrame]
+    """From defences to rows; see `judge.autoattack`."""
     attack: Callable[..., pandas.DataFrame]
     """From a scenario, defences and attacks to rows; see `assess`."""
 
@@ -164,7 +168,13 @@ def _scene(spec: Evaluate, run: Run, machine: Machine) -> _Scene:
             seed=spec.seed, batch=machine.batch, kept=kept, keep_whole=spec.keep == "all",
         )  # fmt: skip
 
-    return _Scene(spec, network, table, on, defences, originals, second is not None, attack)
+    def standard(some: Mapping[str, nn.Module]) -> pandas.DataFrame:
+        return autoattack(
+            some, benign.take(slice(0, spec.attacked)), spec.threat.eps / 255, steps=spec.steps,
+            queries=5 * spec.queries, journal=Journal(run, "autoattack"), seed=spec.seed, batch=machine.batch,
+        )  # fmt: skip
+
+    return _Scene(spec, network, table, on, defences, originals, second is not None, standard, attack)
 
 
 def _other(spec: Evaluate, run: Run) -> Classifier | None:
@@ -197,6 +207,8 @@ def _defences(
         for name, transform in named(benign.pixels, table, donors.pixels if len(donors) else None).items()
     }
     found["crop-rescale"] = _Defence(CropRescale(network), random=True)
+    drawn = NNJpeg(table, quality=_DRAWN)
+    found["random-tables"] = _Defence(nn.Sequential(drawn, network).eval(), random=True)
     tables = [NNJpeg(table, quality=quality) for quality in (90, 70, 50, 30)]
     five = Ensemble([(network, None), *((network, layer) for layer in tables)]).eval()
     found["five-tables"] = _Defence(five, parts=(UNDEFENDED, "nn-jpeg"))
@@ -349,6 +361,12 @@ def _convergence(scene: _Scene) -> pandas.DataFrame:
     return _on_headlines(scene, "convergence", attacks)
 
 
+def _autoattack(scene: _Scene) -> pandas.DataFrame:
+    """AutoAttack's standard version, of the first images, whether they are labelled right or not."""
+    wanted = scene.spec.thorough
+    return scene.autoattack(scene.some(lambda one: one.in_white_box and not one.again and (wanted or one.headline)))
+
+
 def _on_headlines(scene: _Scene, scenario: str, attacks: Callable[[bool], list[Attack]]) -> pandas.DataFrame:
     """The headline defences, attacked through a smooth rounding where they have one."""
     some = scene.some(lambda one: one.headline)
@@ -464,6 +482,7 @@ _FURTHER = {
     "equal": _equal,
     "curve": _curve,
     "convergence": _convergence,
+    "autoattack": _autoattack,
 }
 
 

@@ -20,6 +20,7 @@ DEFENCES = {
     "none": "none", "jpeg": "JPEG 75, 4:2:0", "jpeg-444": "JPEG 75, 4:4:4",
     "feature-distillation": "Feature Distillation", "tvm": "TVM", "shield": "SHIELD SLQ", "bit-depth": "3 bits",
     "nn-jpeg": "NN-JPEG", "deepn": "DeepN-JPEG", "quilting": "image quilting", "crop-rescale": "crop-rescale",
+    "random-tables": "NN-JPEG, random quality", "random-tables-held": "NN-JPEG, random quality, draws held",
     "five-tables": "M behind five tables", "plain-training": "plain training as long", "noisy-alone": "noisy training",
     "nn-jpeg-noisy": "NN-JPEG, noisy training", "ensemble": "ensemble", "ensemble-bare": "ensemble, no compression",
     "ensemble-2": "ensemble, second seed", "ensemble-3": "ensemble, third seed",
@@ -44,6 +45,7 @@ SCENARIOS = {
     "optimiser": "BPDA as published, and PGD (Table 3)",
     "colors": "Table or colour space (Figure 5)",
     "convergence": "Has the attack converged?",
+    "autoattack": "AutoAttack, of all images",
 }
 """By the column ``scenario``."""
 

@@ -151,7 +151,7 @@ def _cifar10(folder: Path, asked: Reproduce) -> list[Stage]:
             Evaluate(
                 subject=model, models_of=models, control=folder / "control",
                 adversarial=tuple(folder / name for name in ("fast", "free", "through")), images=1000, attacked=200,
-                scenarios=_WITHOUT_OTHER, **given,
+                scenarios=_WITHOUT_OTHER, more_eps=(2.0, 3.0, 4.0), **given,
             ),
             designed=True,
         ),

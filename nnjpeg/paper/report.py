@@ -36,6 +36,8 @@ _TEXTS = {
     "explains the difference between it and PGD: the optimiser, or how much of the defence it sees? Each is run "
     "through one transform, and through all.",
     "colors": "Gray-box.",
+    "autoattack": "White-box. AutoAttack's standard version, one attack after another, each on what those before it "
+    "have left of all images; as floats, as on RobustBench's boards, or rounded to 8 bits, whichever is worse.",
     "convergence": "White-box. An attack that has converged does no better with more of anything.",
 }
 """What stands above the table of a scenario."""
@@ -242,7 +244,7 @@ def _attacks(run: Run, stage: str) -> list[tuple[str, str] | None]:
     found: list[tuple[str, str] | None] = []
     for scenario, part in cells.groupby("scenario", sort=False):
         found.append((SCENARIOS[str(scenario)] + which, f"<p>{_TEXTS[str(scenario)]} {bound}</p>" + _matrix(part)))
-    for name in ("optimiser", "colors", "convergence"):
+    for name in ("autoattack", "optimiser", "colors", "convergence"):
         frame = _frame(run, f"{stage}/{name}.csv")
         if frame is not None:
             found.append((SCENARIOS[name] + which, f"<p>{_TEXTS[name]}</p>" + _matrix(frame)))

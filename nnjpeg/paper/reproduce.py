@@ -45,7 +45,7 @@ def run(spec: Reproduce, run: Run, machine: Machine) -> dict[str, pandas.DataFra
 
     M comes first, then the frequencies and the search for a table, then all that is trained and judged with the table
     that was found. A stage that is done is not done again unless its inputs have changed (then what it gave before is
-    kept beside it, as NAME.before1); one that was stopped goes on where it was. Under torchrun stages are shared by
+    kept beside it, as NAME.before1); one that was stopped resumes. Under torchrun stages are shared by
     the processes.
 
     Returns

@@ -26,6 +26,7 @@ Preset = Literal["photos", "photos-full", "cifar10", "cifar10-hour", "imagenet"]
 Augmentation = Literal["auto", "shift", "crop", "none"]
 Scenario = Literal[
     "gray-box", "black-box", "white-box", "random", "optimiser", "colors", "equal", "curve", "convergence",
+    "autoattack",
 ]  # fmt: skip
 
 CHAINS = ("noisy", "vaccination")
@@ -107,9 +108,11 @@ class Subject:
     )
     classes: int | None = option(None, "how many classes the model knows; by default as many as its architecture has")
     mean: tuple[float, ...] | None = option(
-        None, "of R, G, B in [0, 1], by which images are normalised; by default the model's own"
+        None, "means of R, G, B in [0, 1], by which images are normalised; by default the model's own"
     )
-    std: tuple[float, ...] | None = option(None, "likewise, their deviations")
+    std: tuple[float, ...] | None = option(
+        None, "deviations of R, G, B in [0, 1], by which images are normalised; by default the model's own"
+    )
     size: int | None = option(
         None,
         "the side of the model's images, in pixels; by default the model's own, but that of small images (CIFAR's 32) "
@@ -470,6 +473,9 @@ class Certify:
     images: int = option(200, "how many images are certified")
     table: Path | None = option(None, "a file of a quantization table; by default the paper's 16 / 50")
     quality: int = option(50, "of NN-JPEG; at 50 the table is used as it is")
+    mixed_precision: Precision = option(
+        "no", '"no" for float32, or mixed with bf16 or fp16: in training, and in the networks that are certified'
+    )
     epochs: float = option(2.0, "of training with noise, for each network, from M")
     lr: float = option(0.005, "the first learning rate")
     decay: float = option(0.94, "of the learning rate with each epoch")
@@ -479,6 +485,7 @@ class Certify:
 
     def __post_init__(self) -> None:
         self.preparation.check(self.subject)
+        _choice(self, "mixed_precision", Precision)
         _not_empty(self, "sigmas", "radii")
         _above(self, 0, "sigmas", "alpha", "epochs", "lr")
         _within(self, 0, None, "radii", "seed")
@@ -497,7 +504,8 @@ class Evaluate:
         get_args(Scenario),
         "which tables to make: what the attacker knows (gray-box, black-box, white-box, random: white-box on random "
         "defences), BPDA beside PGD (optimiser), Figure 5 (colors), defences at equal benign accuracy (equal), "
-        "accuracy by eps (curve), and whether attacks have converged (convergence)",
+        "accuracy by eps (curve), whether attacks have converged (convergence), and AutoAttack's standard version, of "
+        "the first images, as many as `attacked` and labelled right or not (autoattack)",
     )
     thorough: bool = option(
         True,
@@ -535,9 +543,9 @@ class Evaluate:
         "DI-FGSM",
     )
     restarts: int = option(1, "of PGD and APGD-CE in white-box")
-    cw_steps: int = option(1000, "of C&W, five times over")
+    cw_steps: int = option(1000, "steps of C&W in each of its five rounds of binary search")
     bpda_steps: int = option(1000, "of BPDA; its authors' are 1000")
-    queries: int = option(1000, "of the Square attack")
+    queries: int = option(1000, "of the Square attack; in autoattack five times as many, as its authors have")
     samples: int = option(
         8, "draws of a defence for each gradient in the scenario random; doubled, up to 64, until that changes nothing"
     )

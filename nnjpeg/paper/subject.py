@@ -153,7 +153,7 @@ def device_of(name: str) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device: {name!r} is not to be had ({str(error).splitlines()[0]})") from None
+        raise ValueError(f"device: {name!r} is unavailable ({str(error).splitlines()[0]})") from None
 
 
 # Models and images to judge by

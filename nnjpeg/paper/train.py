@@ -27,7 +27,7 @@ def run(spec: Train, run: Run, machine: Machine) -> dict[str, pandas.DataFrame]:
     """Train all models of a method, and measure their benign accuracy.
 
     Writes a checkpoint for each model (safetensors), train.0.jsonl, ensemble.json and results.csv into the run folder.
-    A stopped run goes on where it was; torchrun trains on several devices, with the same results to rounding.
+    A stopped run resumes; torchrun trains on several devices, with the same results to rounding.
 
     Returns
     -------

@@ -36,7 +36,7 @@ OPTIONS = {
 }  # fmt: skip
 
 TABLES = ("cells.csv", "versus.csv", "optimiser.csv", "colors.csv", "equal.csv", "beside.csv", "curve.csv",
-          "convergence.csv", "checklist.json")  # fmt: skip
+          "convergence.csv", "autoattack.csv", "checklist.json")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,8 @@ def test_the_report_has_all_of_it(whole):
     page = (folder / "report.html").read_text()
     titles = (
         "Can these figures be believed?", "What protects, and what does not", "Table 1", "Gray-box", "Black-box",
-        "White-box", "random defences", "Table 3", "Figure 5", "converged", "equal benign accuracy", "against eps",
+        "White-box", "random defences", "AutoAttack, of all images", "Table 3", "Figure 5", "converged",
+        "equal benign accuracy", "against eps",
         "Frequencies", "The table", "Noisy training",
     )  # fmt: skip
     places = [page.index(title, page.index("<nav>")) for title in titles]

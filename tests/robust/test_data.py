@@ -67,7 +67,7 @@ def test_folder_takes_what_it_can_and_names_the_rest(tmp_path, capsys):
     skipped = {line.split(": ")[0].rpartition("/")[2] for lines in everything for line in lines}
     assert skipped == {"tiny.png", "broken.jpg"}
     assert len(data.sample(data.opened(tmp_path), 4, as_bytes, at_least=2)) == 3
-    with pytest.raises(ValueError, match=r"4 images are asked of .* which has 3 usable ones; 2 were skipped"):
+    with pytest.raises(ValueError, match=r"4 images are needed of .* which has 3 usable ones; 2 were skipped"):
         data.sample(data.opened(tmp_path), 4, as_bytes)
 
 

@@ -396,11 +396,11 @@ def test_models_by_name(tmp_path):
         (["--data", "nowhere", "--arch", "preact"], "data: there is no nowhere"),
         (["--data", "nowhere"], "give the name of a model"),
         (["--arch", "resnet18"], "photos come with a model of their own"),
-        (["--adversarial", "30"], "30 are asked, but the model labels"),
+        (["--adversarial", "30"], "30 are needed, but the model labels"),
         (["--adversarial", "5000"], r"adversarial must be at most benign \(30\), got 5000"),
         (["--attack", "magic"], "attack must be one of fgsm, ifgsm, pgd, got 'magic'"),
         (["--diagonals"], "diagonals must not be empty"),
-        (["--device", "abacus"], "device: 'abacus' is not to be had"),
+        (["--device", "abacus"], "device: 'abacus' is unavailable"),
     ],
 )
 def test_bad_arguments(weights, tmp_path, capsys, more, message):

@@ -108,5 +108,7 @@ def sample(
     needed = wanted if at_least is None else at_least
     if len(pixels) < needed or not pixels:
         also = f"; {len(skipped)} were skipped" if skipped else ""
-        raise ValueError(f"data: {needed} images are asked of {source.name}, which has {len(pixels)} usable ones{also}")
+        raise ValueError(
+            f"data: {needed} images are needed of {source.name}, which has {len(pixels)} usable ones{also}"
+        )
     return Images(torch.stack(pixels), torch.tensor(labels), source.classes, tuple(skipped))

@@ -98,7 +98,7 @@ def _quilt(patches: Tensor, overlap: int) -> Tensor:
     width = overlap + columns * stride
     canvas = patches.new_zeros(count, components, (overlap + rows * stride) * width)
     across = torch.arange(size)
-    # Those of one front touch none of each other, and all that they are laid upon is there.
+    # Patches of one front do not overlap each other; the patches that they overlap were placed before.
     for front in range(columns + 2 * rows - 2):
         row = torch.arange(max(0, (front - columns + 2) // 2), min(rows - 1, front // 2) + 1)
         column = front - 2 * row

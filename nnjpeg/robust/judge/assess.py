@@ -123,7 +123,7 @@ def assess(
         target = "" if attack is None or attack.target == WHOLE else weights[attack.target]
         return hashlib.sha256(f"{weights[name]} {target} {pixels[attack is None]} {seed}".encode()).hexdigest()[:16]
 
-    keys = [{"defence": name, **_columns(attack), "of": of(name, attack)} for name, attack in asked]
+    keys = [{"defence": name, **columns_of(attack), "of": of(name, attack)} for name, attack in asked]
     by_key = {json.dumps(key): pair for key, pair in zip(keys, asked, strict=True)}
 
     def group(key: dict[str, Any]) -> str:
@@ -165,7 +165,7 @@ def _every(attacks: Attacks) -> Iterator[Attack]:
         yield from several
 
 
-def _columns(attack: Attack | None) -> dict[str, Any]:
+def columns_of(attack: Attack | None) -> dict[str, Any]:
     """An attack's fields as columns; "attack" is its method's name."""
     if attack is None:
         return {"attack": BENIGN, **{name: None for name in AXES if name != "method"}}
@@ -192,14 +192,14 @@ def _batches(images: Images, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
     yield from zip(images.pixels.split(batch), images.labels.split(batch), strict=True)
 
 
-def _device(model: nn.Module) -> torch.device:
+def device_of(model: nn.Module) -> torch.device:
     return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
 
 
 @torch.no_grad()
 def _right(defence: nn.Module, images: Tensor, labels: Tensor, seed: int) -> str:
     """Which of a batch are labelled right; what random defences draw is decided by the seed."""
-    device = _device(defence)
+    device = device_of(defence)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         logits = defence(images.to(device))
@@ -230,7 +230,7 @@ def _attacked(
 
     `weights` is the digest of those of `target`.
     """
-    device = _device(target)
+    device = device_of(target)
     of = {"attack": asdict(replace(attack, form="8-bit")), "target": weights}
     unforeseen = _seed(seed, "judged")  # with the attack's own seed it would know what a random defence draws
     hits, norms = [""] * len(judges), np.zeros((len(judges), 2))
@@ -355,7 +355,7 @@ def _check_draws(defences: Mapping[str, nn.Module], images: Images, draws: Mappi
         integer("draws", draws[name], 1, sys.maxsize)
     for name, defence in defences.items():
         if name not in draws:
-            few = (images.pixels[:8] / 255).to(_device(defence))
+            few = (images.pixels[:8] / 255).to(device_of(defence))
             if not torch.equal(defence(few), defence(few)):
                 raise ValueError(
                     f"draws: {name} answers differently when it is asked twice; say how many draws an attacker "

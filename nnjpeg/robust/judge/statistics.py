@@ -106,7 +106,9 @@ def find_well_labelled(model: nn.Module, images: Images, count: int, batch: int 
             break
     chosen = np.flatnonzero(judged)[:count]
     if len(chosen) < count:
-        raise ValueError(f"images: {count} are asked, but the model labels {len(chosen)} of {len(images)} images right")
+        raise ValueError(
+            f"images: {count} are needed, but the model labels {len(chosen)} of {len(images)} images right"
+        )
     return images.take(torch.from_numpy(chosen)), int(chosen[-1]) + 1
 
 

@@ -1,4 +1,4 @@
-"""A run folder: what was asked, of which versions, and all that came out; the same command again goes on in it."""
+"""A run folder: what was asked, of which versions, and all that came out; the same command resumes it."""
 
 from __future__ import annotations
 

@@ -246,7 +246,7 @@ def test_no_more_images_are_looked_at_than_needed():
 
 def test_too_few_well_labelled_images():
     images = bright_and_dark([0, 1, 0])
-    with pytest.raises(ValueError, match="2 are asked, but the model labels 1 of 3 images right"):
+    with pytest.raises(ValueError, match="2 are needed, but the model labels 1 of 3 images right"):
         find_well_labelled(Bright(), images, 2)
     with pytest.raises(ValueError, match="count must be at least 1, got 0"):
         find_well_labelled(Bright(), images, 0)
