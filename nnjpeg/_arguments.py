@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import sys
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -165,14 +166,32 @@ def coding_of(colorspace: str, subsampling: str, components: int) -> Coding:
     return ycbcr, FACTORS.index(SUBSAMPLINGS[check_subsampling(subsampling, colorspace, components)])
 
 
+def plan(shape: tuple[int, ...], layout: str | None, colorspace: str, subsampling: str) -> tuple[Axes, int, Coding]:
+    """The axes of an image, how many components it has, and how they are coded."""
+    try:
+        return _plan(shape, layout, colorspace, subsampling)
+    except TypeError:  # what has no hash is no name either, and the error says which
+        return _plan.__wrapped__(shape, layout, colorspace, subsampling)
+
+
+@lru_cache(maxsize=1024)  # images of few shapes come again and again
+def _plan(shape: tuple[int, ...], layout: str | None, colorspace: str, subsampling: str) -> tuple[Axes, int, Coding]:
+    axes = axes_of("image", shape, layout)
+    components = components_of(shape, axes)
+    return axes, components, coding_of(colorspace, subsampling, components)
+
+
 def check_out(out: Any, image: npt.NDArray[np.uint8]) -> None:
     check_array("out", out, UINT8)
     if out.shape != image.shape:
         raise ValueError(f"out must have the shape of image, {image.shape}, got {out.shape}")
-    if not out.flags.writeable:
+    flags = out.flags
+    if not flags.writeable:
         raise ValueError("out must be writable, got a read-only array")
-    if any(stride == 0 and length > 1 for stride, length in zip(out.strides, out.shape, strict=True)):
+    if 0 in out.strides and any(s == 0 and length > 1 for s, length in zip(out.strides, out.shape, strict=True)):
         raise ValueError("out must have an element of its own for each sample, got a broadcast array")
+    if out is image or (flags.owndata and image.flags.owndata):
+        return
     if np.may_share_memory(out, image):
         same = out.ctypes.data == image.ctypes.data and out.strides == image.strides
         if not same and _overlap(out, image):

@@ -25,6 +25,8 @@ def thread_limit(num_threads: int | None) -> int:
     One inside a worker of a torch DataLoader: there the workers are the threads.
     """
     if num_threads is not None:
+        if type(num_threads) is int and 1 <= num_threads <= _MOST:  # without a call, in every call
+            return num_threads
         return integer("num_threads", num_threads, 1, _MOST)
     data = sys.modules.get("torch.utils.data")
     if data is not None and data.get_worker_info() is not None:

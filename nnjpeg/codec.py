@@ -8,6 +8,7 @@ axes and add two: an image of layout HWC and shape (h, w, c) has coefficients of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -31,6 +32,7 @@ from nnjpeg._arguments import (
     check_size,
     coding_of,
     components_of,
+    plan,
 )
 from nnjpeg._threads import thread_limit
 from nnjpeg.qtable import QTable, QTables, tables_for
@@ -91,10 +93,9 @@ def roundtrip(
     ValueError
         If a shape, `layout`, `colorspace`, `subsampling`, `qtable` or `num_threads` is not as above, or `out` overlaps.
     """
-    check_array("image", image, UINT8)
-    axes = axes_of("image", image.shape, layout)
-    components = components_of(image.shape, axes)
-    coding = coding_of(colorspace, subsampling, components)
+    if type(image) is not np.ndarray or image.dtype != UINT8:
+        check_array("image", image, UINT8)
+    axes, components, coding = plan(image.shape, layout, colorspace, subsampling)
     return roundtrip_with(image, axes, quantizers_for(qtable, components, colorspace), coding, out, num_threads)
 
 
@@ -373,10 +374,26 @@ def quantizers_for(qtable: QTables, components: int, colorspace: str) -> _core.Q
     """Tables as a caller gives them, checked and ready for the core."""
     if isinstance(qtable, QTable):
         return qtable.quantizers
+    if type(qtable) is np.ndarray and 64 <= qtable.size <= 4 * 64:
+        dtype = qtable.dtype
+        if not dtype.hasobject:
+            return _quantizers_of_bytes(qtable.tobytes(), dtype, qtable.shape, components, colorspace)
+    return _quantizers(qtable, components, colorspace)
+
+
+@lru_cache(maxsize=256)  # an array is often the same in every call, and to check it takes longer than a small image
+def _quantizers_of_bytes(
+    data: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], components: int, colorspace: str
+) -> _core.Quantizers:
+    return _quantizers(np.frombuffer(data, dtype).reshape(shape), components, colorspace)
+
+
+def _quantizers(qtable: QTables, components: int, colorspace: str) -> _core.Quantizers:
     tables = tables_for(qtable, components, colorspace)
     return tables[0].quantizers if len(tables) == 1 else prepare([tables])
 
 
 def prepare(tables: Sequence[Sequence[QTable]]) -> _core.Quantizers:
     """Tables by image (or one for all) and component (or one for all), ready for the core."""
-    return _core.Quantizers(np.array([[table.steps.reshape(64) for table in image] for image in tables]))
+    entries = b"".join([table.entries for image in tables for table in image])
+    return _core.Quantizers(np.frombuffer(entries, np.uint8).astype(np.uint16).reshape(len(tables), -1, 64))

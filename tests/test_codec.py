@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nnjpeg
-from nnjpeg import NN_TABLE, QTable, reference
+from nnjpeg import NN_TABLE, QTable, codec, reference
 from nnjpeg._arguments import SUBSAMPLINGS
 
 # Every test below runs on every instruction set.
@@ -161,6 +161,33 @@ def test_table_as_list_array_and_qtable_agree(image):
     grid = NN_TABLE.to_list()
     for table in (grid, np.array(grid), np.array(grid, np.float32), [NN_TABLE], [NN_TABLE] * 3, [grid] * 3):
         np.testing.assert_array_equal(nnjpeg.roundtrip(image, table), nnjpeg.roundtrip(image, NN_TABLE))
+
+
+def test_an_array_as_table_is_what_it_holds_in_each_call(image):
+    """Tables are remembered by what arrays hold: not by the array, and not of another type or shape."""
+    table = np.full((8, 8), 16, ">u2")
+    expected = {step: nnjpeg.roundtrip(image, QTable(np.full((8, 8), step))) for step in (16, 50)}
+    for step in (16, 50, 16):
+        table[:] = step
+        np.testing.assert_array_equal(nnjpeg.roundtrip(image, table), expected[step])
+    table[7, 7] = 0
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"got 0 at \[7, 7\]"):
+            nnjpeg.roundtrip(image, table)
+    other = np.full((8, 8), 16, ">u2").view("<u2")
+    with pytest.raises(ValueError, match="got 4096"):
+        nnjpeg.roundtrip(image, other)
+    several = np.stack([np.full((8, 8), step) for step in (16, 50, 50)])
+    assert (nnjpeg.roundtrip(image, several)[..., 1:] == expected[50][..., 1:]).all()
+    with pytest.raises(ValueError, match="one for each of 1 components"):
+        nnjpeg.roundtrip(image[..., 0], several)
+
+
+def test_not_all_tables_are_remembered(image):
+    for k in range(300):
+        nnjpeg.roundtrip(image[:8, :8], np.full((8, 8), 1 + k % 255) + (np.indices((8, 8))[0] == 7) * (k > 254))
+    kept = codec._quantizers_of_bytes.cache_info()
+    assert kept.currsize <= 256 < kept.misses
 
 
 @pytest.mark.parametrize("coding", CODINGS)
