@@ -36,7 +36,7 @@ from nnjpeg.codec import prepare, roundtrip_with
 from nnjpeg.ops import Gradient, Precision
 from nnjpeg.qtable import QTable, QTables, steps_at, tables_for
 
-__all__ = ["Image", "Options", "Qualities", "code"]
+__all__ = ["Image", "Options", "Qualities", "code", "code_bytes"]
 
 Image = TypeVar("Image", Tensor, PIL.Image.Image, npt.NDArray[np.uint8])
 
@@ -82,6 +82,28 @@ def code(
     raise TypeError(
         f"image must be a PIL image, a tensor, a tv_tensors Image or Video, or an ndarray, got {type(image).__name__}"
     )
+
+
+def code_bytes(
+    image: Tensor, tables: tuple[QTable, ...], quality: Any, colorspace: Colorspace, subsampling: Subsampling
+) -> Tensor:
+    """`code` of a tensor that is at hand (`ops.is_at_hand`), by the shortest way where there is one."""
+    axes, components, (ycbcr, number) = _plan(image.shape, colorspace, subsampling)
+    if components == 1 and colorspace == "ycbcr":
+        tables = tables[:1]
+    if axes is None or len(tables) not in (1, components) or isinstance(quality, np.ndarray):
+        return code(image, tables, quality, Options(colorspace, subsampling, "straight-through", "uint8"))
+    quantizers = tables[0].quantizers if quality is None and len(tables) == 1 else _prepared(tables, quality)
+    threads = tensor_threads(image.numel())
+    return torch.from_numpy(_core.roundtrip(image.numpy(), None, axes, quantizers, ycbcr, threads, False, number))
+
+
+@lru_cache(maxsize=1024)
+def _plan(shape: tuple[int, ...], colorspace: Colorspace, subsampling: Subsampling) -> tuple[Axes | None, int, Coding]:
+    """The axes of a tensor (None if it is empty or a batch of batches), its components and how they are coded."""
+    ops.check_shape(shape, None)
+    axes = LAYOUTS["CHW"] if len(shape) == 3 else LAYOUTS["NCHW"] if len(shape) == 4 and shape[0] else None
+    return axes, shape[-3], coding_of(colorspace, subsampling, shape[-3])
 
 
 def _check_picture(image: PIL.Image.Image) -> int:

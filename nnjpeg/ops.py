@@ -474,24 +474,32 @@ def check(
         accepted = ", ".join(map(str, DTYPES))
         raise TypeError(f"image must be a tensor of dtype {accepted}, got {image.dtype}")
     shape = image.shape
+    check_shape(shape, components)
+    check_choice("gradient", gradient, Gradient)
+    check_choice("precision", precision, Precision)
+    return coding_of(colorspace, subsampling, shape[-3])
+
+
+def check_shape(shape: tuple[int, ...], components: int | None) -> None:
     if len(shape) < 3:
         raise ValueError(f"image must be a tensor of shape (..., C, H, W), got {tuple(shape)}")
     if not (shape[-1] and shape[-2] and shape[-3]):
         raise ValueError(f"image must have height, width and components of at least 1, got shape {tuple(shape)}")
     reading = "its axes are (..., C, H, W); if it is in channels-last order, permute it"
     check_components("image", shape, shape[-3], components, reading)
-    check_choice("gradient", gradient, Gradient)
-    check_choice("precision", precision, Precision)
-    return coding_of(colorspace, subsampling, shape[-3])
+
+
+_tracing_state, _dispatch_modes = torch._C._get_tracing_state, torch._C._len_torch_dispatch_stack
+_functorch_levels = torch._C._functorch.peek_interpreter_stack
 
 
 def values_are_hidden() -> bool:
     """Whether this call is traced or transformed, so that what tensors hold may not decide what is done."""
     return (
         torch.compiler.is_compiling()
-        or torch._C._get_tracing_state() is not None
-        or bool(torch._C._len_torch_dispatch_stack())
-        or _in_functorch()
+        or _tracing_state() is not None
+        or bool(_dispatch_modes())
+        or _functorch_levels() is not None
     )
 
 
@@ -506,7 +514,7 @@ def is_at_hand(image: Tensor) -> bool:
 
 
 def _in_functorch() -> bool:
-    return not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None
+    return not torch.compiler.is_compiling() and _functorch_levels() is not None
 
 
 def apply(image: Tensor, tables: Tensor, coding: Coding, gradient: Gradient, precision: Precision) -> Tensor:

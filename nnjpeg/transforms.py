@@ -17,7 +17,7 @@ from torchvision.transforms.v2.functional import is_pure_tensor
 
 from nnjpeg import _plain, ops
 from nnjpeg._arguments import Colorspace, Subsampling, coding_of, number
-from nnjpeg._images import Image, Options, Qualities, code
+from nnjpeg._images import Image, Options, Qualities, code, code_bytes
 from nnjpeg.ops import Gradient, Precision
 from nnjpeg.qtable import NN_TABLE, QTable, QTables, as_tables
 
@@ -188,12 +188,15 @@ class _Transform(v2.Transform):
     # Not *inputs, as v2 has it: torch.export describes arguments by the names of the signature.
     def forward(self, image: Any, *others: Any) -> Any:
         """Transform a sample, or an image: the common case, without the search for what is one."""
+        if not others and type(image) is Tensor and self.components is None and ops.is_at_hand(image):
+            quality = self._draw([image], hidden=False)
+            return code_bytes(image, self._tables, quality, self.colorspace, self.subsampling)
         if not others and (
             type(image) is Tensor
             or isinstance(image, (PIL.Image.Image, tv_tensors.Image, tv_tensors.Video, np.ndarray))
             or is_pure_tensor(image)
         ):
-            return self.transform(image, self.make_params([image]))
+            return self._coded(image, self._draw([image]))
         if any(isinstance(one, torch.fx.Proxy) for one in (image, *others)):
             kind = type(self).__name__
             raise TypeError(
@@ -215,15 +218,19 @@ class _Transform(v2.Transform):
     def _first_untyped(self, flat_inputs: list[Any]) -> Any:
         return next((i for i in flat_inputs if _is_untyped(i)), None)
 
-    def _draw(self, images: list[Any]) -> Any:
-        """Qualities for the images of one call; None where the tables are at theirs."""
+    def _draw(self, images: list[Any], hidden: bool | None = None) -> Any:
+        """Qualities for the images of one call; None where the tables are at theirs. `hidden`, if it is known: whether
+        values are (`ops.values_are_hidden`).
+        """
         raise NotImplementedError
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Transform one input."""
         if inpt is not params["untyped"] and _is_untyped(inpt):
             return inpt
-        quality = params["quality"]
+        return self._coded(inpt, params["quality"])
+
+    def _coded(self, inpt: Any, quality: Any) -> Any:
         if isinstance(quality, (np.ndarray, Tensor)):
             quality = quality[: _count(inpt)]
             if isinstance(quality, Tensor) and not isinstance(inpt, Tensor):
@@ -307,7 +314,7 @@ class NNJpeg(_Transform):
             del state["_at_quality"]
         super().__setstate__(state)
 
-    def _draw(self, images: list[Any]) -> Any:
+    def _draw(self, images: list[Any], hidden: bool | None = None) -> Any:
         if not isinstance(self.quality, tuple):
             return None
         device = [*(i.device for i in images if isinstance(i, Tensor)), torch.device("cpu")][0]
@@ -377,10 +384,13 @@ class JPEG(_Transform):
         tensor = next((i for i in flat_inputs if is_pure_tensor(i)), None)
         return super()._first_untyped(flat_inputs) if tensor is None else tensor
 
-    def _draw(self, images: list[Any]) -> Any:
-        hidden, between = ops.values_are_hidden(), self.quality
+    def _draw(self, images: list[Any], hidden: bool | None = None) -> Any:
+        hidden, between = ops.values_are_hidden() if hidden is None else hidden, self.quality
         fixed = not isinstance(between, tuple)
         if fixed and hidden:
+            return None
+        if fixed and not self.per_image:
+            _THROWN_AWAY.random_(1, 2)  # as `_drawn` draws, into memory that is there
             return None
         shape = (max([_count(i) for i in images], default=0),) if self.per_image else ()
         draws = _drawn((1, 1) if fixed else between, shape, _CPU)
@@ -397,6 +407,8 @@ class JPEG(_Transform):
 
 
 _CPU = torch.device("cpu")
+with torch.inference_mode(False):  # or nobody could write to it outside of that mode
+    _THROWN_AWAY = torch.zeros((), dtype=torch.int64, device=_CPU)
 
 
 def _drawn(between: tuple[float, float], shape: tuple[int, ...], device: torch.device) -> Tensor:
