@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from nnjpeg import _core, _plain, cuda
+from nnjpeg import _core, _plain, _results, cuda
 from nnjpeg._arguments import FACTORS, LAYOUTS, Coding, Colorspace, Subsampling, check_components, coding_of
 from nnjpeg._threads import tensor_threads
 from nnjpeg.qtable import NN_TABLE, QTable, QTables, tables_for
@@ -105,16 +105,9 @@ def _quantizers(qtable: Tensor) -> _core.Quantizers:
         raise ValueError(f"qtable entries must be integers in 1..255, got {steps.min()}") from None
 
 
-def _result_like(image: Tensor) -> Tensor:
-    result = torch.empty_like(image)
-    if result.nbytes >= 1 << 22:  # from where on NumPy does the same for its arrays
-        _core.expect_writes(result.data_ptr(), result.nbytes)
-    return result
-
-
 def _roundtrip_cpu(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, exact: bool, cubic: bool) -> Tensor:
     _check_operands(image, qtable, ycbcr, h, v)
-    result = _result_like(image)
+    result = _results.empty_like(image)
     if image.numel() == 0:
         return result
     axes, quantizers, number = LAYOUTS["NCHW"], _quantizers(qtable), FACTORS.index((h, v))
@@ -129,7 +122,7 @@ def _roundtrip_cpu(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, e
 
 def _cubic_backward_cpu(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) -> Tensor:
     _check_operands(image, qtable, ycbcr, h, v, grad)
-    result = _result_like(image)
+    result = _results.empty_like(image)
     if image.numel() == 0:
         return result
     single = result if image.dtype == torch.float32 else torch.empty_like(image, dtype=torch.float32)
