@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from typing import BinaryIO
@@ -128,9 +129,10 @@ def _file(pixels: int) -> BinaryIO:
     Into one that has a descriptor Pillow codes without the GIL, so that threads code at once; of small images that is
     not worth the system's calls.
     """
-    if pixels < _LARGE or not hasattr(os, "memfd_create"):
-        return io.BytesIO()
-    return open(os.memfd_create("nnjpeg", os.MFD_CLOEXEC), "w+b", buffering=0)
+    if pixels >= _LARGE and hasattr(os, "memfd_create"):
+        with contextlib.suppress(OSError):  # too many are open, or a sandbox has none
+            return open(os.memfd_create("nnjpeg", os.MFD_CLOEXEC), "w+b", buffering=0)
+    return io.BytesIO()
 
 
 _LARGE = 1 << 15
