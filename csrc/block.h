@@ -8,8 +8,9 @@
  *     set16(c) spread16(p)               a constant; the number that p[0] and p[1] both hold
  *     add16 sub16 mul16                  16-bit, wrapping
  *     shl16(x, n) sra16(x, n)            shifts by a constant
+ *     mulhi16(a, b)                      (a * b) >> 16
+ *     mulhrs16(a, b)                     (a * b + 2^14) >> 15; without it NJ_NO_MULHRS, and in its place
  *     abs16(x) negate16_where_negative(x, sign)
- *     mulhi_u16(a, b) mulhi_s16(a, b)    (a * b) >> 16, unsigned and signed
  *     clamp16(x)                         to 0..255
  *     pair16(a, b)                       pairs16
  *     set32(c) add32 sub32
@@ -154,13 +155,15 @@ NJ_INLINE void nj_fdct_column(lanes16 x[8])
     x[4] = sra16(add16(sub16(t0, t1), half), NJ_PASS1_BITS);
 }
 
-/* c / 8q, rounded half away from zero: sign(c) * ((|c| + 4q) / 8q). Exact while |c| + 4q < 2^15; see quantizer.c.
- * The second product is of positive numbers: signed, since compilers know that operation better. */
+/* c / 8q, rounded half away from zero: sign(c) * ((|c| + 4q) / 8q). Exact for |c| < 2^14; see quantizer.c. */
 NJ_INLINE lanes16 nj_quantize(lanes16 c, const nnjpeg_step *s)
 {
-    lanes16 dividend = add16(abs16(c), spread16(s->bias));
-    lanes16 magnitude = mulhi_s16(mulhi_u16(dividend, spread16(s->reciprocal)), spread16(s->scale));
-    return negate16_where_negative(magnitude, c);
+#if defined(NJ_NO_MULHRS)
+    lanes16 t = mulhi16(add16(abs16(c), spread16(s->bias)), spread16(s->reciprocal));
+    return negate16_where_negative(mulhi16(add16(t, t), spread16(s->scale)), c);
+#else
+    return mulhrs16(mulhi16(c, spread16(s->reciprocal)), spread16(s->scale));
+#endif
 }
 
 /* The inverse DCT of one row or column; adds offset after the shift. */
