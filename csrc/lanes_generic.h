@@ -23,8 +23,9 @@ NJ_INLINE lanes16 shl16(lanes16 x, int n) { return (int16_t)(x * (1 << n)); }
 NJ_INLINE lanes16 sra16(lanes16 x, int n) { return (int16_t)(x >> n); }
 NJ_INLINE lanes16 clamp16(lanes16 x) { return (int16_t)(x < 0 ? 0 : x > 255 ? 255 : x); }
 NJ_INLINE lanes16 mulhi16(lanes16 a, lanes16 b) { return (int16_t)((a * b) >> 16); }
-/* Most targets that a compiler assumes have no such instruction. */
-#define NJ_NO_MULHRS
+NJ_INLINE lanes16 mulhrs16(lanes16 a, lanes16 b) { return (int16_t)((a * b + (1 << 14)) >> 15); }
+/* What compilers assume of a CPU has no instruction for it. */
+#define NJ_SLOW_MULHRS
 NJ_INLINE lanes16 negate16_where_negative(lanes16 x, lanes16 sign)
 {
     int16_t mask = (int16_t)(sign >> 15);
