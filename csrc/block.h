@@ -8,8 +8,9 @@
  *     set16(c) spread16(p)               a constant; the number that p[0] and p[1] both hold
  *     add16 sub16 mul16                  16-bit, wrapping
  *     shl16(x, n) sra16(x, n)            shifts by a constant
+ *     mulhi16(a, b)                      (a * b) >> 16
+ *     mulhrs16(a, b)                     (a * b + 2^14) >> 15; where that is slow, also NJ_SLOW_MULHRS and
  *     abs16(x) negate16_where_negative(x, sign)
- *     mulhi_u16(a, b) mulhi_s16(a, b)    (a * b) >> 16, unsigned and signed
  *     clamp16(x)                         to 0..255
  *     pair16(a, b)                       pairs16
  *     set32(c) add32 sub32
@@ -154,13 +155,15 @@ NJ_INLINE void nj_fdct_column(lanes16 x[8])
     x[4] = sra16(add16(sub16(t0, t1), half), NJ_PASS1_BITS);
 }
 
-/* c / 8q, rounded half away from zero: sign(c) * ((|c| + 4q) / 8q). Exact while |c| + 4q < 2^15; see quantizer.c.
- * The second product is of positive numbers: signed, since compilers know that operation better. */
+/* c / 8q, rounded half away from zero: sign(c) * ((|c| + 4q) / 8q). Exact for |c| < 2^14; see quantizer.c. */
 NJ_INLINE lanes16 nj_quantize(lanes16 c, const nnjpeg_step *s)
 {
-    lanes16 dividend = add16(abs16(c), spread16(s->bias));
-    lanes16 magnitude = mulhi_s16(mulhi_u16(dividend, spread16(s->reciprocal)), spread16(s->scale));
-    return negate16_where_negative(magnitude, c);
+#if defined(NJ_SLOW_MULHRS)
+    lanes16 t = mulhi16(add16(abs16(c), spread16(s->bias)), spread16(s->reciprocal));
+    return negate16_where_negative(mulhi16(add16(t, t), spread16(s->scale)), c);
+#else
+    return mulhrs16(mulhi16(c, spread16(s->reciprocal)), spread16(s->scale));
+#endif
 }
 
 /* The inverse DCT of one row or column; adds offset after the shift. */
@@ -226,16 +229,17 @@ NJ_INLINE void nj_rgb_to_ycbcr(lanes16 x[3])
     x[2] = narrow(dot2_add(cr, rr, 16384, 16384), 16);
 }
 
-/* As jdcolor.c. Y, Cb, Cr 0..255 in; R, G, B out, not yet clamped. 91881 = 65536 + 26345,
- * 116130 = 2 * 65536 - 14942, -46802 = -65536 + 18734: whole multiples of 65536 leave the shift. */
+/* As jdcolor.c. Y, Cb, Cr 0..255 in; R, G, B out, not yet clamped. -46802 = -65536 + 18734, and the whole multiple leaves the
+ * shift. 91881 / 65536 is 1 + 13172.5 / 2^15, and 116130 / 65536 is 1 + 25297 / 2^15: the half that is left out of the first
+ * changes none of the 256 products that there are. */
 NJ_INLINE void nj_ycbcr_to_rgb(lanes16 x[3])
 {
     lanes16 y = x[0], cb = sub16(x[1], set16(128)), cr = sub16(x[2], set16(128));
     lanes32 half = set32(NJ_HALF(16));
     pairs16 c = pair16(cb, cr);
-    x[0] = add16(add16(y, cr), narrow(dot2_add(half, c, 0, 26345), 16));
+    x[0] = add16(add16(y, cr), mulhrs16(cr, set16(13172)));
     x[1] = add16(sub16(y, cr), narrow(dot2_add(half, c, -22554, 18734), 16));
-    x[2] = add16(add16(y, add16(cb, cb)), narrow(dot2_add(half, c, -14942, 0), 16));
+    x[2] = add16(add16(y, cb), mulhrs16(cb, set16(25297)));
 }
 
 /* Chroma subsampling: luma has h times as many columns and v times as many rows as chroma; h and v are 1 or 2, not both 1.

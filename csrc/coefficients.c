@@ -1,7 +1,6 @@
 /* The two halves of the round trip, which go by strips, and the quantizer alone. */
-#include "lanes_scalar.h"
+#include <string.h>
 
-#include "block.h"
 #include "image.h"
 #include "strips.h"
 
@@ -50,10 +49,12 @@ nnjpeg_status nnjpeg_inverse(const nnjpeg_shape *shape, const nnjpeg_coefficient
 
 nnjpeg_status nnjpeg_quantize(const int16_t *coefficients, int16_t *quantized, ptrdiff_t count, uint16_t step)
 {
+    const nj_isa *isa = nj_isa_for_cpu();
     nnjpeg_quantizer q;
     uint16_t steps[NNJPEG_BLOCK_SIZE];
+    int16_t lanes[NJ_MAX_STEP];
     nnjpeg_status status;
-    ptrdiff_t i;
+    ptrdiff_t i, n;
     if (!coefficients || !quantized)
         return NNJPEG_BAD_POINTER;
     for (i = 0; i < NNJPEG_BLOCK_SIZE; i++)
@@ -61,8 +62,15 @@ nnjpeg_status nnjpeg_quantize(const int16_t *coefficients, int16_t *quantized, p
     status = nnjpeg_quantizer_init(&q, steps);
     if (status != NNJPEG_OK)
         return status;
-    for (i = 0; i < count; i++)
-        quantized[i] = (int16_t)nj_quantize(coefficients[i], &q.steps[0]);
+    if (!isa)
+        return NNJPEG_BAD_ISA;
+    memset(lanes, 0, sizeof lanes);
+    for (i = 0; i < count; i += n) {
+        n = count - i < isa->u8.step / 2 ? count - i : isa->u8.step / 2;
+        memcpy(lanes, coefficients + i, (size_t)n * sizeof *lanes);
+        isa->quantize(lanes, lanes, &q.steps[0]);
+        memcpy(quantized + i, lanes, (size_t)n * sizeof *lanes);
+    }
     return NNJPEG_OK;
 }
 

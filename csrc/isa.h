@@ -114,6 +114,8 @@ typedef struct nj_isa {
     void (*split)(const uint8_t *pixels, int size, uint8_t *const *planes, ptrdiff_t count);
     void (*join)(const uint8_t *const *planes, int size, uint8_t *pixels, ptrdiff_t count);
     void (*reverse)(const uint8_t *src, uint8_t *dst, ptrdiff_t count);
+    /* The quantizer alone, of half a step of u8 coefficients. */
+    void (*quantize)(const int16_t *coefficients, int16_t *quantized, const nnjpeg_step *step);
     nj_rows f32;
     nj_rows_backward backward;
     void (*spans[NJ_F32_JOBS])(const nj_span *span, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace);

@@ -80,7 +80,6 @@ NJ_INLINE void store_coefficients(int16_t *const *blocks, int i, const lanes16 *
 }
 NJ_INLINE int any_negative16(lanes16 x) { return (_mm256_movemask_epi8(x) & (int)0xaaaaaaaa) != 0; }
 
-NJ_INLINE lanes16 negate16_where_negative(lanes16 x, lanes16 sign) { return _mm256_sign_epi16(x, sign); }
 NJ_INLINE lanes32 dot2_add(lanes32 sum, pairs16 p, int ca, int cb) { return add32(sum, dot2(p, ca, cb)); }
 NJ_INLINE lanes16 narrow(lanes32 x, int n)
 {

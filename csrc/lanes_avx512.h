@@ -83,10 +83,6 @@ NJ_INLINE void store_coefficients(int16_t *const *blocks, int i, const lanes16 *
 }
 NJ_INLINE int any_negative16(lanes16 x) { return _mm512_movepi16_mask(x) != 0; }
 
-NJ_INLINE lanes16 negate16_where_negative(lanes16 x, lanes16 sign)
-{
-    return _mm512_mask_sub_epi16(x, _mm512_movepi16_mask(sign), _mm512_setzero_si512(), x);
-}
 NJ_INLINE lanes32 dot2_add(lanes32 sum, pairs16 p, int ca, int cb)
 {
 #if defined(__AVX512VNNI__)

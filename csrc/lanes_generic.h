@@ -21,18 +21,17 @@ NJ_INLINE lanes16 sub16(lanes16 a, lanes16 b) { return (int16_t)(a - b); }
 NJ_INLINE lanes16 mul16(lanes16 a, lanes16 b) { return (int16_t)(a * b); }
 NJ_INLINE lanes16 shl16(lanes16 x, int n) { return (int16_t)(x * (1 << n)); }
 NJ_INLINE lanes16 sra16(lanes16 x, int n) { return (int16_t)(x >> n); }
+NJ_INLINE lanes16 clamp16(lanes16 x) { return (int16_t)(x < 0 ? 0 : x > 255 ? 255 : x); }
+NJ_INLINE lanes16 mulhi16(lanes16 a, lanes16 b) { return (int16_t)((a * b) >> 16); }
+NJ_INLINE lanes16 mulhrs16(lanes16 a, lanes16 b) { return (int16_t)((a * b + (1 << 14)) >> 15); }
+/* What compilers assume of a CPU has no instruction for it. */
+#define NJ_SLOW_MULHRS
 NJ_INLINE lanes16 negate16_where_negative(lanes16 x, lanes16 sign)
 {
     int16_t mask = (int16_t)(sign >> 15);
     return (int16_t)((x ^ mask) - mask);
 }
 NJ_INLINE lanes16 abs16(lanes16 x) { return negate16_where_negative(x, x); }
-NJ_INLINE lanes16 mulhi_u16(lanes16 a, lanes16 b)
-{
-    return (int16_t)(((uint32_t)(uint16_t)a * (uint32_t)(uint16_t)b) >> 16);
-}
-NJ_INLINE lanes16 clamp16(lanes16 x) { return (int16_t)(x < 0 ? 0 : x > 255 ? 255 : x); }
-NJ_INLINE lanes16 mulhi_s16(lanes16 a, lanes16 b) { return (int16_t)((a * b) >> 16); }
 NJ_INLINE pairs16 pair16(lanes16 a, lanes16 b)
 {
     pairs16 p = { a, b };

@@ -28,11 +28,9 @@ NJ_INLINE lanes16 sub16(lanes16 a, lanes16 b) { return a - b; }
 NJ_INLINE lanes16 mul16(lanes16 a, lanes16 b) { return a * b; }
 NJ_INLINE lanes16 shl16(lanes16 x, int n) { return x * (1 << n); }
 NJ_INLINE lanes16 sra16(lanes16 x, int n) { return x >> n; }
-NJ_INLINE lanes16 abs16(lanes16 x) { return x < 0 ? -x : x; }
-NJ_INLINE lanes16 negate16_where_negative(lanes16 x, lanes16 sign) { return sign < 0 ? -x : x; }
-NJ_INLINE lanes16 mulhi_u16(lanes16 a, lanes16 b) { return (int32_t)(((uint32_t)a * (uint32_t)b) >> 16); }
 NJ_INLINE lanes16 clamp16(lanes16 x) { return x < 0 ? 0 : x > 255 ? 255 : x; }
-NJ_INLINE lanes16 mulhi_s16(lanes16 a, lanes16 b) { return (int32_t)(((lanes32)a * b) >> 16); }
+NJ_INLINE lanes16 mulhi16(lanes16 a, lanes16 b) { return (int32_t)(((lanes32)a * b) >> 16); }
+NJ_INLINE lanes16 mulhrs16(lanes16 a, lanes16 b) { return (int32_t)(((lanes32)a * b + 16384) >> 15); }
 NJ_INLINE pairs16 pair16(lanes16 a, lanes16 b)
 {
     pairs16 p = { a, b };

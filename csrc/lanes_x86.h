@@ -32,8 +32,8 @@ NJ_INLINE lanes16 shl16(lanes16 x, int n) { return MM(slli_epi16)(x, n); }
 NJ_INLINE lanes16 sra16(lanes16 x, int n) { return MM(srai_epi16)(x, n); }
 NJ_INLINE lanes16 or16(lanes16 a, lanes16 b) { return BITS(or)(a, b); }
 NJ_INLINE lanes16 abs16(lanes16 x) { return MM(abs_epi16)(x); }
-NJ_INLINE lanes16 mulhi_u16(lanes16 a, lanes16 b) { return MM(mulhi_epu16)(a, b); }
-NJ_INLINE lanes16 mulhi_s16(lanes16 a, lanes16 b) { return MM(mulhi_epi16)(a, b); }
+NJ_INLINE lanes16 mulhi16(lanes16 a, lanes16 b) { return MM(mulhi_epi16)(a, b); }
+NJ_INLINE lanes16 mulhrs16(lanes16 a, lanes16 b) { return MM(mulhrs_epi16)(a, b); }
 NJ_INLINE lanes16 clamp16(lanes16 x)
 {
     return MM(min_epi16)(MM(max_epi16)(x, BITS(setzero)()), MM(set1_epi16)(255));

@@ -136,7 +136,7 @@ nnjpeg_status nnjpeg_dct_f32(const nnjpeg_shape *shape, const float *src, const 
 nnjpeg_status nnjpeg_idct_f32(const nnjpeg_shape *shape, const float *src, const nnjpeg_strides *src_strides,
                               float *dst, const nnjpeg_strides *dst_strides);
 
-/* The quantizer alone, on count coefficients as the forward DCT leaves them (8 times orthonormal, |c| <= 31747). */
+/* The quantizer alone, on count coefficients as the forward DCT leaves them (8 times orthonormal, |c| <= 16383). */
 nnjpeg_status nnjpeg_quantize(const int16_t *coefficients, int16_t *quantized, ptrdiff_t count, uint16_t step);
 
 /* Before a large result is written to memory that may never have been touched: asks the system, where it is Linux, for

@@ -3,19 +3,23 @@
 
 #include "block_f32.h"
 
-/* Division of n < 2^15 by d = 8q as (n * m) >> (16 + k), with m = ceil(2^(16+k) / d) and k chosen so that m has exactly
- * 16 bits. m exceeds 2^(16+k) / d by e / d with e < d <= 2^(k+1); the product is off by n e / d < 2^(16+k) / d, less
- * than what would reach the next multiple: the quotient is exact. (Granlund and Montgomery, PLDI 1994.) The shift by k,
- * which is at least 2, is done as the upper half of a product with 2^(16-k). */
+/* c / d, d = 8q, as t = (c * m) >> 16 and then (t + 2^(k-1)) >> k, which is the rounding product with 2^(15-k). k is such that
+ * 2^14 <= 2^(16+k) / d < 2^15, and m = floor(2^(16+k) / d) + 1. The product thus exceeds 2^k c / d by at most |c| / 2^16 in
+ * magnitude, less than 1/4 for |c| < 2^14. Where c / d is half way between two integers, 2^k c / d is a whole number: above
+ * zero t is this number, and what follows rounds up; below zero it is one less, and what follows rounds down. Any other
+ * quotient is at least 1 / d from half way, in t at least 2^k / d >= 1/4, which the excess does not reach.
+ *
+ * Of magnitudes, (n * m) >> (16 + k) with n = |c| + 4q: the excess is at most n / 2^(16+k), less than the 1 / d >= 2^-(k+2) that
+ * the quotient lacks to the next integer, for n < 2^14. That some |c| < 2^14 with a larger n are exact too is tried out. */
 static nnjpeg_step prepare(uint16_t q)
 {
     const uint32_t divisor = 8u * q;
     uint16_t step = (uint16_t)(16 * q), bias = (uint16_t)(4 * q), reciprocal, scale;
     uint32_t k = 0;
-    while ((2u << k) < divisor)
+    while ((4u << k) < divisor)
         k++;
-    reciprocal = (uint16_t)(((65536u << k) + divisor - 1) / divisor);
-    scale = (uint16_t)(65536u >> k);
+    reciprocal = (uint16_t)((65536u << k) / divisor + 1);
+    scale = (uint16_t)(32768u >> k);
     return (nnjpeg_step){ { step, step }, { bias, bias }, { reciprocal, reciprocal }, { scale, scale } };
 }
 

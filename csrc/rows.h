@@ -210,6 +210,11 @@ static void reverse_samples(const uint8_t *src, uint8_t *dst, ptrdiff_t count)
         dst[x] = src[count - 1 - x];
 }
 
+static void quantize(const int16_t *coefficients, int16_t *quantized, const nnjpeg_step *step)
+{
+    store16(quantized, nj_quantize(load16(coefficients), step));
+}
+
 /* In the order of enum nnjpeg_subsampling. */
 #define NJ_ISA_ROWS                                                                  \
     { NJ_STEP,                                                                       \
@@ -217,6 +222,6 @@ static void reverse_samples(const uint8_t *src, uint8_t *dst, ptrdiff_t count)
       mix,                                                                           \
       widen,                                                                         \
       { decode_444, decode_422, decode_420, decode_440 } },                          \
-        split_pixels, join_planes, reverse_samples
+        split_pixels, join_planes, reverse_samples, quantize
 
 #endif

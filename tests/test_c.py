@@ -21,6 +21,7 @@ REFUSE_MEMORY = ["-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc"]
 # LLVM's OpenMP tells ThreadSanitizer by it which of its threads wait for which.
 ARCHER = next(iter(sorted(Path("/usr/lib").glob("llvm-*/lib/libarcher.so"))), None)
 HAS_ARCHER = ARCHER is not None and shutil.which("clang") is not None
+COLOUR = ["tests/c/colour.c"]
 CORPUS = sorted((ROOT / "tests/fuzz/corpus").glob("*"))
 
 pytestmark = pytest.mark.skipif(not (ROOT / "csrc").is_dir(), reason="the sources are not here")
@@ -103,6 +104,13 @@ def test_sanitizers_and_guard_pages_at_every_size(sanitized, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+def test_colour_of_every_pixel_there_is(tmp_path):
+    pixels = run([build(tmp_path, "gcc", native_isas(), ["-O2"], COLOUR)])
+    assert pixels == dict.fromkeys([*native_isas(), "generic"], str(256**3))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 def test_where_there_is_no_memory_nothing_is_written(sanitized, tmp_path):
     refused = run([sanitized(tmp_path, ["tests/c/no_memory.c"], REFUSE_MEMORY)])
     assert set(refused) == {*native_isas(), "generic"}
@@ -174,6 +182,8 @@ def test_neon_gives_the_same_bits_under_an_emulator(tmp_path):
     arm = run(["qemu-aarch64", build(tmp_path, "aarch64-linux-gnu-gcc", ["neon"], ["-O3", "-static"]), "3"])
     assert set(arm) == {"neon", "generic"}
     assert arm["neon"] == arm["generic"] == native["generic"]
+    pixels = run(["qemu-aarch64", link(tmp_path, tmp_path, "aarch64-linux-gnu-gcc", ["neon"], ["-O3", "-static"], COLOUR)])
+    assert set(pixels) == {"neon", "generic"}
 
 
 @pytest.mark.slow(49)
