@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from nnjpeg import exif as _exif
 from nnjpeg._arguments import (
@@ -39,6 +41,8 @@ _WRITABLE = ("4:4:4", "4:2:2", "4:2:0")
 """The subsamplings that Pillow writes; it numbers them in this order."""
 
 _MOST_PIXELS = 65500  # of a side: libjpeg's JPEG_MAX_DIMENSION
+_MOST_BYTES_A_SAMPLE = 7  # in a file: a code of 16 bits with 11 more, and a zero stuffed after each byte
+_MOST_BUFFER = (1 << 31) - 1  # Pillow hands its size on as an int
 _SEGMENT = 65533  # bytes of data in a segment, whose length has 16 bits and counts itself
 _ICC_SEGMENTS, _ICC_OVERHEAD = 255, 14  # a profile's segments are numbered by a byte, and have a name
 
@@ -52,6 +56,7 @@ def encode(
     layout: Layout | None = None,
     exif: bytes | None = None,
     icc_profile: bytes | None = None,
+    optimize: bool = False,
 ) -> bytes:
     r"""A standard baseline JPEG file: ``decode(encode(x, t))`` is ``roundtrip(x, t)``.
 
@@ -73,6 +78,9 @@ def encode(
         it. An orientation in it should be 1: `image` is stored as it lies.
     icc_profile : bytes, optional
         ICC profile of the colours, of RGB for 3 components and of grey for 1; up to 16,707,345 bytes.
+    optimize : bool
+        Whether the Huffman tables are made for this image (ITU-T T.81, annex K.2) in place of the standard ones (annex
+        K.3): a smaller file of the same samples.
 
     Returns
     -------
@@ -81,8 +89,7 @@ def encode(
     Raises
     ------
     TypeError, ValueError
-        As `roundtrip`; a ValueError also if `exif` or `icc_profile` is not as above, or if libjpeg refuses the image
-        (its Huffman coder has no code for some coefficients of extreme images under very fine tables).
+        As `roundtrip`; a ValueError also if `exif` or `icc_profile` is not as above, or if libjpeg refuses the image.
     """
     check_array("image", image, UINT8)
     axes = axes_of("image", image.shape, layout)
@@ -104,19 +111,48 @@ def encode(
     pixels = image.transpose(axes[2], axes[3], axes[1]) if axes[1] >= 0 else image
     if components == 1:
         pixels = pixels.reshape(height, width)
-    file = io.BytesIO()
+    options = {
+        "qtables": [[step for row in table.to_list() for step in row] for table in tables],
+        "subsampling": _WRITABLE.index(subsampling),
+        **({"keep_rgb": True} if keep_rgb else {}),
+        **metadata,
+    }
+    picture, file = Image.fromarray(np.ascontiguousarray(pixels)), io.BytesIO()
     try:
-        Image.fromarray(np.ascontiguousarray(pixels)).save(
-            file,
-            "JPEG",
-            qtables=[[step for row in table.to_list() for step in row] for table in tables],
-            subsampling=_WRITABLE.index(subsampling),
-            **({"keep_rgb": True} if keep_rgb else {}),
-            **metadata,
-        )
+        if optimize:
+            _save_optimized(picture, file, options)
+        else:
+            picture.save(file, "JPEG", **options)
     except OSError as error:
         raise ValueError(f"libjpeg could not code the image with this qtable: {error}") from error
     return file.getvalue()
+
+
+class _Prepared(Exception):
+    """Pillow has made its options ready for the encoder."""
+
+
+class _Unopened(io.BytesIO):
+    """What Pillow asks for its descriptor right before it encodes."""
+
+    def fileno(self) -> int:
+        raise _Prepared
+
+
+def _save_optimized(picture: Image.Image, file: io.BytesIO, options: dict[str, Any]) -> None:
+    """``picture.save(file, "JPEG", optimize=True, **options)`` with a buffer for the largest file there is.
+
+    libjpeg wants all of an optimized file in one buffer, and that of Pillow has two bytes a pixel, which noise at fine
+    steps exceeds. ``PIL.ImageFile.MAXBLOCK`` would enlarge it for the whole process.
+    """
+    with contextlib.suppress(_Prepared):
+        picture.save(_Unopened(), "JPEG", optimize=True, **options)
+    width, height = picture.size
+    samples = len(picture.getbands()) * (-(-width // 16) * 16) * (-(-height // 16) * 16)
+    metadata = sum(len(value) for value in options.values() if isinstance(value, bytes))
+    bytes_ = _MOST_BYTES_A_SAMPLE * samples + 2 * metadata + _SEGMENT
+    tile = ("jpeg", (0, 0, width, height), 0, picture.mode)
+    ImageFile._save(picture, file, [tile], min(bytes_, _MOST_BUFFER))  # type: ignore[list-item]
 
 
 def check_storable(name: str, shape: tuple[int, ...], axes: Axes) -> None:
