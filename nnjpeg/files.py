@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from nnjpeg import _core
 from nnjpeg import exif as _exif
 from nnjpeg._arguments import (
     SUBSAMPLINGS,
@@ -21,9 +22,12 @@ from nnjpeg._arguments import (
     axes_of,
     check_array,
     check_subsampling,
+    coding_of,
     components_of,
     is_ycbcr,
 )
+from nnjpeg._threads import thread_limit
+from nnjpeg.codec import quantizers_for
 from nnjpeg.headers import Source, opened, sample_bits
 from nnjpeg.qtable import QTables, tables_for
 
@@ -31,6 +35,7 @@ __all__ = [
     "check_exif",
     "check_icc_profile",
     "check_storable",
+    "coded_size",
     "decode",
     "decode_bytes",
     "encode",
@@ -126,6 +131,90 @@ def encode(
     except OSError as error:
         raise ValueError(f"libjpeg could not code the image with this qtable: {error}") from error
     return file.getvalue()
+
+
+@overload
+def coded_size(
+    image: npt.NDArray[np.uint8],
+    qtable: QTables,
+    *,
+    colorspace: Colorspace = "rgb",
+    subsampling: Subsampling = "4:4:4",
+    optimize: bool = False,
+    layout: Literal["HW", "HWC", "CHW"],
+    num_threads: int | None = None,
+) -> int: ...
+
+
+@overload
+def coded_size(
+    image: npt.NDArray[np.uint8],
+    qtable: QTables,
+    *,
+    colorspace: Colorspace = "rgb",
+    subsampling: Subsampling = "4:4:4",
+    optimize: bool = False,
+    layout: Literal["NHWC", "NCHW"],
+    num_threads: int | None = None,
+) -> npt.NDArray[np.int64]: ...
+
+
+@overload
+def coded_size(
+    image: npt.NDArray[np.uint8],
+    qtable: QTables,
+    *,
+    colorspace: Colorspace = "rgb",
+    subsampling: Subsampling = "4:4:4",
+    optimize: bool = False,
+    layout: Layout | None = None,
+    num_threads: int | None = None,
+) -> int | npt.NDArray[np.int64]: ...
+
+
+def coded_size(
+    image: npt.NDArray[np.uint8],
+    qtable: QTables,
+    *,
+    colorspace: Colorspace = "rgb",
+    subsampling: Subsampling = "4:4:4",
+    optimize: bool = False,
+    layout: Layout | None = None,
+    num_threads: int | None = None,
+) -> int | npt.NDArray[np.int64]:
+    """The number of bytes of a JPEG file, which is not made: ``len(encode(image, qtable))``, and several times as fast.
+
+    Parameters
+    ----------
+    image : ndarray of uint8
+        One image or a batch, of 1 or 3 components, sides up to 65500.
+    qtable, colorspace, num_threads
+        As for `roundtrip`. Threads share the images of a batch.
+    subsampling, optimize
+        As for `encode`.
+    layout : {"HW", "HWC", "CHW", "NHWC", "NCHW"}, optional
+        By default the channels-last layout of the array's number of dimensions.
+
+    Returns
+    -------
+    int, or ndarray of int64 of shape (N,) for a batch
+        All of a file: headers, tables, Huffman codes of the quantized coefficients (ITU-T T.81, annex F.1.2, with the
+        tables of annex K.3, or by `optimize` K.2), and the zero bytes that are stuffed into them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `encode`.
+    """
+    check_array("image", image, UINT8)
+    axes = axes_of("image", image.shape, layout)
+    check_storable("image", image.shape, axes)
+    components = components_of(image.shape, axes)
+    coding = coding_of(colorspace, writable_subsampling(subsampling, colorspace, components), components)
+    quantizers, threads = quantizers_for(qtable, components, colorspace), thread_limit(num_threads)
+    sizes = np.empty(image.shape[0] if axes[0] >= 0 else 1, np.int64)
+    _core.coded_size(image, sizes, axes, quantizers, coding[0], threads, coding[1], optimize)
+    return sizes if axes[0] >= 0 else int(sizes[0])
 
 
 class _Prepared(Exception):
