@@ -3,44 +3,27 @@
  * Threads share the images of a batch. An image goes by strips, as in strips.c, but to coefficients that stay in the workspace,
  * where they are coded: to counts of symbols, from which its Huffman tables are made if it is to have its own, and then to codes.
  * Their lengths add up. A file has a zero byte after each byte of ones, so the last bits are put together as well. */
-#include "huffman.h"
-#include "inline.h"
+#include "scan.h"
 #include "walk.h"
 
 #include <stdlib.h>
 
-enum { CODED_COMPONENTS = 3, NO_SIZE = -1 };
+enum { NO_SIZE = -1 };
 
 /* A strip is rows of about so many blocks, for the first cache; or all of an image that is coded twice, if it fits the second. */
 enum { BLOCKS_A_STRIP = 256, MOST_BLOCKS_A_STRIP = 4096 };
-
-/* Codes wait here and are put together by the hundred: the CPU mispredicts where a block ends, and all that it has begun beyond is
- * lost. So the coefficients that are not 0 are found beforehand as well. */
-enum { WAITING = 2048, CODES_A_BLOCK = NNJPEG_BLOCK_SIZE + 1 };
 
 /* Tables of luma (or of all that is no chroma) and of chroma. */
 typedef struct tables {
     nj_huffman dc[2], ac[2];
 } tables;
 
-/* One image as it is coded. */
-typedef struct scan {
-    const nj_huffman *dc[CODED_COMPONENTS], *ac[CODED_COMPONENTS];
-    int64_t *dc_counts[CODED_COMPONENTS], *ac_counts[CODED_COMPONENTS]; /* of symbols, where tables are still to be made */
-    int last_dc[CODED_COMPONENTS];
-    nj_code codes[WAITING + 1];
-    int waiting;
-    uint64_t word; /* the last bits, of which `used` have not filled a byte yet */
-    int used;
-    int64_t bits, stuffed; /* that were put; the zero bytes for them */
-} scan;
-
 /* Rows of MCUs as if they were an image, and where their coefficients go; for each block, which of them are not 0. */
 typedef struct strip {
     nj_strips_job job;
     nj_walk walk;
-    nnjpeg_coefficients blocks[CODED_COMPONENTS];
-    uint64_t *nonzero[CODED_COMPONENTS];
+    nnjpeg_coefficients blocks[NJ_CODED_COMPONENTS];
+    uint64_t *nonzero[NJ_CODED_COMPONENTS];
 } strip;
 
 typedef struct call {
@@ -61,90 +44,8 @@ typedef struct part {
     strip whole, rest;
     tables own;
     int64_t counts[2][2][NJ_SYMBOLS]; /* [DC, AC] x [luma, chroma] */
-    scan scan;
+    nj_scan scan;
 } part;
-
-/* The highest bit of each byte of x that has only ones. */
-static uint64_t full_bytes(uint64_t x)
-{
-    const uint64_t low = 0x7f7f7f7f7f7f7f7fu;
-    return ((x & low) + low / 0x7f) & x & ~low;
-}
-
-static int length_of(nj_code code) { return (int)(code & ((1 << NJ_LENGTH_BITS) - 1)); }
-
-/* Puts the codes that wait, two at a time: 54 bits at most, and 7 that no byte has had yet. */
-static void put(scan *s)
-{
-    uint64_t word = s->word;
-    int64_t bits = s->bits;
-    int used = s->used, i;
-    s->codes[s->waiting] = 0;
-    for (i = 0; i < s->waiting; i += 2) {
-        const nj_code first = s->codes[i], second = s->codes[i + 1];
-        const int more = length_of(second), length = length_of(first) + more;
-        uint64_t full;
-        word = word << length | (uint64_t)(first >> NJ_LENGTH_BITS) << more | second >> NJ_LENGTH_BITS;
-        used += length;
-        bits += length;
-        full = full_bytes(word << (64 - used));
-        if (full)
-            s->stuffed += (int64_t)((full >> 7) * 0x0101010101010101u >> 56);
-        used %= 8;
-    }
-    s->word = word;
-    s->used = used;
-    s->bits = bits;
-    s->waiting = 0;
-}
-
-/* The bytes of all bits; ones fill the last. */
-static int64_t put_bytes(scan *s)
-{
-    put(s);
-    if (s->used == 0)
-        return s->bits / 8 + s->stuffed;
-    return s->bits / 8 + 1 + s->stuffed + (((s->word << (8 - s->used) | 0xffu >> s->used) & 0xff) == 0xff);
-}
-
-/* In zigzag order, bits of a row's columns that are not 0: 2^8 entries for each row. */
-#define BIT(n) (UINT64_C(1) << (n))
-#define ONE(x, a) (x), (x) | BIT(a)
-#define TWO(x, a, b) ONE(x, a), ONE((x) | BIT(b), a)
-#define THREE(x, a, b, c) TWO(x, a, b), TWO((x) | BIT(c), a, b)
-#define FOUR(x, a, b, c, d) THREE(x, a, b, c), THREE((x) | BIT(d), a, b, c)
-#define FIVE(x, a, b, c, d, e) FOUR(x, a, b, c, d), FOUR((x) | BIT(e), a, b, c, d)
-#define SIX(x, a, b, c, d, e, f) FIVE(x, a, b, c, d, e), FIVE((x) | BIT(f), a, b, c, d, e)
-#define SEVEN(x, a, b, c, d, e, f, g) SIX(x, a, b, c, d, e, f), SIX((x) | BIT(g), a, b, c, d, e, f)
-#define ROW(a, b, c, d, e, f, g, h) { SEVEN(UINT64_C(0), a, b, c, d, e, f, g), SEVEN(BIT(h), a, b, c, d, e, f, g) }
-
-static const uint64_t zigzag_bits[NNJPEG_BLOCK][1 << NNJPEG_BLOCK] = {
-    ROW(0, 1, 5, 6, 14, 15, 27, 28),     ROW(2, 4, 7, 13, 16, 26, 29, 42),    ROW(3, 8, 12, 17, 25, 30, 41, 43),
-    ROW(9, 11, 18, 24, 31, 40, 44, 53),  ROW(10, 19, 23, 32, 39, 45, 52, 54), ROW(20, 22, 33, 38, 46, 51, 55, 60),
-    ROW(21, 34, 37, 47, 50, 56, 59, 61), ROW(35, 36, 48, 49, 57, 58, 62, 63)
-};
-
-static const uint8_t natural_of_zigzag[NNJPEG_BLOCK_SIZE] = {
-    0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6,  7,  14, 21, 28,
-    35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63
-};
-
-/* Which AC coefficients are not 0, as bits in zigzag order. */
-NJ_INLINE uint64_t find_nonzero(const int16_t *block)
-{
-    uint8_t flags[NNJPEG_BLOCK_SIZE];
-    uint64_t found = 0;
-    int i;
-    for (i = 0; i < NNJPEG_BLOCK_SIZE; i++)
-        flags[i] = block[i] != 0;
-    for (i = 0; i < NNJPEG_BLOCK; i++) {
-        const uint8_t *f = flags + i * NNJPEG_BLOCK;
-        const uint64_t row = f[0] | (uint64_t)f[1] << 8 | (uint64_t)f[2] << 16 | (uint64_t)f[3] << 24 | (uint64_t)f[4] << 32 |
-                             (uint64_t)f[5] << 40 | (uint64_t)f[6] << 48 | (uint64_t)f[7] << 56;
-        found |= zigzag_bits[i][row * 0x0102040810204080u >> 56];
-    }
-    return found & ~UINT64_C(1);
-}
 
 static void find_nonzero_of_strip(const strip *t)
 {
@@ -153,99 +54,48 @@ static void find_nonzero_of_strip(const strip *t)
         const ptrdiff_t blocks = t->walk.planes[c].block_rows * t->walk.planes[c].block_columns;
         ptrdiff_t i;
         for (i = 0; i < blocks; i++)
-            t->nonzero[c][i] = find_nonzero(t->blocks[c].data + i * NNJPEG_BLOCK_SIZE);
+            t->nonzero[c][i] = nj_find_nonzero(t->blocks[c].data + i * NNJPEG_BLOCK_SIZE);
     }
 }
 
-NJ_INLINE int lowest_bit(uint64_t x)
+/* The blocks of component c in one MCU. */
+NJ_INLINE void code_mcu(nj_scan *s, const strip *t, int c, ptrdiff_t mcu_row, ptrdiff_t mcu, int counts)
 {
-#if defined(__GNUC__)
-    return __builtin_ctzll(x);
-#else
-    int bit = 0;
-    for (; !(x & 1); x >>= 1)
-        bit++;
-    return bit;
-#endif
-}
-
-/* A block's symbols in the order of the file (annex F.1.2). counts: whether they are counted, or coded. */
-NJ_INLINE void code_block(scan *s, int c, const int16_t *block, uint64_t nonzero, int counts)
-{
-    const nj_huffman *ac = s->ac[c];
-    const int difference = block[0] - s->last_dc[c], category = nj_bits_of(difference);
-    nj_code *code = s->codes + s->waiting;
-    ptrdiff_t last = 0;
-    s->last_dc[c] = block[0];
-    if (counts)
-        s->dc_counts[c][category]++;
-    else
-        *code++ = nj_with_value(s->dc[c]->codes[category], difference, category);
-    for (; nonzero; nonzero &= nonzero - 1) {
-        const ptrdiff_t at = lowest_bit(nonzero);
-        const int value = block[natural_of_zigzag[at]];
-        ptrdiff_t run = at - last - 1;
-        last = at;
-        for (; run >= NJ_RUNS; run -= NJ_RUNS) {
-            if (counts)
-                s->ac_counts[c][NJ_SIXTEEN_ZEROS]++;
+    const nj_plane *p = &t->walk.planes[c];
+    const ptrdiff_t v = t->walk.v / p->v, h = t->walk.h / p->h;
+    ptrdiff_t row, column;
+    for (row = mcu_row * v; row < (mcu_row + 1) * v; row++)
+        for (column = mcu * h; column < (mcu + 1) * h; column++) {
+            const ptrdiff_t block = row * p->block_columns + column;
+            if (row < p->block_rows && column < p->block_columns)
+                nj_code_block(s, c, t->blocks[c].data + block * NNJPEG_BLOCK_SIZE, t->nonzero[c][block], counts);
             else
-                *code++ = ac->codes[NJ_SIXTEEN_ZEROS];
+                nj_code_dummy(s, c, counts);
         }
-        if (counts)
-            s->ac_counts[c][run << 4 | nj_bits_of(value)]++;
-        else if (value >= -NJ_SMALL && value < NJ_SMALL)
-            *code++ = ac->small[run][value + NJ_SMALL];
-        else
-            *code++ = nj_with_value(ac->codes[run << 4 | nj_bits_of(value)], value, nj_bits_of(value));
-    }
-    if (counts) {
-        s->ac_counts[c][NJ_END_OF_BLOCK] += last < NNJPEG_BLOCK_SIZE - 1;
-    } else {
-        *code = ac->codes[NJ_END_OF_BLOCK];
-        s->waiting = (int)(code - s->codes) + (last < NNJPEG_BLOCK_SIZE - 1);
-    }
 }
 
-/* A block that fills an MCU beyond the image: it repeats the DC coefficient before, and has no AC. */
-NJ_INLINE void code_dummy(scan *s, int c, int counts)
-{
-    if (counts) {
-        s->dc_counts[c][0]++;
-        s->ac_counts[c][NJ_END_OF_BLOCK]++;
-    } else {
-        s->codes[s->waiting++] = s->dc[c]->codes[0];
-        s->codes[s->waiting++] = s->ac[c]->codes[NJ_END_OF_BLOCK];
-    }
-}
-
-NJ_INLINE void code_strip(scan *s, const strip *t, int counts)
+NJ_INLINE void code_strip(nj_scan *s, const strip *t, int counts)
 {
     const nj_walk *w = &t->walk;
-    const ptrdiff_t columns = (w->planes[0].block_columns - 1) / w->h + 1;
-    ptrdiff_t mcu_row, mcu, row, column;
+    const ptrdiff_t columns = (w->planes[0].block_columns - 1) / w->h + 1, components = w->components;
+    const int whole = w->h == 1 && w->v == 1;
+    ptrdiff_t mcu_row, mcu, block = 0;
     int c;
     for (mcu_row = 0; mcu_row < w->mcu_rows; mcu_row++)
-        for (mcu = 0; mcu < columns; mcu++)
-            for (c = 0; c < w->components; c++) {
-                const nj_plane *p = &w->planes[c];
-                const ptrdiff_t v = w->v / p->v, h = w->h / p->h;
-                for (row = mcu_row * v; row < (mcu_row + 1) * v; row++)
-                    for (column = mcu * h; column < (mcu + 1) * h; column++) {
-                        const ptrdiff_t block = row * p->block_columns + column;
-                        if (!counts && s->waiting > WAITING - CODES_A_BLOCK)
-                            put(s);
-                        if (row < p->block_rows && column < p->block_columns)
-                            code_block(s, c, t->blocks[c].data + block * NNJPEG_BLOCK_SIZE, t->nonzero[c][block], counts);
-                        else
-                            code_dummy(s, c, counts);
-                    }
-            }
+        for (mcu = 0; mcu < columns; mcu++, block++) {
+            if (!counts && s->waiting > NJ_WAITING - NJ_CODES_AN_MCU)
+                nj_put(s);
+            for (c = 0; c < components; c++)
+                if (whole)
+                    nj_code_block(s, c, t->blocks[c].data + block * NNJPEG_BLOCK_SIZE, t->nonzero[c][block], counts);
+                else
+                    code_mcu(s, t, c, mcu_row, mcu, counts);
+        }
 }
 
-static void count_strip(scan *s, const strip *t) { code_strip(s, t, 1); }
+static void count_strip(nj_scan *s, const strip *t) { code_strip(s, t, 1); }
 
-static void put_strip(scan *s, const strip *t) { code_strip(s, t, 0); }
+static void put_strip(nj_scan *s, const strip *t) { code_strip(s, t, 0); }
 
 /* The coefficients of a strip that begins at a row of an image. */
 static void transform_strip(const call *j, const part *p, const strip *t, ptrdiff_t image, ptrdiff_t row)
@@ -261,7 +111,7 @@ static void transform_strip(const call *j, const part *p, const strip *t, ptrdif
 }
 
 /* All blocks of an image, to counts or to codes; again: the strip before was of this image. */
-static void code_image(const call *j, part *p, ptrdiff_t image, int again, void (*code)(scan *s, const strip *t))
+static void code_image(const call *j, part *p, ptrdiff_t image, int again, void (*code)(nj_scan *s, const strip *t))
 {
     const ptrdiff_t rows = p->whole.job.shape.height, height = j->job.shape.height;
     ptrdiff_t row;
@@ -294,10 +144,10 @@ static int64_t header_size(const call *j, const tables *t)
 static int64_t image_size(const call *j, part *p, ptrdiff_t image)
 {
     const tables *used = j->huffman == NNJPEG_HUFFMAN_OPTIMAL ? &p->own : &j->standard;
-    scan *s = &p->scan;
+    nj_scan *s = &p->scan;
     int c, kind;
     memset(s, 0, sizeof *s);
-    for (c = 0; c < CODED_COMPONENTS; c++) {
+    for (c = 0; c < NJ_CODED_COMPONENTS; c++) {
         kind = c && j->kinds == 2;
         s->dc[c] = &used->dc[kind];
         s->ac[c] = &used->ac[kind];
@@ -307,13 +157,15 @@ static int64_t image_size(const call *j, part *p, ptrdiff_t image)
     if (used == &p->own) {
         memset(p->counts, 0, sizeof p->counts);
         code_image(j, p, image, 0, count_strip);
-        for (kind = 0; kind < j->kinds; kind++)
+        for (kind = 0; kind < j->kinds; kind++) {
             if (!nj_optimal_huffman(&p->own.dc[kind], p->counts[0][kind]) ||
                 !nj_optimal_huffman(&p->own.ac[kind], p->counts[1][kind]))
                 return NO_SIZE;
+            nj_code_small(&p->own.ac[kind]);
+        }
     }
     code_image(j, p, image, used == &p->own, put_strip);
-    return header_size(j, used) + put_bytes(s);
+    return header_size(j, used) + nj_put_bytes(s);
 }
 
 /* A strip of so many rows of pixels; 0: there is no instruction set. */
@@ -425,7 +277,7 @@ nnjpeg_status nnjpeg_coded_size(const nnjpeg_shape *shape, const uint8_t *src, c
     call j;
     if (status != NNJPEG_OK)
         return status;
-    if (shape->components != 1 && shape->components != CODED_COMPONENTS)
+    if (shape->components != 1 && shape->components != NJ_CODED_COMPONENTS)
         return NNJPEG_BAD_COLORSPACE;
     if (huffman != NNJPEG_HUFFMAN_STANDARD && huffman != NNJPEG_HUFFMAN_OPTIMAL)
         return NNJPEG_BAD_HUFFMAN;

@@ -40,17 +40,24 @@ static const lengths standard_ac[2] = {
 static void assign(nj_huffman *table, const lengths *l)
 {
     uint32_t code = 0;
-    int length, i, run, value;
-    memset(table, 0, sizeof *table);
+    int length, i;
+    table->symbols = 0;
+    memset(table->codes, 0, sizeof table->codes);
     for (length = 1; length <= NJ_LONGEST_CODE; length++, code <<= 1)
         for (i = 0; i < l->counts[length - 1]; i++)
             table->codes[l->symbols[table->symbols++]] = code++ << NJ_LENGTH_BITS | (uint32_t)length;
+}
+
+void nj_code_small(nj_huffman *ac)
+{
+    int run, size, value;
     for (run = 0; run < NJ_RUNS; run++)
-        for (value = -NJ_SMALL; value < NJ_SMALL; value++) {
-            const int bits = nj_bits_of(value);
-            const nj_code of_symbol = table->codes[run << 4 | bits];
-            if (of_symbol)
-                table->small[run][value + NJ_SMALL] = nj_with_value(of_symbol, value, bits);
+        for (size = 1; size <= NJ_SMALL_SIZE; size++) {
+            const nj_code code = ac->codes[run << 4 | size];
+            for (value = 1 << (size - 1); value < 1 << size; value++) {
+                ac->small[run][NJ_SMALL + value] = nj_with_value(code, value, size);
+                ac->small[run][NJ_SMALL - value] = nj_with_value(code, -value, size);
+            }
         }
 }
 
@@ -58,6 +65,7 @@ void nj_standard_huffman(nj_huffman *dc, nj_huffman *ac, int chroma)
 {
     assign(dc, &standard_dc[chroma]);
     assign(ac, &standard_ac[chroma]);
+    nj_code_small(ac);
 }
 
 /* A symbol beyond all others keeps the code of ones from them: padding at the end of a file has only ones. */

@@ -11,7 +11,8 @@ enum {
     NJ_SIXTEEN_ZEROS = 0xf0,
     NJ_RUNS = 16,
     NJ_LENGTH_BITS = 5,
-    NJ_SMALL = 32 /* the smallest coefficients are -NJ_SMALL..NJ_SMALL - 1 */
+    NJ_SMALL_SIZE = 5, /* bits of a small coefficient, without its sign */
+    NJ_SMALL = 1 << NJ_SMALL_SIZE
 };
 
 /* Bits to put, and below them how many they are, in NJ_LENGTH_BITS: 27 at most. 0: there is no such code. */
@@ -20,7 +21,7 @@ typedef uint32_t nj_code;
 typedef struct nj_huffman {
     int symbols; /* that have a code, which are the bytes they take in a file */
     nj_code codes[NJ_SYMBOLS];
-    /* Of AC coefficients after a run of zeros, by their value + NJ_SMALL: the code of the symbol with the value's own bits. */
+    /* In tables of AC, of small coefficients after a run of zeros: by value + NJ_SMALL, the code with the value's own bits. */
     nj_code small[NJ_RUNS][2 * NJ_SMALL];
 } nj_huffman;
 
@@ -47,7 +48,10 @@ static inline nj_code nj_with_value(nj_code code, int value, int bits)
 
 void nj_standard_huffman(nj_huffman *dc, nj_huffman *ac, int chroma);
 
-/* The table that libjpeg makes of counts of symbols, at least one of which is not 0; 0: it gives up, since its tree of codes has
+/* Fills in the small coefficients of a table of AC. */
+void nj_code_small(nj_huffman *ac);
+
+/* The table that libjpeg makes of counts of symbols, at least one of which is not 0; 0: it gives up, since the tree of codes has
  * more than 32 levels. */
 int nj_optimal_huffman(nj_huffman *table, const int64_t counts[NJ_SYMBOLS]);
 

@@ -94,7 +94,8 @@ def encode(
     Raises
     ------
     TypeError, ValueError
-        As `roundtrip`; a ValueError also if `exif` or `icc_profile` is not as above, or if libjpeg refuses the image.
+        As `roundtrip`; a ValueError also if `exif` or `icc_profile` is not as above, or if libjpeg gives up: with
+        `optimize`, where Huffman's tree has more than 32 levels, which takes millions of coefficients.
     """
     check_array("image", image, UINT8)
     axes = axes_of("image", image.shape, layout)

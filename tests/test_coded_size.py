@@ -10,7 +10,7 @@ import nnjpeg
 from nnjpeg import NN_TABLE, QTable
 from nnjpeg.qtable import ZIGZAG
 
-ONES = np.ones((8, 8), int)
+EIGHTS = np.full((8, 8), 8)
 CODINGS = [{}, *({"colorspace": "ycbcr", "subsampling": name} for name in ("4:4:4", "4:2:2", "4:2:0"))]
 KINDS = ["noise", "binary", "flat", "near-limits", "smooth", "photograph", "dark"]
 TABLES = ["ones", "255", "nn", "random", "fine", "scaled"]
@@ -145,39 +145,51 @@ def test_the_longest_side():
 
 
 def fibonacci_image(levels):
-    """A grey image whose symbols are as rare as makes Huffman's tree deepest: their counts are Fibonacci's numbers.
+    """A grey image whose symbols are so rare that Huffman's tree has `levels` levels, the most of so many symbols.
 
-    Its coefficients are multiples of 8.
+    Each has the count of all that are rarer but one, which gives Fibonacci's numbers, or nearly so. The image's
+    coefficients are multiples of 8.
     """
-    counts = [1, 1]
+    counts, ties = [1, 1], True
     while len(counts) < levels:
-        counts.append(counts[-1] + counts[-2])
-    # One of the counts is that of blocks, so of the symbol at their end; each block has 18 others or so.
-    blocks = counts.pop(-6)
-    by_length = sorted(((run, size) for run in range(16) for size in (1, 2, 3)), key=lambda symbol: symbol[0])
+        counts.append(1 + sum(counts[:-1]) + (not ties))  # the first 1 is the symbol's that is reserved
+        if len(counts) == levels - 4:  # those of blocks, of which each has 18 other symbols or so, at their end
+            side = int(counts[-1] ** 0.5)
+            rows = -(-counts[-1] // side)
+            counts[-1] = rows * side
+            ties = False  # which this symbol, the smallest, would lose
+    blocks = counts.pop(-5)
+    symbols = np.array([(run, size) for run in range(16) for size in (1, 2, 3)], np.int32)[: len(counts)]
     rng = np.random.default_rng(0)
-    numbers = rng.permutation(np.repeat(np.arange(levels - 1), counts[::-1]))
-    run, size = np.array(by_length[: levels - 1])[numbers].T
-    starts = np.linspace(0, len(numbers), blocks, endpoint=False).astype(int)
-    block = np.searchsorted(starts, np.arange(len(numbers)), side="right") - 1
-    ends = np.cumsum(run + 1)
+    run, size = rng.permutation(np.repeat(symbols, counts[::-1], axis=0)).T
+    starts = np.linspace(0, len(run), blocks, endpoint=False).astype(np.int32)
+    block = np.repeat(np.arange(blocks, dtype=np.int32), np.diff(starts, append=len(run)))
+    ends = np.cumsum(run + 1, dtype=np.int32)
     places = ends - (ends - run - 1)[starts][block]
     assert places.max() < 63
     coefficients = np.zeros((blocks, 64), np.int16)
-    signs = rng.choice([-1, 1], len(numbers))
-    coefficients[block, np.argsort(ZIGZAG.ravel())[places]] = signs << (size - 1)
-    side = int(blocks**0.5)
-    while blocks % side:
-        side -= 1
-    grid = coefficients.reshape(side, blocks // side, 8, 8)
-    image = nnjpeg.inverse(grid, np.full((8, 8), 8))
-    np.testing.assert_array_equal(nnjpeg.forward(image, np.full((8, 8), 8)), grid)
+    coefficients[block, np.argsort(ZIGZAG.ravel())[places]] = rng.choice([-1, 1], len(run)) << (size - 1)
+    grid = coefficients.reshape(rows, side, 8, 8)
+    image = nnjpeg.inverse(grid, EIGHTS)
+    np.testing.assert_array_equal(nnjpeg.forward(image, EIGHTS), grid)
     return image
 
 
-@pytest.mark.parametrize("levels", [16, 17, 18, 20, 23])
+@pytest.mark.parametrize("levels", [15, 16, 17, 18, 20, 23])
 def test_codes_longer_than_sixteen_bits_are_shortened(levels):
-    check(fibonacci_image(levels), np.full((8, 8), 8))
+    check(fibonacci_image(levels), EIGHTS)
+
+
+@pytest.mark.slow(20)
+def test_trees_of_more_than_32_levels_are_given_up():
+    """By libjpeg too. There are standard tables for such an image."""
+    check(fibonacci_image(32), EIGHTS)
+    image = fibonacci_image(33)
+    assert nnjpeg.coded_size(image, EIGHTS) == len(nnjpeg.encode(image, EIGHTS))
+    with pytest.raises(ValueError, match="libjpeg could not code the image with this qtable"):
+        nnjpeg.encode(image, EIGHTS, optimize=True)
+    with pytest.raises(ValueError, match="libjpeg could not code an image with Huffman tables of its own"):
+        nnjpeg.coded_size(image, EIGHTS, optimize=True)
 
 
 def test_it_raises_as_encode_does(image):
@@ -186,7 +198,7 @@ def test_it_raises_as_encode_does(image):
         lambda f: f(image / 255, NN_TABLE),
         lambda f: f(image.tolist(), NN_TABLE),
         lambda f: f(image, [NN_TABLE] * 2),
-        lambda f: f(image, 0 * ONES),
+        lambda f: f(image, 0 * EIGHTS),
         lambda f: f(image, NN_TABLE, subsampling="4:2:0"),
         lambda f: f(image, NN_TABLE, subsampling="420"),
         lambda f: f(image, NN_TABLE, colorspace="ycbcr", subsampling="4:4:0"),
