@@ -30,6 +30,8 @@ typedef enum nnjpeg_status {
     NNJPEG_BAD_PRECISION,  /* unknown */
     NNJPEG_BAD_ISA,        /* an instruction set that this build or this CPU does not have */
     NNJPEG_BAD_SUBSAMPLING, /* unknown, or not for this colour space */
+    NNJPEG_BAD_HUFFMAN,    /* unknown */
+    NNJPEG_NO_CODE,        /* libjpeg gives up an image's own Huffman tables */
     NNJPEG_NO_MEMORY       /* not even for some rows of the image; nothing was written */
 } nnjpeg_status;
 
@@ -127,6 +129,19 @@ nnjpeg_status nnjpeg_forward(const nnjpeg_shape *shape, const uint8_t *src, cons
 nnjpeg_status nnjpeg_inverse(const nnjpeg_shape *shape, const nnjpeg_coefficients *src, uint8_t *dst,
                              const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers, nnjpeg_colorspace colorspace,
                              nnjpeg_subsampling subsampling, int num_threads);
+
+/* The Huffman tables of a file. */
+typedef enum nnjpeg_huffman {
+    NNJPEG_HUFFMAN_STANDARD = 0, /* of ITU-T T.81, annex K.3 */
+    NNJPEG_HUFFMAN_OPTIMAL = 1   /* made for the image: annex K.2 */
+} nnjpeg_huffman;
+
+/* The size in bytes of the baseline file that libjpeg-turbo makes of each image with 1 or 3 components, without metadata:
+ * sizes[image]. Its headers are those of JFIF, or for RGB Adobe's; its quantization tables one for each component, or one where
+ * quantizers.component_stride is 0. NNJPEG_NO_CODE: it makes none of an image, whose size is -1. */
+nnjpeg_status nnjpeg_coded_size(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides, int64_t *sizes,
+                                nnjpeg_quantizers quantizers, nnjpeg_colorspace colorspace, nnjpeg_subsampling subsampling,
+                                nnjpeg_huffman huffman, int num_threads);
 
 /* The orthonormal DCT-II of 8x8 blocks and its inverse in single precision: no level shift, no quantization. */
 nnjpeg_status nnjpeg_dct_u8(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides,

@@ -18,6 +18,10 @@ const char *nnjpeg_status_message(nnjpeg_status status)
         return "the precision must be known";
     case NNJPEG_BAD_SUBSAMPLING:
         return "the subsampling must be known, and 4:4:4 unless YCbCr is coded";
+    case NNJPEG_BAD_HUFFMAN:
+        return "the kind of Huffman tables must be known";
+    case NNJPEG_NO_CODE:
+        return "libjpeg could not code an image with Huffman tables of its own: some of its symbols are too rare";
     case NNJPEG_NO_MEMORY:
         return "out of memory";
     case NNJPEG_BAD_ISA:

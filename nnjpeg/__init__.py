@@ -15,13 +15,13 @@ except ImportError as error:
 
 from nnjpeg._config import show_config
 from nnjpeg.codec import dct, forward, idct, inverse, roundtrip
-from nnjpeg.files import decode, encode
+from nnjpeg.files import coded_size, decode, encode
 from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.settings import settings_of
 
 __all__ = [
-    "NN_TABLE", "QTable", "dct", "decode", "encode", "forward", "idct", "inverse", "roundtrip", "settings_of",
-    "show_config",
+    "NN_TABLE", "QTable", "coded_size", "dct", "decode", "encode", "forward", "idct", "inverse", "roundtrip",
+    "settings_of", "show_config",
 ]  # fmt: skip
 
 __version__ = _version("nnjpeg")

@@ -61,6 +61,16 @@ def inverse(
     num_threads: int,
     subsampling: int = 0,
 ) -> None: ...
+def coded_size(
+    src: npt.NDArray[np.uint8],
+    sizes: npt.NDArray[np.int64],
+    axes: _Axes,
+    quantizers: Quantizers,
+    ycbcr: bool,
+    num_threads: int,
+    subsampling: int = 0,
+    optimize: bool = False,
+) -> None: ...
 def dct(src: npt.NDArray[Any], dst: npt.NDArray[np.float32], axes: _Axes) -> None: ...
 def idct(src: npt.NDArray[np.float32], dst: npt.NDArray[np.float32], axes: _Axes) -> None: ...
 def quantize(coefficients: npt.NDArray[np.int16], quantized: npt.NDArray[np.int16], step: int) -> None: ...

@@ -28,6 +28,9 @@ cdef extern from "nnjpeg.h" nogil:
         NNJPEG_YCBCRX
     ctypedef enum nnjpeg_subsampling:
         NNJPEG_444
+    ctypedef enum nnjpeg_huffman:
+        NNJPEG_HUFFMAN_STANDARD
+        NNJPEG_HUFFMAN_OPTIMAL
     ctypedef enum nnjpeg_precision:
         NNJPEG_UINT8
         NNJPEG_FLOAT
@@ -61,6 +64,8 @@ cdef extern from "nnjpeg.h" nogil:
                                  int)
     nnjpeg_status nnjpeg_inverse(const nnjpeg_shape *, const nnjpeg_coefficients *, uint8_t *, const nnjpeg_strides *,
                                  nnjpeg_quantizers, nnjpeg_colorspace, nnjpeg_subsampling, int)
+    nnjpeg_status nnjpeg_coded_size(const nnjpeg_shape *, const uint8_t *, const nnjpeg_strides *, int64_t *,
+                                    nnjpeg_quantizers, nnjpeg_colorspace, nnjpeg_subsampling, nnjpeg_huffman, int)
     nnjpeg_status nnjpeg_dct_u8(const nnjpeg_shape *, const uint8_t *, const nnjpeg_strides *, float *,
                                 const nnjpeg_strides *)
     nnjpeg_status nnjpeg_dct_f32(const nnjpeg_shape *, const float *, const nnjpeg_strides *, float *,
@@ -246,6 +251,26 @@ def inverse(tuple srcs not None, cnp.ndarray dst not None, tuple axes not None, 
     coefficients_of(srcs, axes, s)
     with nogil:
         status = nnjpeg_inverse(&shape, s, d, &ds, q, colorspace, <nnjpeg_subsampling>subsampling, num_threads)
+    check(status)
+
+
+def coded_size(cnp.ndarray src not None, int64_t[::1] sizes not None, tuple axes not None, Quantizers quantizers not None,
+               bint ycbcr, int num_threads, int subsampling=0, bint optimize=False):
+    cdef nnjpeg_shape shape = shape_of(src, axes)
+    cdef nnjpeg_strides ss = strides_of(src, axes)
+    cdef const uint8_t *s = <const uint8_t *>cnp.PyArray_DATA(src)
+    cdef nnjpeg_quantizers q = quantizers.view(&shape)
+    cdef nnjpeg_colorspace colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
+    cdef nnjpeg_huffman huffman = NNJPEG_HUFFMAN_OPTIMAL if optimize else NNJPEG_HUFFMAN_STANDARD
+    cdef int64_t *d
+    cdef nnjpeg_status status
+    if sizes.shape[0] != shape.images:
+        raise ValueError(f"sizes must have {shape.images} elements, got {sizes.shape[0]}")
+    if shape.images == 0:
+        return
+    d = &sizes[0]
+    with nogil:
+        status = nnjpeg_coded_size(&shape, s, &ss, d, q, colorspace, <nnjpeg_subsampling>subsampling, huffman, num_threads)
     check(status)
 
 

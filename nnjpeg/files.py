@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from typing import BinaryIO
+from typing import Any, BinaryIO, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
+from nnjpeg import _core
 from nnjpeg import exif as _exif
 from nnjpeg._arguments import (
     SUBSAMPLINGS,
@@ -22,9 +23,12 @@ from nnjpeg._arguments import (
     axes_of,
     check_array,
     check_subsampling,
+    coding_of,
     components_of,
     is_ycbcr,
 )
+from nnjpeg._threads import thread_limit
+from nnjpeg.codec import quantizers_for
 from nnjpeg.headers import Source, opened, sample_bits
 from nnjpeg.qtable import QTables, tables_for
 
@@ -32,6 +36,7 @@ __all__ = [
     "check_exif",
     "check_icc_profile",
     "check_storable",
+    "coded_size",
     "decode",
     "decode_bytes",
     "encode",
@@ -42,6 +47,8 @@ _WRITABLE = ("4:4:4", "4:2:2", "4:2:0")
 """The subsamplings that Pillow writes; it numbers them in this order."""
 
 _MOST_PIXELS = 65500  # of a side: libjpeg's JPEG_MAX_DIMENSION
+_MOST_BYTES_A_SAMPLE = 7  # in a file: a code of 16 bits with 11 more, and a zero stuffed after each byte
+_MOST_BUFFER = (1 << 31) - 1  # Pillow hands its size on as an int
 _SEGMENT = 65533  # bytes of data in a segment, whose length has 16 bits and counts itself
 _ICC_SEGMENTS, _ICC_OVERHEAD = 255, 14  # a profile's segments are numbered by a byte, and have a name
 
@@ -55,6 +62,7 @@ def encode(
     layout: Layout | None = None,
     exif: bytes | None = None,
     icc_profile: bytes | None = None,
+    optimize: bool = False,
 ) -> bytes:
     r"""A standard baseline JPEG file: ``decode(encode(x, t))`` is ``roundtrip(x, t)``.
 
@@ -76,6 +84,9 @@ def encode(
         it. An orientation in it should be 1: `image` is stored as it lies.
     icc_profile : bytes, optional
         ICC profile of the colours, of RGB for 3 components and of grey for 1; up to 16,707,345 bytes.
+    optimize : bool
+        Whether the Huffman tables are made for this image (ITU-T T.81, annex K.2) in place of the standard ones (annex
+        K.3): a smaller file of the same samples.
 
     Returns
     -------
@@ -84,8 +95,8 @@ def encode(
     Raises
     ------
     TypeError, ValueError
-        As `roundtrip`; a ValueError also if `exif` or `icc_profile` is not as above, or if libjpeg refuses the image
-        (its Huffman coder has no code for some coefficients of extreme images under very fine tables).
+        As `roundtrip`; a ValueError also if `exif` or `icc_profile` is not as above, or if libjpeg gives up: with
+        `optimize`, where Huffman's tree has more than 32 levels, which takes millions of coefficients.
     """
     check_array("image", image, UINT8)
     axes = axes_of("image", image.shape, layout)
@@ -107,16 +118,19 @@ def encode(
     pixels = image.transpose(axes[2], axes[3], axes[1]) if axes[1] >= 0 else image
     if components == 1:
         pixels = pixels.reshape(height, width)
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    options = {
+        "qtables": [list(table.entries) for table in tables],
+        "subsampling": _WRITABLE.index(subsampling),
+        **({"keep_rgb": True} if keep_rgb else {}),
+        **metadata,
+    }
     with _file(height * width) as file:
         try:
-            Image.fromarray(np.ascontiguousarray(pixels)).save(
-                file,
-                "JPEG",
-                qtables=[list(table.entries) for table in tables],
-                subsampling=_WRITABLE.index(subsampling),
-                **({"keep_rgb": True} if keep_rgb else {}),
-                **metadata,
-            )
+            if optimize:
+                _save_optimized(picture, file, options)
+            else:
+                picture.save(file, "JPEG", **options)
         except OSError as error:
             raise ValueError(f"libjpeg could not code the image with this qtable: {error}") from error
         file.seek(0)
@@ -136,6 +150,117 @@ def _file(pixels: int) -> BinaryIO:
 
 
 _LARGE = 1 << 15
+
+
+@overload
+def coded_size(
+    image: npt.NDArray[np.uint8],
+    qtable: QTables,
+    *,
+    colorspace: Colorspace = "rgb",
+    subsampling: Subsampling = "4:4:4",
+    optimize: bool = False,
+    layout: Literal["HW", "HWC", "CHW"],
+    num_threads: int | None = None,
+) -> int: ...
+
+
+@overload
+def coded_size(
+    image: npt.NDArray[np.uint8],
+    qtable: QTables,
+    *,
+    colorspace: Colorspace = "rgb",
+    subsampling: Subsampling = "4:4:4",
+    optimize: bool = False,
+    layout: Literal["NHWC", "NCHW"],
+    num_threads: int | None = None,
+) -> npt.NDArray[np.int64]: ...
+
+
+@overload
+def coded_size(
+    image: npt.NDArray[np.uint8],
+    qtable: QTables,
+    *,
+    colorspace: Colorspace = "rgb",
+    subsampling: Subsampling = "4:4:4",
+    optimize: bool = False,
+    layout: Layout | None = None,
+    num_threads: int | None = None,
+) -> int | npt.NDArray[np.int64]: ...
+
+
+def coded_size(
+    image: npt.NDArray[np.uint8],
+    qtable: QTables,
+    *,
+    colorspace: Colorspace = "rgb",
+    subsampling: Subsampling = "4:4:4",
+    optimize: bool = False,
+    layout: Layout | None = None,
+    num_threads: int | None = None,
+) -> int | npt.NDArray[np.int64]:
+    """The number of bytes of a JPEG file, which is not made: ``len(encode(image, qtable))``, and several times as fast.
+
+    Parameters
+    ----------
+    image : ndarray of uint8
+        One image or a batch, of 1 or 3 components, sides up to 65500.
+    qtable, colorspace, num_threads
+        As for `roundtrip`. Threads share the images of a batch.
+    subsampling, optimize
+        As for `encode`.
+    layout : {"HW", "HWC", "CHW", "NHWC", "NCHW"}, optional
+        By default the channels-last layout of the array's number of dimensions.
+
+    Returns
+    -------
+    int, or ndarray of int64 of shape (N,) for a batch
+        All of a file: headers, tables, Huffman codes of the quantized coefficients (ITU-T T.81, annex F.1.2, with the
+        tables of annex K.3, or by `optimize` K.2), and the zero bytes that are stuffed into them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `encode`.
+    """
+    check_array("image", image, UINT8)
+    axes = axes_of("image", image.shape, layout)
+    check_storable("image", image.shape, axes)
+    components = components_of(image.shape, axes)
+    coding = coding_of(colorspace, writable_subsampling(subsampling, colorspace, components), components)
+    quantizers, threads = quantizers_for(qtable, components, colorspace), thread_limit(num_threads)
+    sizes = np.empty(image.shape[0] if axes[0] >= 0 else 1, np.int64)
+    _core.coded_size(image, sizes, axes, quantizers, coding[0], threads, coding[1], optimize)
+    return sizes if axes[0] >= 0 else int(sizes[0])
+
+
+class _Prepared(Exception):
+    """Pillow has made its options ready for the encoder."""
+
+
+class _Unopened(io.BytesIO):
+    """What Pillow asks for its descriptor right before it encodes."""
+
+    def fileno(self) -> int:
+        raise _Prepared
+
+
+def _save_optimized(picture: Image.Image, file: BinaryIO, options: dict[str, Any]) -> None:
+    """``picture.save(file, "JPEG", optimize=True, **options)`` with a buffer for the largest file there is.
+
+    libjpeg wants all of an optimized file in one buffer, and that of Pillow has two bytes a pixel, which noise at fine
+    steps exceeds. ``PIL.ImageFile.MAXBLOCK`` would enlarge it for the whole process.
+    """
+    with contextlib.suppress(_Prepared):
+        picture.save(_Unopened(), "JPEG", optimize=True, **options)
+    width, height = picture.size
+    samples = len(picture.getbands()) * (-(-width // 16) * 16) * (-(-height // 16) * 16)
+    metadata = sum(len(value) for value in options.values() if isinstance(value, bytes))
+    bytes_ = _MOST_BYTES_A_SAMPLE * samples + 2 * metadata + _SEGMENT
+    tile = ("jpeg", (0, 0, width, height), 0, picture.mode)
+    ImageFile._save(picture, file, [tile], min(bytes_, _MOST_BUFFER))  # type: ignore[list-item]
 
 
 def check_storable(name: str, shape: tuple[int, ...], axes: Axes) -> None:

@@ -1,12 +1,13 @@
 import io
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from PIL import Image
+from PIL import Image, ImageFile
 
 import nnjpeg
 from nnjpeg import NN_TABLE, QTable, files
@@ -253,6 +254,36 @@ def test_bad_metadata(image, metadata, error, message):
 def test_a_profile_of_rgb_is_not_for_grey(image):
     with pytest.raises(ValueError, match="icc_profile must be of GRAY for 1 components, got one of RGB"):
         nnjpeg.encode(image[..., 0], NN_TABLE, icc_profile=icc(b"RGB"))
+
+
+@pytest.mark.parametrize("components", [1, 3])
+def test_optimized_huffman_tables_are_pillows(photos, components):
+    photo = photos["coffee"][:200, :301, :components]
+    table, file = QTable.standard_luminance(), io.BytesIO()
+    pixels = photo[..., 0] if components == 1 else photo
+    options = {"qtables": [np.ravel(table).tolist()], "subsampling": 0, "exif": b"Exif\0\0II*\0"}
+    Image.fromarray(pixels).save(file, "JPEG", optimize=True, **options)
+    coded = nnjpeg.encode(photo, table, colorspace="ycbcr", optimize=True, exif=options["exif"])
+    assert coded == file.getvalue()
+    assert len(coded) < len(nnjpeg.encode(photo, table, colorspace="ycbcr", exif=options["exif"]))
+
+
+@pytest.mark.parametrize("side", [1, 8, 70, 400])
+@pytest.mark.parametrize(
+    "coding", [{}, {"colorspace": "ycbcr"}, {"colorspace": "ycbcr", "subsampling": "4:2:0"}], ids=str
+)
+def test_noise_at_the_finest_steps_is_optimized_too(side, coding):
+    """Its files are larger than the buffer that Pillow has for them."""
+    image = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    ones, profile = np.ones((8, 8), int), icc(b"RGB", 300_000)
+    before = ImageFile.MAXBLOCK
+    with ThreadPoolExecutor(4) as pool:
+        coded = [
+            pool.submit(nnjpeg.encode, image, ones, optimize=True, icc_profile=profile, **coding) for _ in range(4)
+        ]
+    assert len({one.result() for one in coded}) == 1
+    np.testing.assert_array_equal(nnjpeg.decode(coded[0].result()), nnjpeg.roundtrip(image, ones, **coding))
+    assert before == ImageFile.MAXBLOCK
 
 
 @pytest.mark.parametrize(

@@ -257,6 +257,23 @@ static nnjpeg_coefficients place_blocks(guarded g, order o, const nnjpeg_shape *
     return q;
 }
 
+/* The sizes of the files of images, where there are such files. */
+static uint64_t hash_sizes(uint64_t h, const nnjpeg_shape *s, const uint8_t *src, const nnjpeg_strides *strides,
+                           nnjpeg_quantizers q, nnjpeg_colorspace colorspace, nnjpeg_subsampling subsampling, int threads)
+{
+    const int coded = s->components == 1 || s->components == 3;
+    int64_t sizes[IMAGES + 1];
+    ptrdiff_t i;
+    int huffman;
+    for (huffman = NNJPEG_HUFFMAN_STANDARD; huffman <= NNJPEG_HUFFMAN_OPTIMAL; huffman++) {
+        EXPECT(nnjpeg_coded_size(s, src, strides, sizes, q, colorspace, subsampling, (nnjpeg_huffman)huffman, threads) ==
+               (coded ? NNJPEG_OK : NNJPEG_BAD_COLORSPACE));
+        for (i = 0; i < s->images && coded; i++)
+            h = (h ^ (uint64_t)sizes[i]) * FNV_PRIME;
+    }
+    return h;
+}
+
 /* The halves of the round trip, which must add up to it; then the second on coefficients that no encoder makes. */
 static uint64_t run_halves(int step, guarded source, guarded target, const guarded blocks[3])
 {
@@ -294,6 +311,7 @@ static uint64_t run_halves(int step, guarded source, guarded target, const guard
                 for (c = 0; c < arrays; c++)
                     for (i = 0; i < counts[c]; i++)
                         h = (h ^ (uint16_t)lowest[c][i]) * FNV_PRIME;
+                h = hash_sizes(h, &s, src, &strides, q, l->colorspace, subsampling, 1);
                 EXPECT(nnjpeg_roundtrip(&s, src, &strides, dst, &strides, q, l->colorspace, subsampling, 1) == NNJPEG_OK);
                 direct = hash(FNV_BASIS, dst, &s, &strides);
                 EXPECT(nnjpeg_inverse(&s, coefficients, dst, &strides, q, l->colorspace, subsampling, 1) == NNJPEG_OK);
@@ -329,6 +347,7 @@ static void run_threads(void)
             const nnjpeg_quantizers shared = { q.data, 0, 0 };
             ptrdiff_t origin, extent;
             const nnjpeg_strides strides = strides_of(orders[(k + subsampling) % 3], s, &origin, &extent);
+            uint64_t sizes = 0;
             int threads, c;
             EXPECT(extent <= (ptrdiff_t)sizeof src);
             fill(src, extent, 0);
@@ -352,6 +371,9 @@ static void run_threads(void)
                 EXPECT(nnjpeg_roundtrip(s, dst + origin, &strides, dst + origin, &strides, shared, NNJPEG_YCBCR, subsampling,
                                         threads) == NNJPEG_OK);
                 EXPECT(memcmp(expected, dst, (size_t)extent) == 0);
+                if (one)
+                    sizes = hash_sizes(0, s, src + origin, &strides, shared, NNJPEG_YCBCR, subsampling, 1);
+                EXPECT(hash_sizes(0, s, src + origin, &strides, shared, NNJPEG_YCBCR, subsampling, threads) == sizes);
                 memset(blocks[one ? 0 : 1], 0, sizeof blocks[0]);
                 EXPECT(nnjpeg_forward(s, src + origin, &strides, coefficients, shared, NNJPEG_YCBCR, subsampling, threads) ==
                        NNJPEG_OK);

@@ -46,13 +46,14 @@ typedef struct results {
     uint8_t pixels[SAMPLES];
     float floats[SAMPLES];
     int16_t blocks[3][3 * BLOCKS * NNJPEG_BLOCK_SIZE];
+    int64_t size;
 } results;
 
 static uint8_t pixels[SAMPLES];
 static float floats[SAMPLES], grads[SAMPLES];
 static int16_t zeros[3][3 * BLOCKS * NNJPEG_BLOCK_SIZE];
 
-enum { ROUNDTRIP, FORWARD, INVERSE, BYTES_OF_FLOATS, FLOATS, CUBIC, BACKWARD, CALLS };
+enum { ROUNDTRIP, FORWARD, INVERSE, BYTES_OF_FLOATS, FLOATS, CUBIC, BACKWARD, STANDARD_SIZE, OPTIMAL_SIZE, CALLS };
 
 static nnjpeg_status call(int which, nnjpeg_subsampling subsampling, const nnjpeg_strides *samples, results *r)
 {
@@ -78,6 +79,10 @@ static nnjpeg_status call(int which, nnjpeg_subsampling subsampling, const nnjpe
         return nnjpeg_forward(&shape, pixels, samples, to, q, NNJPEG_YCBCR, subsampling, 2);
     case INVERSE:
         return nnjpeg_inverse(&shape, from, r->pixels, samples, q, NNJPEG_YCBCR, subsampling, 2);
+    case STANDARD_SIZE:
+    case OPTIMAL_SIZE:
+        return nnjpeg_coded_size(&shape, pixels, samples, &r->size, q, NNJPEG_YCBCR, subsampling,
+                                 (nnjpeg_huffman)(which - STANDARD_SIZE), 2);
     case BACKWARD:
         return nnjpeg_cubic_backward_f32(&shape, grads, samples, floats, samples, r->floats, samples, q, NNJPEG_YCBCR,
                                          subsampling, 2);

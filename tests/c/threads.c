@@ -39,6 +39,7 @@ static uint64_t work(uint32_t seed)
         const nnjpeg_colorspace colorspace = call % 5 ? NNJPEG_YCBCR : NNJPEG_RGB;
         const nnjpeg_subsampling subsampling = (nnjpeg_subsampling)(call % 5 % 4);
         const int threads = 1 + (call + 1) % 4;
+        int64_t size;
         uint16_t steps[NNJPEG_BLOCK_SIZE];
         for (i = 0; i < NNJPEG_BLOCK_SIZE; i++)
             steps[i] = (uint16_t)(1 + (seed = seed * 1664525u + 1013904223u) / 65536 % 255);
@@ -47,11 +48,14 @@ static uint64_t work(uint32_t seed)
         if (nnjpeg_quantizer_init(&quantizer, steps) != NNJPEG_OK || !nnjpeg_isa() ||
             nnjpeg_roundtrip(&shape, src, &strides, dst, &strides, quantizers, colorspace, subsampling, threads) != NNJPEG_OK ||
             nnjpeg_forward(&shape, src, &strides, planes, quantizers, colorspace, subsampling, threads) != NNJPEG_OK ||
+            nnjpeg_coded_size(&shape, src, &strides, &size, quantizers, colorspace, subsampling, (nnjpeg_huffman)(call % 2),
+                              threads) != NNJPEG_OK ||
             nnjpeg_roundtrip(&shape, src, &strides, src, &strides, quantizers, colorspace, subsampling, threads) != NNJPEG_OK ||
             memcmp(src, dst, (size_t)samples) != 0 ||
             nnjpeg_inverse(&shape, planes, dst, &strides, quantizers, colorspace, subsampling, threads) != NNJPEG_OK ||
             memcmp(src, dst, (size_t)samples) != 0)
             abort();
+        hash = (hash ^ (uint64_t)size) * 0x100000001b3u;
         for (i = 0; i < samples; i++)
             hash = (hash ^ dst[i]) * 0x100000001b3u;
     }
