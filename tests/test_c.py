@@ -182,7 +182,9 @@ def test_neon_gives_the_same_bits_under_an_emulator(tmp_path):
     arm = run(["qemu-aarch64", build(tmp_path, "aarch64-linux-gnu-gcc", ["neon"], ["-O3", "-static"]), "3"])
     assert set(arm) == {"neon", "generic"}
     assert arm["neon"] == arm["generic"] == native["generic"]
-    pixels = run(["qemu-aarch64", link(tmp_path, tmp_path, "aarch64-linux-gnu-gcc", ["neon"], ["-O3", "-static"], COLOUR)])
+    pixels = run(
+        ["qemu-aarch64", link(tmp_path, tmp_path, "aarch64-linux-gnu-gcc", ["neon"], ["-O3", "-static"], COLOUR)]
+    )
     assert set(pixels) == {"neon", "generic"}
 
 

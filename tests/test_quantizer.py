@@ -5,8 +5,8 @@ import pytest
 
 from nnjpeg import _core, reference
 
-# |c| <= 8192 after the forward DCT: eight times 8 * 128, the DC coefficient of a block of 0s. Twice that, to be safe: all
-# that nnjpeg_quantize promises.
+# |c| <= 8192 after the forward DCT: eight times 8 * 128, the DC coefficient of a block of 0s. Twice that, to be safe:
+# all that nnjpeg_quantize promises.
 COEFFICIENTS = np.arange(-16383, 16384, dtype=np.int16)
 
 
