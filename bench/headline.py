@@ -4,7 +4,8 @@
 
 reads PREFIX-autoattack.csv and PREFIX-cells.csv (of ``nnjpeg evaluate``), and PREFIX-certified.csv (of ``nnjpeg
 certify``). "AutoAttack" is the share of all images that its standard version leaves. "Worst case" is the share of the
-images labelled right by the undefended model that every attack of white-box leaves, transferred ones among them.
+images labelled right by the undefended model that every attack of white-box leaves, transferred ones among them. "-":
+not measured.
 """
 
 from __future__ import annotations
@@ -29,14 +30,19 @@ def _share(part: pandas.DataFrame) -> str:
 
 def defences(autoattack: pandas.DataFrame, cells: pandas.DataFrame) -> str:
     """Clean, AutoAttack of all images, worst case."""
-    last = autoattack[autoattack["attack"] == WORST].sort_values("accuracy", ascending=False, kind="stable")
-    rows = []
-    for name in last["defence"]:
-        part = cells[cells["defence"] == name]
-        worst = part[(part["attack"] == WORST) & (part["scenario"] == "white-box")]
-        worst = worst[worst["eps"].astype(float) == autoattack["eps"].astype(float).max()]
-        line = [part[part["attack"] == BENIGN], last[last["defence"] == name], worst]
-        rows.append([defence_label(name), *map(_share, line)])
+    last = autoattack[autoattack["attack"] == WORST]
+    worst = cells[(cells["attack"] == WORST) & (cells["scenario"] == "white-box")]
+    worst = worst[worst["eps"].astype(float) == last["eps"].astype(float).max()]
+    found = {
+        name: [frame[frame["defence"] == name] for frame in (cells[cells["attack"] == BENIGN], last, worst)]
+        for name in dict.fromkeys([*worst["defence"], *last["defence"]])
+    }
+
+    def strength(name: str) -> float:
+        _, standard, whole = found[name]
+        return -float(standard["accuracy"].iloc[0] if len(standard) else whole["of_all"].iloc[0])
+
+    rows = [[defence_label(name), *map(_share, found[name])] for name in sorted(found, key=strength)]
     return markdown(["", "clean", "AutoAttack", "worst case"], rows)
 
 
