@@ -518,8 +518,7 @@ def _write(run: Run, tables: Mapping[str, pandas.DataFrame], points: list[dict[s
 
 
 def _print(run: Run, tables: Mapping[str, pandas.DataFrame], points: list[dict[str, str]]) -> None:
-    if "cells" in tables:
-        cells = tables["cells"]
+    for cells in (tables[name] for name in ("cells", "autoattack") if name in tables):
         for scenario, part in cells[cells["attack"] == WORST].groupby("scenario", sort=False):
             print(f"{scenario}, worst case, percent right")
             for row in part.itertuples():
@@ -528,4 +527,5 @@ def _print(run: Run, tables: Mapping[str, pandas.DataFrame], points: list[dict[s
     print(f"{len(points) - len(missed)} of {len(points)} points of the checklist are met")
     for one in missed:
         print(f"  {one['state']}: {one['point']} ({one['why']})")
-    print(f"in {run.folder}: cells.csv and the other tables, checklist.json, adversarial/ and the figures")
+    files = ", ".join(f"{name}.csv" for name in tables)
+    print(f"in {run.folder}: {files}, checklist.json, adversarial images and figures, as far as there are any")
