@@ -33,7 +33,7 @@ def facts():
             versions[package] = None
     return {
         "date": datetime.date.today().isoformat(),
-        "command": " ".join(["python", *sys.argv]),
+        "command": " ".join(["python", *(Path(word).name if Path(word).is_absolute() else word for word in sys.argv)]),
         "cpu": cpu_model(),
         "cpus": os.cpu_count(),
         "system": platform.platform(),

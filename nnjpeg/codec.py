@@ -167,9 +167,7 @@ def forward(
         and (8, 8) at the end. Blocks that a file adds to fill its last MCUs are not among them.
     """
     check_array("image", image, UINT8)
-    axes = axes_of("image", image.shape, layout)
-    components = components_of(image.shape, axes)
-    ycbcr, number = coding_of(colorspace, subsampling, components)
+    axes, components, (ycbcr, number) = plan(image.shape, layout, colorspace, subsampling)
     quantizers, threads = quantizers_for(qtable, components, colorspace), thread_limit(num_threads)
     if number == 0:
         coefficients = np.empty(_coefficient_shape(image.shape, axes), np.int16)
