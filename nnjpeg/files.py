@@ -201,7 +201,7 @@ def coded_size(
     layout: Layout | None = None,
     num_threads: int | None = None,
 ) -> int | npt.NDArray[np.int64]:
-    """The number of bytes of a JPEG file, which is not made: ``len(encode(image, qtable))``, about 2 to 20 times as fast.
+    """The number of bytes of a JPEG file, which is not made: ``len(encode(image, qtable))``, 2 to 20 times as fast.
 
     Parameters
     ----------
