@@ -7,6 +7,7 @@ Prints all tables. --readme and --page write between the two marks of a file.
 
 import argparse
 import json
+import textwrap
 from pathlib import Path
 
 BEGIN, END = "<!-- speed begin -->", "<!-- speed end -->"
@@ -32,11 +33,12 @@ def summary(result):
 def source(result):
     """When, where and how the result was made."""
     versions = result["versions"]
-    return (
+    text = (
         f"{result['date']}, {result['cpu']}, one thread; Python {result['nnjpeg']['python']}, Pillow "
         f"{versions['pillow']} (libjpeg-turbo {result['libjpeg_turbo']}), torch {versions['torch']}, torchvision "
         f"{versions['torchvision']}; made by `{result['command']}`."
     )
+    return textwrap.fill(text, 120, break_on_hyphens=False)
 
 
 def tables(result):

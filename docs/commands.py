@@ -38,10 +38,12 @@ class Commands(Directive):
     """All commands, in the order of ``nnjpeg --help``."""
 
     def run(self):
+        """The sections."""
         parsers, helps = subcommands(parser())
         return [self.section(name, one, helps[name]) for name, one in parsers.items()]
 
     def section(self, name, one, summary):
+        """A command: what it does, its options by group, and what else its help says."""
         formatter = one._get_formatter()
         section = nodes.section(ids=[f"nnjpeg-{name}"], names=[f"nnjpeg {name}"])
         section += nodes.title("", f"nnjpeg {name}")
@@ -59,5 +61,6 @@ class Commands(Directive):
 
 
 def setup(app):
+    """What Sphinx calls."""
     app.add_directive("commands", Commands)
     return {"parallel_read_safe": True}

@@ -1,4 +1,4 @@
-"""docs/how-to/recipes.md, run: each recipe in a process of its own, with the real library, and compared sample by sample."""
+"""The recipes of the documentation: each runs in a process of its own with the real library, compared exactly."""
 
 import importlib.util
 import os
