@@ -1,4 +1,9 @@
-"""The command line: ``nnjpeg COMMAND``. One file a command, each thin over the package."""
+"""The command line: ``nnjpeg COMMAND``. The modules are thin and import neither torch nor `nnjpeg.robust`.
+
+Read this file first: it builds the parser and turns exceptions into messages and an exit status. `compress`, `demo` and
+`selftest` are commands of their own. `experiments` declares those of the paper, whose options `_options` makes from the
+dataclasses of `nnjpeg.paper.specs`, with the help texts of `_help`.
+"""
 
 from __future__ import annotations
 
