@@ -128,7 +128,7 @@ def test_links_lead_somewhere(page):
 
 
 def test_files_of_the_reading_order_exist():
-    """What CONTRIBUTING names in its tables, a name without a folder being in that of the name before it or above it."""
+    """Every file that CONTRIBUTING names, by its path or by the end of it."""
     text = PAGES["CONTRIBUTING.md"]
     table = text[text.index("## How the code is laid out") : text.index("## Fuzzing and load")]
     known = [path.relative_to(documents.ROOT).as_posix() for path in documents.ROOT.glob("*/**/*") if path.is_file()]
