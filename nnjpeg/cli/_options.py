@@ -95,7 +95,7 @@ def _of_file(path: Path, known: Mapping[str, Option]) -> dict[str, Any]:
     try:
         found = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"config: {path} is no YAML file ({error})") from None
+        raise ValueError(f"config: {path} is not a YAML file ({error})") from None
     if not isinstance(found, dict):
         raise ValueError(f"config: {path} must hold names and values, got {type(found).__name__}")
     values: dict[str, Any] = {}
