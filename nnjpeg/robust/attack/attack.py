@@ -217,7 +217,7 @@ def expectation(eps: float, samples: int, *, steps: int = 20, smooth: bool = Fal
 
 
 def convergence(eps: float, *, steps: int = 100, gradient: Gradient = "smooth") -> list[Attack]:
-    """PGD, and PGD with twice the steps, three restarts, or steps of half or twice the size; none should be stronger."""
+    """PGD, and PGD with twice the steps, three restarts, or steps of half or twice the size; none should do better."""
 
     def variant(times: int = 1, restarts: int = 1, size: float = 1 / 4) -> Attack:
         step = max(eps * size, 1 / 255 / 8)
