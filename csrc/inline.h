@@ -10,6 +10,15 @@
 #define NJ_INLINE static inline __attribute__((always_inline, unused))
 #endif
 
+/* Before a loop that is not to be unrolled: what several iterations hold at once has no place in registers. */
+#if defined(__clang__)
+#define NJ_ROLLED _Pragma("clang loop unroll(disable)")
+#elif defined(__GNUC__) && __GNUC__ >= 8
+#define NJ_ROLLED _Pragma("GCC unroll 1")
+#else
+#define NJ_ROLLED
+#endif
+
 /* A hint that a cache line will be read, or written. */
 #if defined(__GNUC__)
 #define NJ_PREFETCH(address, write) __builtin_prefetch(address, write)

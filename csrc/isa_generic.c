@@ -2,56 +2,67 @@
 #include "lanes_generic.h"
 
 #include "block.h"
+#include "block_inverse.h"
 #include "isa.h"
 #include "rows.h"
 #include "runs_f32.h"
 
 enum { RUNS = 2, LANES = RUNS * NJ_RUN_BLOCKS };
 
-/* 8 vectors of lanes a row: [row][column][lane]. */
+/* 8 vectors of lanes a row: [row][column][lane]. Between the passes columns, in the order of nj_frequency, stand for columns. */
 typedef int16_t workspace[NNJPEG_BLOCK_SIZE][LANES];
 
-NJ_INLINE void load_row(const workspace w, int row, int stride, int lane, lanes16 x[8])
+/* The cells that the forward DCT takes of every stride-th vector, and those that the inverse takes. */
+NJ_INLINE void load_mirrored(const workspace w, int first, int stride, int lane, cells16 p[4])
 {
     int k;
-    for (k = 0; k < 8; k++)
-        x[k] = w[row + k * stride][lane];
+    for (k = 0; k < 4; k++)
+        p[k] = pair16(w[first + nj_mirrored(k, 0) * stride][lane], w[first + nj_mirrored(k, 1) * stride][lane]);
 }
 
-NJ_INLINE void store_row(workspace w, int row, int stride, int lane, const lanes16 x[8])
+NJ_INLINE void load_neighbours(const workspace w, int first, int lane, cells16 p[4])
+{
+    int k;
+    for (k = 0; k < 4; k++)
+        p[k] = pair16(w[first + 2 * k][lane], w[first + 2 * k + 1][lane]);
+}
+
+NJ_INLINE void store_shifted(workspace w, int first, int stride, int lane, const sums32 x[8], int shift)
 {
     int k;
     for (k = 0; k < 8; k++)
-        w[row + k * stride][lane] = x[k];
+        w[first + k * stride][lane] = narrow(x[k], shift);
 }
 
 /* One component of the group, in place: samples to samples. */
 static void transform(workspace w, const nnjpeg_quantizer *q)
 {
-    int i, j, k, lane;
+    int i, k, lane;
     for (i = 0; i < 8; i++)
         for (lane = 0; lane < LANES; lane++) {
-            lanes16 x[8], s[4], d[4];
-            load_row(w, 8 * i, 1, lane, x);
-            nj_mirror(x, s, d);
+            cells16 p[4], s[2], d[2];
+            sums32 x[8];
+            load_mirrored(w, 8 * i, 1, lane, p);
+            nj_mirror(p, s, d);
             nj_fdct_row(s, d, x);
-            store_row(w, 8 * i, 1, lane, x);
+            store_shifted(w, 8 * i, 1, lane, x, 16);
         }
-    for (j = 0; j < 8; j++)
+    for (k = 0; k < 8; k++)
         for (lane = 0; lane < LANES; lane++) {
-            lanes16 x[8];
-            load_row(w, j, 8, lane, x);
-            nj_requantize_column(x, &q->steps[j]);
-            store_row(w, j, 8, lane, x);
+            cells16 p[4];
+            sums32 x[8];
+            load_mirrored(w, k, 8, lane, p);
+            nj_requantize_column(p, q->steps[k], x);
+            store_shifted(w, k, 8, lane, x, 16);
         }
     for (i = 0; i < 8; i++)
         for (lane = 0; lane < LANES; lane++) {
-            lanes16 x[8];
-            load_row(w, 8 * i, 1, lane, x);
-            nj_idct_row(x);
+            cells16 p[4];
+            sums32 x[8];
+            load_neighbours(w, 8 * i, lane, p);
+            nj_idct_row(p, x);
             for (k = 0; k < 8; k++)
-                x[k] = clamp16(x[k]);
-            store_row(w, 8 * i, 1, lane, x);
+                w[8 * i + k][lane] = clamp16(narrow(x[k], NJ_SAMPLE_SHIFT));
         }
 }
 
@@ -83,55 +94,45 @@ static void decode_colour(workspace w[3])
 
 static void forward_blocks(const nj_run *runs, const nnjpeg_quantizer *quantizer, int16_t *const *blocks)
 {
-    int i, j, k, lane;
+    int i, k, lane;
     for (lane = 0; lane < LANES; lane++) {
         const nj_run *run = &runs[lane / NJ_RUN_BLOCKS];
         const uint8_t *samples = run->src + lane % NJ_RUN_BLOCKS * 8;
         lanes16 w[NNJPEG_BLOCK_SIZE];
+        cells16 p[4], s[2], d[2];
+        sums32 x[8];
         for (i = 0; i < 8; i++) {
-            lanes16 x[8], s[4], d[4];
-            for (j = 0; j < 8; j++)
-                x[j] = samples[i * run->src_row + j];
-            nj_mirror(x, s, d);
-            nj_fdct_row(s, d, &w[8 * i]);
+            const uint8_t *row = samples + i * run->src_row;
+            for (k = 0; k < 4; k++)
+                p[k] = pair16(row[nj_mirrored(k, 0)], row[nj_mirrored(k, 1)]);
+            nj_mirror(p, s, d);
+            nj_fdct_row(s, d, x);
+            for (k = 0; k < 8; k++)
+                w[8 * i + k] = narrow(x[k], 16);
         }
-        for (j = 0; j < 8; j++) {
-            lanes16 x[8];
-            for (i = 0; i < 8; i++)
-                x[i] = w[8 * i + j];
-            nj_fdct_column(x);
-            for (i = 0; i < 8; i++)
-                w[8 * i + j] = nj_quantize(x[i], &quantizer->steps[8 * i + j]);
+        for (i = 0; i < 8; i++) {
+            for (k = 0; k < 4; k++)
+                p[k] = pair16(w[8 * nj_mirrored(k, 0) + i], w[8 * nj_mirrored(k, 1) + i]);
+            nj_fdct_column(p, x);
+            for (k = 0; k < 4; k++) {
+                const cells16 n = nj_quantize(uppers(x[2 * k], x[2 * k + 1]), &quantizer->steps[i][k]);
+                blocks[lane][8 * nj_frequency(2 * k) + nj_frequency(i)] = n.a;
+                blocks[lane][8 * nj_frequency(2 * k + 1) + nj_frequency(i)] = n.b;
+            }
         }
-        for (k = 0; k < NNJPEG_BLOCK_SIZE; k++)
-            blocks[lane][k] = w[k];
     }
 }
 
 static int inverse_blocks(const int16_t *const *blocks, const nnjpeg_quantizer *quantizer, const nj_run *runs)
 {
-    int i, j, k, lane;
+    int k, lane;
     for (lane = 0; lane < LANES; lane++)
         for (k = 0; k < NNJPEG_BLOCK_SIZE; k++)
-            if (blocks[lane][k] > quantizer->limits[k][0] || -blocks[lane][k] > quantizer->limits[k][0])
+            if (blocks[lane][k] > quantizer->limits[k] || -blocks[lane][k] > quantizer->limits[k])
                 return 0;
     for (lane = 0; lane < LANES; lane++) {
         const nj_run *run = &runs[lane / NJ_RUN_BLOCKS];
-        uint8_t *samples = run->dst + lane % NJ_RUN_BLOCKS * 8;
-        lanes16 w[NNJPEG_BLOCK_SIZE];
-        for (j = 0; j < 8; j++) {
-            lanes16 x[8];
-            for (i = 0; i < 8; i++)
-                x[i] = nj_dequantize(blocks[lane][8 * i + j], &quantizer->steps[8 * i + j]);
-            nj_idct_column(x);
-            for (i = 0; i < 8; i++)
-                w[8 * i + j] = x[i];
-        }
-        for (i = 0; i < 8; i++) {
-            nj_idct_row(&w[8 * i]);
-            for (j = 0; j < 8; j++)
-                samples[i * run->dst_row + j] = (uint8_t)clamp16(w[8 * i + j]);
-        }
+        nj_inverse_block(blocks[lane], quantizer, run->dst + lane % NJ_RUN_BLOCKS * 8, run->dst_row);
     }
     return 1;
 }

@@ -15,7 +15,6 @@ typedef struct pairs16 {
 } pairs16;
 
 NJ_INLINE lanes16 set16(int c) { return (int16_t)c; }
-NJ_INLINE lanes16 spread16(const uint16_t p[2]) { return (int16_t)p[0]; }
 NJ_INLINE lanes16 add16(lanes16 a, lanes16 b) { return (int16_t)(a + b); }
 NJ_INLINE lanes16 sub16(lanes16 a, lanes16 b) { return (int16_t)(a - b); }
 NJ_INLINE lanes16 mul16(lanes16 a, lanes16 b) { return (int16_t)(a * b); }
@@ -43,6 +42,8 @@ NJ_INLINE lanes32 sub32(lanes32 a, lanes32 b) { return a - b; }
 NJ_INLINE lanes32 dot2(pairs16 p, int ca, int cb) { return p.a * ca + p.b * cb; }
 NJ_INLINE lanes32 dot2_add(lanes32 sum, pairs16 p, int ca, int cb) { return sum + p.a * ca + p.b * cb; }
 NJ_INLINE lanes16 narrow(lanes32 x, int n) { return (int16_t)(x >> n); }
+
+#include "lanes_cells.h"
 
 /* Rows of pixels: see rows.h. */
 enum { NJ_STEP = 2 };

@@ -18,11 +18,10 @@
 typedef int32_t lanes16;
 typedef NJ_SUM lanes32;
 typedef struct pairs16 {
-    lanes32 a, b;
+    lanes16 a, b;
 } pairs16;
 
 NJ_INLINE lanes16 set16(int c) { return c; }
-NJ_INLINE lanes16 spread16(const uint16_t p[2]) { return p[0]; }
 NJ_INLINE lanes16 add16(lanes16 a, lanes16 b) { return a + b; }
 NJ_INLINE lanes16 sub16(lanes16 a, lanes16 b) { return a - b; }
 NJ_INLINE lanes16 mul16(lanes16 a, lanes16 b) { return a * b; }
@@ -39,9 +38,11 @@ NJ_INLINE pairs16 pair16(lanes16 a, lanes16 b)
 NJ_INLINE lanes32 set32(int32_t c) { return c; }
 NJ_INLINE lanes32 add32(lanes32 a, lanes32 b) { return a + b; }
 NJ_INLINE lanes32 sub32(lanes32 a, lanes32 b) { return a - b; }
-NJ_INLINE lanes32 dot2(pairs16 p, int ca, int cb) { return p.a * ca + p.b * cb; }
-NJ_INLINE lanes32 dot2_add(lanes32 sum, pairs16 p, int ca, int cb) { return sum + p.a * ca + p.b * cb; }
+NJ_INLINE lanes32 dot2(pairs16 p, int ca, int cb) { return (lanes32)p.a * ca + (lanes32)p.b * cb; }
+NJ_INLINE lanes32 dot2_add(lanes32 sum, pairs16 p, int ca, int cb) { return sum + dot2(p, ca, cb); }
 NJ_INLINE lanes16 narrow(lanes32 x, int n) { return (int32_t)(x >> n); }
+
+#include "lanes_cells.h"
 
 #include "lanes_f32.h"
 

@@ -1,38 +1,26 @@
 /* What AVX2 and AVX-512 share of lanes and of the way from bytes to lanes: the same instructions on registers of 256 and
- * of 512 bits. Included by lanes_avx2.h and lanes_avx512.h, which define the registers `reg` and `lanes_f32`, MM(name) for the intrinsic
- * of a name and BITS(name) for one that ends in the width.
+ * of 512 bits. Included by lanes_avx2.h and lanes_avx512.h, which define the registers `reg` and `lanes_f32`, MM(name) for the
+ * intrinsic of a name and BITS(name) for one that ends in the width, and blend_seconds(x, y), cells of x's first numbers and
+ * y's second ones.
  *
- * `row4` is one row of a group, in four registers of whole runs. Every step works within 128 bits, so that the lanes
- * are, in each 128 bits: the two blocks that register 0 has there, then those of registers 1, 2 and 3. */
+ * Cells of 32 bits: 8 blocks in a register of AVX2, 16 in one of AVX-512. */
 #ifndef NNJPEG_LANES_X86_H
 #define NNJPEG_LANES_X86_H
 
 typedef reg lanes16;
+typedef reg cells16;
+typedef reg sums32;
 typedef struct lanes32 {
     reg lo, hi;
 } lanes32;
 typedef struct pairs16 {
     reg lo, hi;
 } pairs16;
-typedef struct row4 {
-    reg run[4];
-} row4;
 
 NJ_INLINE lanes16 set16(int c) { return MM(set1_epi16)((short)c); }
-NJ_INLINE lanes16 spread16(const uint16_t p[2])
-{
-    int both;
-    memcpy(&both, p, sizeof both);
-    return MM(set1_epi32)(both);
-}
 NJ_INLINE lanes16 add16(lanes16 a, lanes16 b) { return MM(add_epi16)(a, b); }
 NJ_INLINE lanes16 sub16(lanes16 a, lanes16 b) { return MM(sub_epi16)(a, b); }
-NJ_INLINE lanes16 mul16(lanes16 a, lanes16 b) { return MM(mullo_epi16)(a, b); }
-NJ_INLINE lanes16 shl16(lanes16 x, int n) { return MM(slli_epi16)(x, n); }
 NJ_INLINE lanes16 sra16(lanes16 x, int n) { return MM(srai_epi16)(x, n); }
-NJ_INLINE lanes16 or16(lanes16 a, lanes16 b) { return BITS(or)(a, b); }
-NJ_INLINE lanes16 abs16(lanes16 x) { return MM(abs_epi16)(x); }
-NJ_INLINE lanes16 mulhi16(lanes16 a, lanes16 b) { return MM(mulhi_epi16)(a, b); }
 NJ_INLINE lanes16 mulhrs16(lanes16 a, lanes16 b) { return MM(mulhrs_epi16)(a, b); }
 NJ_INLINE lanes16 clamp16(lanes16 x)
 {
@@ -48,121 +36,124 @@ NJ_INLINE lanes32 set32(int c)
     lanes32 x = { MM(set1_epi32)(c), MM(set1_epi32)(c) };
     return x;
 }
-NJ_INLINE lanes32 add32(lanes32 a, lanes32 b)
-{
-    lanes32 x = { MM(add_epi32)(a.lo, b.lo), MM(add_epi32)(a.hi, b.hi) };
-    return x;
-}
-NJ_INLINE lanes32 sub32(lanes32 a, lanes32 b)
-{
-    lanes32 x = { MM(sub_epi32)(a.lo, b.lo), MM(sub_epi32)(a.hi, b.hi) };
-    return x;
-}
 NJ_INLINE reg constants(int ca, int cb) { return MM(set1_epi32)((int)((uint32_t)cb << 16 | (uint16_t)ca)); }
-NJ_INLINE lanes32 dot2(pairs16 p, int ca, int cb)
+
+NJ_INLINE cells16 spread_cells(const uint16_t p[2])
 {
-    lanes32 x = { MM(madd_epi16)(p.lo, constants(ca, cb)), MM(madd_epi16)(p.hi, constants(ca, cb)) };
+    int both;
+    memcpy(&both, p, sizeof both);
+    return MM(set1_epi32)(both);
+}
+NJ_INLINE cells16 add_cells(cells16 x, cells16 y) { return MM(add_epi16)(x, y); }
+NJ_INLINE cells16 sub_cells(cells16 x, cells16 y) { return MM(sub_epi16)(x, y); }
+NJ_INLINE cells16 mul_cells(cells16 x, cells16 y) { return MM(mullo_epi16)(x, y); }
+NJ_INLINE cells16 shl_cells(cells16 x, int n) { return MM(slli_epi16)(x, n); }
+NJ_INLINE cells16 sra_cells(cells16 x, int n) { return MM(srai_epi16)(x, n); }
+NJ_INLINE cells16 mulhi_cells(cells16 x, cells16 y) { return MM(mulhi_epi16)(x, y); }
+NJ_INLINE cells16 mulhrs_cells(cells16 x, cells16 y) { return MM(mulhrs_epi16)(x, y); }
+NJ_INLINE sums32 set_sums(int c) { return MM(set1_epi32)(c); }
+NJ_INLINE sums32 add_sums(sums32 x, sums32 y) { return MM(add_epi32)(x, y); }
+NJ_INLINE sums32 sub_sums(sums32 x, sums32 y) { return MM(sub_epi32)(x, y); }
+NJ_INLINE sums32 dot_cells(cells16 p, int ca, int cb) { return MM(madd_epi16)(p, constants(ca, cb)); }
+NJ_INLINE sums32 dot_cells_add(sums32 sum, cells16 p, int ca, int cb)
+{
+#if defined(NJ_DOT_ADD)
+    return NJ_DOT_ADD(sum, p, constants(ca, cb));
+#else
+    return add_sums(sum, dot_cells(p, ca, cb));
+#endif
+}
+NJ_INLINE cells16 firsts(cells16 x, cells16 y) { return blend_seconds(x, MM(slli_epi32)(y, 16)); }
+NJ_INLINE cells16 seconds(cells16 x, cells16 y) { return blend_seconds(MM(srli_epi32)(x, 16), y); }
+NJ_INLINE cells16 first_and_second(cells16 x, cells16 y) { return blend_seconds(x, y); }
+NJ_INLINE cells16 uppers(sums32 x, sums32 y) { return seconds(x, y); }
+NJ_INLINE cells16 clamp_cells(cells16 x) { return clamp16(x); }
+NJ_INLINE void convert_cells(cells16 x[3], void (*transform)(lanes16 x[3])) { transform(x); }
+
+NJ_INLINE lanes32 dot2_add(lanes32 sum, pairs16 p, int ca, int cb)
+{
+    lanes32 x = { dot_cells_add(sum.lo, p.lo, ca, cb), dot_cells_add(sum.hi, p.hi, ca, cb) };
     return x;
 }
 
-/* Sorts the bytes of a row by their place p in the 8-byte words: words[p / 2] holds, in each 128 bits, bytes p of all
- * blocks below bytes p + 1. order: which byte of a word comes to which place. */
-NJ_INLINE void sort_bytes(row4 row, const int order[8], reg words[4])
+NJ_INLINE reg bytes128(const int8_t bytes[16]) { return broadcast128(_mm_loadu_si128((const __m128i *)bytes)); }
+
+/* Four bytes of a row of each block: those of columns 0 7 1 6, and of 3 4 2 5. */
+typedef struct byte_columns {
+    reg a, b;
+} byte_columns;
+
+/* What nj_mirror makes of samples: 32 times their sums and their differences. */
+NJ_INLINE void mirror_bytes(byte_columns row, cells16 s[2], cells16 d[2])
 {
-    reg r[4], a0, a1, b0, b1;
-    int8_t both[16];
-    reg shuffle;
-    int k;
-    for (k = 0; k < 8; k++) {
-        both[2 * k] = (int8_t)order[k];
-        both[2 * k + 1] = (int8_t)(order[k] + 8);
-    }
-    shuffle = broadcast128(_mm_loadu_si128((const __m128i *)both));
-    for (k = 0; k < 4; k++)
-        r[k] = MM(shuffle_epi8)(row.run[k], shuffle);
-    a0 = MM(unpacklo_epi16)(r[0], r[1]);
-    a1 = MM(unpackhi_epi16)(r[0], r[1]);
-    b0 = MM(unpacklo_epi16)(r[2], r[3]);
-    b1 = MM(unpackhi_epi16)(r[2], r[3]);
-    words[0] = MM(unpacklo_epi32)(a0, b0);
-    words[1] = MM(unpackhi_epi32)(a0, b0);
-    words[2] = MM(unpacklo_epi32)(a1, b1);
-    words[3] = MM(unpackhi_epi32)(a1, b1);
+    const reg sum = MM(set1_epi16)(0x2020), difference = MM(set1_epi16)((short)0xe020);
+    s[0] = MM(maddubs_epi16)(row.a, sum);
+    s[1] = MM(maddubs_epi16)(row.b, sum);
+    d[0] = MM(maddubs_epi16)(row.a, difference);
+    d[1] = MM(maddubs_epi16)(row.b, difference);
+}
+NJ_INLINE void split_bytes(byte_columns row, cells16 x[4])
+{
+    x[0] = BITS(and)(row.a, MM(set1_epi16)(0xff));
+    x[1] = MM(srli_epi16)(row.a, 8);
+    x[2] = BITS(and)(row.b, MM(set1_epi16)(0xff));
+    x[3] = MM(srli_epi16)(row.b, 8);
 }
 
-/* Bytes j of all blocks, as x[j]. */
-NJ_INLINE void split(row4 row, lanes16 x[8])
+/* Of a plane: x[r] has, in each 128 bits, words of 8 bytes of two blocks. */
+NJ_INLINE byte_columns sort_plane(const reg x[2])
 {
-    static const int order[8] = { 0, 1, 2, 3, 4, 5, 6, 7 };
-    const reg zero = BITS(setzero)();
-    reg words[4];
-    int k;
-    sort_bytes(row, order, words);
-    for (k = 0; k < 4; k++) {
-        x[2 * k] = MM(unpacklo_epi8)(words[k], zero);
-        x[2 * k + 1] = MM(unpackhi_epi8)(words[k], zero);
-    }
-}
-
-/* What nj_mirror makes of samples, from pairs of bytes: 32 times their sum and their difference. */
-NJ_INLINE void mirror(reg pairs, lanes16 *s, lanes16 *d)
-{
-    *s = MM(maddubs_epi16)(pairs, MM(set1_epi16)(0x2020));
-    *d = MM(maddubs_epi16)(pairs, MM(set1_epi16)((short)0xe020));
-}
-
-/* split and nj_mirror in one. */
-NJ_INLINE void split_mirrored(row4 row, lanes16 s[4], lanes16 d[4])
-{
-    static const int order[8] = { 0, 1, 2, 3, 7, 6, 5, 4 };
-    reg words[4];
-    sort_bytes(row, order, words);
-    mirror(MM(unpacklo_epi8)(words[0], words[2]), &s[0], &d[0]);
-    mirror(MM(unpackhi_epi8)(words[0], words[2]), &s[1], &d[1]);
-    mirror(MM(unpacklo_epi8)(words[1], words[3]), &s[2], &d[2]);
-    mirror(MM(unpackhi_epi8)(words[1], words[3]), &s[3], &d[3]);
-}
-
-/* The same for interleaved pixels. Byte n of a block's 24 is component n % 3 of column n / 3; its mirror image is byte
- * 21 - n + 2 (n % 3). The orders bring each byte to the same half as its image. */
-NJ_INLINE void split_interleaved_mirrored(const row4 rows[3], lanes16 s[3][4], lanes16 d[3][4])
-{
-    static const int orders[3][8] = { { 0, 1, 2, 3, 4, 5, 7, 6 },   /* bytes 0 to 7 */
-                                      { 1, 2, 4, 5, 3, 0, 6, 7 },   /* 9 10 12 13 11 8 14 15 */
-                                      { 5, 6, 7, 2, 3, 4, 0, 1 } }; /* 21 22 23 18 19 20 16 17 */
-    reg u[4], v[4], w[4];
-    sort_bytes(rows[0], orders[0], u);
-    sort_bytes(rows[1], orders[1], v);
-    sort_bytes(rows[2], orders[2], w);
-    mirror(MM(unpacklo_epi8)(u[0], w[0]), &s[0][0], &d[0][0]); /* 0 21 */
-    mirror(MM(unpackhi_epi8)(u[0], w[0]), &s[1][0], &d[1][0]); /* 1 22 */
-    mirror(MM(unpacklo_epi8)(u[1], w[1]), &s[2][0], &d[2][0]); /* 2 23 */
-    mirror(MM(unpackhi_epi8)(u[1], w[1]), &s[0][1], &d[0][1]); /* 3 18 */
-    mirror(MM(unpacklo_epi8)(u[2], w[2]), &s[1][1], &d[1][1]); /* 4 19 */
-    mirror(MM(unpackhi_epi8)(u[2], w[2]), &s[2][1], &d[2][1]); /* 5 20 */
-    mirror(MM(unpackhi_epi8)(u[3], v[3]), &s[0][2], &d[0][2]); /* 6 15 */
-    mirror(MM(unpacklo_epi8)(u[3], w[3]), &s[1][2], &d[1][2]); /* 7 16 */
-    mirror(MM(unpackhi_epi8)(v[2], w[3]), &s[2][2], &d[2][2]); /* 8 17 */
-    mirror(MM(unpacklo_epi8)(v[0], v[1]), &s[0][3], &d[0][3]); /* 9 12 */
-    mirror(MM(unpackhi_epi8)(v[0], v[1]), &s[1][3], &d[1][3]); /* 10 13 */
-    mirror(MM(unpacklo_epi8)(v[2], v[3]), &s[2][3], &d[2][3]); /* 11 14 */
-}
-
-/* The way back from x[j] to bytes j of all blocks, clamping to 0..255. */
-NJ_INLINE row4 join(const lanes16 x[8])
-{
-    row4 row;
-    reg c04 = MM(packus_epi16)(x[0], x[4]), c15 = MM(packus_epi16)(x[1], x[5]);
-    reg c26 = MM(packus_epi16)(x[2], x[6]), c37 = MM(packus_epi16)(x[3], x[7]);
-    reg c01 = MM(unpacklo_epi8)(c04, c15), c45 = MM(unpackhi_epi8)(c04, c15);
-    reg c23 = MM(unpacklo_epi8)(c26, c37), c67 = MM(unpackhi_epi8)(c26, c37);
-    reg a0 = MM(unpacklo_epi16)(c01, c23), a1 = MM(unpackhi_epi16)(c01, c23);
-    reg b0 = MM(unpacklo_epi16)(c45, c67), b1 = MM(unpackhi_epi16)(c45, c67);
-    row.run[0] = MM(unpacklo_epi32)(a0, b0);
-    row.run[1] = MM(unpackhi_epi32)(a0, b0);
-    row.run[2] = MM(unpacklo_epi32)(a1, b1);
-    row.run[3] = MM(unpackhi_epi32)(a1, b1);
+    static const int8_t order[16] = { 0, 7, 1, 6, 3, 4, 2, 5, 8, 15, 9, 14, 11, 12, 10, 13 };
+    const lanes_f32 r0 = AS_F32(MM(shuffle_epi8)(x[0], bytes128(order))), r1 = AS_F32(MM(shuffle_epi8)(x[1], bytes128(order)));
+    const byte_columns row = { AS_INT(MM(shuffle_ps)(r0, r1, 0x88)), AS_INT(MM(shuffle_ps)(r0, r1, 0xdd)) };
     return row;
+}
+
+/* Words of 32 bits, four by four, within each 128 bits. */
+NJ_INLINE void transpose_cells(const reg x[4], reg y[4])
+{
+    const reg a = MM(unpacklo_epi32)(x[0], x[1]), b = MM(unpackhi_epi32)(x[0], x[1]);
+    const reg c = MM(unpacklo_epi32)(x[2], x[3]), d = MM(unpackhi_epi32)(x[2], x[3]);
+    y[0] = MM(unpacklo_epi64)(a, c);
+    y[1] = MM(unpackhi_epi64)(a, c);
+    y[2] = MM(unpacklo_epi64)(b, d);
+    y[3] = MM(unpackhi_epi64)(b, d);
+}
+
+/* Of pixels of `size` bytes: outer[r] has, in each 128 bits, the first and the last word of a block's row, inner[r] the 16 bytes
+ * in the middle. Together they have all bytes that columns 0 7 1 6, and 3 4 2 5, take. */
+NJ_INLINE void sort_pixels(const reg outer[4], const reg inner[4], int size, byte_columns columns[3])
+{
+    static const int8_t order[8] = { 0, 7, 1, 6, 3, 4, 2, 5 };
+    int8_t from_outer[16], from_inner[16];
+    reg x[4], a[4], b[4];
+    int c, k;
+    for (c = 0; c < 4; c++)
+        for (k = 0; k < 4; k++) {
+            const int n = size * order[k] + c, m = size * order[4 + k] + c;
+            from_outer[4 * c + k] = (int8_t)(c == 3 ? -1 : n < 8 ? n : n - (8 * size - 16));
+            from_inner[4 * c + k] = (int8_t)(c == 3 ? -1 : m - (4 * size - 8));
+        }
+    for (k = 0; k < 4; k++)
+        x[k] = MM(shuffle_epi8)(outer[k], bytes128(from_outer));
+    transpose_cells(x, a);
+    for (k = 0; k < 4; k++)
+        x[k] = MM(shuffle_epi8)(inner[k], bytes128(from_inner));
+    transpose_cells(x, b);
+    for (c = 0; c < 3; c++) {
+        columns[c].a = a[c];
+        columns[c].b = b[c];
+    }
+}
+
+/* The way back from cells of neighbours to words of 8 bytes, clamping to 0..255: y[r] has, in each 128 bits, blocks 2r and
+ * 2r + 1 of the four there. */
+NJ_INLINE void join(const cells16 x[4], reg y[2])
+{
+    const reg p = MM(packus_epi16)(x[0], x[2]), q = MM(packus_epi16)(x[1], x[3]);
+    const reg lo = MM(unpacklo_epi16)(p, q), hi = MM(unpackhi_epi16)(p, q);
+    y[0] = MM(unpacklo_epi32)(lo, hi);
+    y[1] = MM(unpackhi_epi32)(lo, hi);
 }
 
 /* What they share of single precision, and of its transposition: `quarters` has, in each 128 bits, columns of four rows. */
