@@ -8,16 +8,20 @@
  * of transforms, where a cell is two 16-bit numbers of one block, side by side as a multiply-add takes them,
  *
  *     cells16, sums32                    a cell, or a 32-bit number, for each block
- *     spread_cells(p)                    the cell p[0], p[1] for all
- *     add_cells sub_cells mul_cells      16-bit, wrapping
+ *     uppers16                           a 16-bit number for each block, not in a cell yet: as the upper half of 32 bits, if so best
+ *     add_cells sub_cells                16-bit, wrapping
  *     shl_cells(x, n) sra_cells(x, n)    shifts by a constant
- *     mulhi_cells(x, y)                  (x * y) >> 16
- *     mulhrs_cells(x, y)                 (x * y + 2^14) >> 15; where that is slow, also NJ_SLOW_MULHRS and
- *     abs_cells(x) negate_cells_where_negative(x, sign)
+ *     mul_cells(x, p)                    by the cell p[0], p[1], wrapping
+ *     mulhi_cells(x, p)                  (x * p) >> 16
+ *     mulhrs_cells(x, p)                 (x * p + 2^14) >> 15, or, where that is slow, NJ_SLOW_MULHRS and
+ *     plus_cells(x, p)
  *     set_sums(c) add_sums sub_sums
  *     dot_cells(p, ca, cb)               a * ca + b * cb, in 32 bits, constants within int16
  *     dot_cells_add(sum, p, ca, cb)      sum + a * ca + b * cb
- *     uppers(x, y)                       the cells x >> 16, y >> 16, which fit int16: a shift and a blend
+ *     upper(x)                           x >> 16, which fits int16, of sums, as uppers16
+ *     upper_of_sum(p, start, n)          (a + b + start) >> n, of a cell a b, as uppers16; within int16 also before the shift
+ *     upper_of_difference(p, start, n)   (a - b + start) >> n
+ *     cells_of(x, y)                     cells of two uppers16: a shift and a blend
  *
  * and of colour and subsampling, where a lane is one number,
  *
@@ -26,7 +30,7 @@
  *     clamp16(x)                         to 0..255
  *     pair16(a, b)                       pairs16
  *     set32(c) dot2_add(sum, p, ca, cb)
- *     narrow(x, n)                       x >> n (arithmetic, n >= 16), as lanes16; the value fits int16
+ *     narrow(x)                          x >> 16, as lanes16; the value fits int16
  *
  * Numbers pair up so that nothing is rearranged between two steps. Rows and columns enter the forward DCT as the cells 0 1,
  * 7 6, 3 2 and 4 5, whose sums and differences are cells again; they leave it, and enter the inverse, in the order of
@@ -127,22 +131,22 @@ NJ_INLINE void nj_odd_part(sums32 start, int scale, cells16 ab, cells16 dc, sums
 }
 
 /* The forward DCT of one row or column, of sums and differences of mirrored inputs i and 7 - i: s the cells s0 s1 and s3 s2,
- * d likewise. Outputs are the upper halves of x, in the order of nj_frequency. one: the factor of outputs 0 and 4, which start0 and
- * start4 are added to. */
-NJ_INLINE void nj_fdct_1d(const cells16 s[2], const cells16 d[2], int scale, int one, int start0, int start4, sums32 x[8])
+ * d likewise. x: in the order of nj_frequency. Outputs 0 and 4 are sums without factors: start0 and start4 are added to them, and they
+ * are shifted by `shift`. */
+NJ_INLINE void nj_fdct_1d(const cells16 s[2], const cells16 d[2], int scale, int start0, int start4, int shift, uppers16 x[8])
 {
     const sums32 round = set_sums(NJ_HALF(16));
     sums32 odd[4];
     const cells16 t = add_cells(s[0], s[1]), even = sub_cells(s[0], s[1]);
-    x[0] = dot_cells_add(set_sums(start0), t, one, one);
-    x[1] = dot_cells_add(set_sums(start4), t, one, -one);
-    x[2] = dot_cells_add(round, even, scale * NJ_EVEN_A, scale * NJ_EVEN_B);
-    x[3] = dot_cells_add(round, even, scale * NJ_EVEN_B, scale * NJ_EVEN_C);
+    x[0] = upper_of_sum(t, start0, shift);
+    x[1] = upper_of_difference(t, start4, shift);
+    x[2] = upper(dot_cells_add(round, even, scale * NJ_EVEN_A, scale * NJ_EVEN_B));
+    x[3] = upper(dot_cells_add(round, even, scale * NJ_EVEN_B, scale * NJ_EVEN_C));
     nj_odd_part(round, scale, d[1], d[0], odd);
-    x[4] = odd[0];
-    x[5] = odd[1];
-    x[6] = odd[3];
-    x[7] = odd[2];
+    x[4] = upper(odd[0]);
+    x[5] = upper(odd[1]);
+    x[6] = upper(odd[3]);
+    x[7] = upper(odd[2]);
 }
 
 /* Sums and differences of mirrored samples, 0..255 each, at the scale that nj_fdct_row wants. x: the cells of a row. */
@@ -155,87 +159,87 @@ NJ_INLINE void nj_mirror(const cells16 x[4], cells16 s[2], cells16 d[2])
     }
 }
 
-/* s, d: of one row, from nj_mirror. Result, in upper halves: 4 sqrt(8) times orthonormal. The level shift by 128 is here: in
- * all outputs but the sum it cancels. */
-NJ_INLINE void nj_fdct_row(const cells16 s[2], const cells16 d[2], sums32 x[8])
+/* s, d: of one row, from nj_mirror. Result: 4 sqrt(8) times orthonormal. The level shift by 128 is here: in all outputs but the
+ * sum it cancels. */
+NJ_INLINE void nj_fdct_row(const cells16 s[2], const cells16 d[2], uppers16 x[8])
 {
-    enum { ONE = 1 << (16 - NJ_ROW_SCALE_BITS + NJ_PASS1_BITS), LEVEL = 8 * 128 << NJ_PASS1_BITS };
-    nj_fdct_1d(s, d, 1, ONE, -LEVEL * (1 << 16), 0, x);
+    enum { LEVEL = 8 * 128 << NJ_ROW_SCALE_BITS };
+    nj_fdct_1d(s, d, 1, -LEVEL, 0, (int)NJ_ROW_SCALE_BITS - NJ_PASS1_BITS, x);
 }
 
-/* p: the cells of one column, from nj_fdct_row. Result, in upper halves: the coefficients, 8 times orthonormal. */
-NJ_INLINE void nj_fdct_column(const cells16 p[4], sums32 x[8])
+/* p: the cells of one column, from nj_fdct_row. Result: the coefficients, 8 times orthonormal. */
+NJ_INLINE void nj_fdct_column(const cells16 p[4], uppers16 x[8])
 {
-    enum { ONE = 1 << (16 - NJ_PASS1_BITS) };
+    enum { HALF = NJ_HALF(NJ_PASS1_BITS) };
     const cells16 s[2] = { add_cells(p[0], p[1]), add_cells(p[2], p[3]) };
     const cells16 d[2] = { sub_cells(p[0], p[1]), sub_cells(p[2], p[3]) };
-    nj_fdct_1d(s, d, 1 << NJ_COLUMN_CONST_BITS, ONE, NJ_HALF(16), NJ_HALF(16), x);
+    nj_fdct_1d(s, d, 1 << NJ_COLUMN_CONST_BITS, HALF, HALF, NJ_PASS1_BITS, x);
 }
 
 /* c / 8q, rounded half away from zero: sign(c) * ((|c| + 4q) / 8q). Exact for |c| < 2^14; see quantizer.c. */
 NJ_INLINE cells16 nj_quantize(cells16 c, const nnjpeg_step *s)
 {
 #if defined(NJ_SLOW_MULHRS)
-    cells16 t = mulhi_cells(add_cells(abs_cells(c), spread_cells(s->bias)), spread_cells(s->reciprocal));
-    return negate_cells_where_negative(mulhi_cells(add_cells(t, t), spread_cells(s->scale)), c);
+    const cells16 t = mulhi_cells(c, s->reciprocal);
+    return mulhi_cells(plus_cells(add_cells(t, t), s->bias), s->scale);
 #else
-    return mulhrs_cells(mulhi_cells(c, spread_cells(s->reciprocal)), spread_cells(s->scale));
+    return mulhrs_cells(mulhi_cells(c, s->reciprocal), s->scale);
 #endif
 }
 
-/* The inverse DCT of one row or column, whose frequencies p has in the order of nj_frequency. Output i, at x[i], is to be shifted
- * by `shift`, and offset is then added. */
-NJ_INLINE void nj_idct_1d(const cells16 p[4], int scale, int shift, int offset, sums32 x[8])
+/* The inverse DCT of one row or column, whose frequencies p has in the order of nj_frequency. Output i, at x[i], still has
+ * `bits` bits to lose, to nearest, and offset is then added. */
+NJ_INLINE void nj_idct_1d(const cells16 p[4], int scale, int bits, int offset, uppers16 x[8])
 {
     const int one = scale << NJ_CONST_BITS;
-    const sums32 round = set_sums(NJ_HALF(shift) + offset * (1 << shift));
+    const sums32 round = set_sums(NJ_HALF(16 + bits) + offset * (1 << (16 + bits)));
     sums32 odd[4];
     sums32 sum = dot_cells_add(round, p[0], one, one), difference = dot_cells_add(round, p[0], one, -one);
     sums32 r0 = dot_cells(p[1], scale * NJ_EVEN_A, scale * NJ_EVEN_B), r1 = dot_cells(p[1], scale * NJ_EVEN_B, scale * NJ_EVEN_C);
     sums32 e0 = add_sums(sum, r0), e3 = sub_sums(sum, r0), e1 = add_sums(difference, r1), e2 = sub_sums(difference, r1);
 
     nj_odd_part(set_sums(0), scale, p[2], p[3], odd);
-    x[0] = add_sums(e0, odd[3]);
-    x[7] = sub_sums(e0, odd[3]);
-    x[1] = add_sums(e1, odd[2]);
-    x[6] = sub_sums(e1, odd[2]);
-    x[2] = add_sums(e2, odd[1]);
-    x[5] = sub_sums(e2, odd[1]);
-    x[3] = add_sums(e3, odd[0]);
-    x[4] = sub_sums(e3, odd[0]);
+    x[0] = upper(add_sums(e0, odd[3]));
+    x[7] = upper(sub_sums(e0, odd[3]));
+    x[1] = upper(add_sums(e1, odd[2]));
+    x[6] = upper(sub_sums(e1, odd[2]));
+    x[2] = upper(add_sums(e2, odd[1]));
+    x[5] = upper(sub_sums(e2, odd[1]));
+    x[3] = upper(add_sums(e3, odd[0]));
+    x[4] = upper(sub_sums(e3, odd[0]));
 }
 
 /* Quantized coefficients to what nj_idct_column takes. */
 NJ_INLINE cells16 nj_dequantize(cells16 quantized, const nnjpeg_step *s)
 {
-    return mul_cells(quantized, spread_cells(s->scaled_step));
+    return mul_cells(quantized, s->scaled_step);
 }
 
-/* p: one column of coefficients, from nj_dequantize. Result, in upper halves, by row: 4 sqrt(8) times orthonormal. */
-NJ_INLINE void nj_idct_column(const cells16 p[4], sums32 x[8])
+/* p: one column of coefficients, from nj_dequantize. Result, by row: 4 sqrt(8) times orthonormal. */
+NJ_INLINE void nj_idct_column(const cells16 p[4], uppers16 x[8])
 {
-    nj_idct_1d(p, 1 << NJ_COLUMN_CONST_BITS, 16, 0, x);
+    nj_idct_1d(p, 1 << NJ_COLUMN_CONST_BITS, 0, 0, x);
 }
 
-/* p: one row, from nj_idct_column. Result: for nj_sample_cells, or >> NJ_SAMPLE_SHIFT. */
-enum { NJ_SAMPLE_SHIFT = NJ_CONST_BITS + NJ_PASS1_BITS + 3 };
+/* p: one row, from nj_idct_column. Result: samples times 2^NJ_SAMPLE_BITS, not yet clamped to 0..255. */
+enum { NJ_SAMPLE_BITS = NJ_CONST_BITS + NJ_PASS1_BITS + 3 - 16 };
 
-NJ_INLINE void nj_idct_row(const cells16 p[4], sums32 x[8])
+NJ_INLINE void nj_idct_row(const cells16 p[4], uppers16 x[8])
 {
-    nj_idct_1d(p, 1, NJ_SAMPLE_SHIFT, 128, x);
+    nj_idct_1d(p, 1, NJ_SAMPLE_BITS, 128, x);
 }
 
 /* Two samples, not yet clamped to 0..255. */
-NJ_INLINE cells16 nj_sample_cells(sums32 x, sums32 y) { return sra_cells(uppers(x, y), NJ_SAMPLE_SHIFT - 16); }
+NJ_INLINE cells16 nj_sample_cells(uppers16 x, uppers16 y) { return sra_cells(cells_of(x, y), NJ_SAMPLE_BITS); }
 
-/* One column, from what nj_fdct_row left to what nj_idct_row takes, in upper halves, by row. steps: of that column. */
-NJ_INLINE void nj_requantize_column(const cells16 p[4], const nnjpeg_step steps[4], sums32 x[8])
+/* One column, from what nj_fdct_row left to what nj_idct_row takes, by row. steps: of that column. */
+NJ_INLINE void nj_requantize_column(const cells16 p[4], const nnjpeg_step steps[4], uppers16 x[8])
 {
     cells16 q[4];
     int k;
     nj_fdct_column(p, x);
     for (k = 0; k < 4; k++)
-        q[k] = nj_dequantize(nj_quantize(uppers(x[2 * k], x[2 * k + 1]), &steps[k]), &steps[k]);
+        q[k] = nj_dequantize(nj_quantize(cells_of(x[2 * k], x[2 * k + 1]), &steps[k]), &steps[k]);
     nj_idct_column(q, x);
 }
 
@@ -248,9 +252,9 @@ NJ_INLINE void nj_rgb_to_ycbcr(lanes16 x[3])
     lanes32 y = dot2_add(set32(NJ_HALF(16)), rg, 19595, 38470 - 16384);
     lanes32 cb = dot2_add(set32(CENTER), rg, -11059, -21709);
     lanes32 cr = dot2_add(set32(CENTER), gb, -27439, -5329);
-    x[0] = narrow(dot2_add(y, gb, 16384, 7471), 16);
-    x[1] = narrow(dot2_add(cb, bb, 16384, 16384), 16);
-    x[2] = narrow(dot2_add(cr, rr, 16384, 16384), 16);
+    x[0] = narrow(dot2_add(y, gb, 16384, 7471));
+    x[1] = narrow(dot2_add(cb, bb, 16384, 16384));
+    x[2] = narrow(dot2_add(cr, rr, 16384, 16384));
 }
 
 /* As jdcolor.c. Y, Cb, Cr 0..255 in; R, G, B out, not yet clamped. -46802 = -65536 + 18734, and the whole multiple leaves the
@@ -262,7 +266,7 @@ NJ_INLINE void nj_ycbcr_to_rgb(lanes16 x[3])
     lanes32 half = set32(NJ_HALF(16));
     pairs16 c = pair16(cb, cr);
     x[0] = add16(add16(y, cr), mulhrs16(cr, set16(13172)));
-    x[1] = add16(sub16(y, cr), narrow(dot2_add(half, c, -22554, 18734), 16));
+    x[1] = add16(sub16(y, cr), narrow(dot2_add(half, c, -22554, 18734)));
     x[2] = add16(add16(y, cb), mulhrs16(cb, set16(25297)));
 }
 

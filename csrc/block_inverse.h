@@ -6,7 +6,7 @@ NJ_INLINE void nj_inverse_block(const int16_t *coefficients, const nnjpeg_quanti
 {
     lanes16 w[NNJPEG_BLOCK_SIZE]; /* columns in the order of nj_frequency */
     cells16 p[4];
-    sums32 x[8];
+    uppers16 x[8];
     int i, k;
     for (i = 0; i < 8; i++) {
         for (k = 0; k < 4; k++) {
@@ -15,14 +15,14 @@ NJ_INLINE void nj_inverse_block(const int16_t *coefficients, const nnjpeg_quanti
         }
         nj_idct_column(p, x);
         for (k = 0; k < 8; k++)
-            w[8 * k + i] = narrow(x[k], 16);
+            w[8 * k + i] = x[k];
     }
     for (i = 0; i < 8; i++) {
         for (k = 0; k < 4; k++)
             p[k] = pair16(w[8 * i + 2 * k], w[8 * i + 2 * k + 1]);
         nj_idct_row(p, x);
         for (k = 0; k < 8; k++)
-            dst[i * row + k] = (uint8_t)clamp16(narrow(x[k], NJ_SAMPLE_SHIFT));
+            dst[i * row + k] = (uint8_t)clamp16(sra16(x[k], NJ_SAMPLE_BITS));
     }
 }
 

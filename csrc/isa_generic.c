@@ -27,11 +27,11 @@ NJ_INLINE void load_neighbours(const workspace w, int first, int lane, cells16 p
         p[k] = pair16(w[first + 2 * k][lane], w[first + 2 * k + 1][lane]);
 }
 
-NJ_INLINE void store_shifted(workspace w, int first, int stride, int lane, const sums32 x[8], int shift)
+NJ_INLINE void store(workspace w, int first, int stride, int lane, const uppers16 x[8])
 {
     int k;
     for (k = 0; k < 8; k++)
-        w[first + k * stride][lane] = narrow(x[k], shift);
+        w[first + k * stride][lane] = x[k];
 }
 
 /* One component of the group, in place: samples to samples. */
@@ -41,28 +41,28 @@ static void transform(workspace w, const nnjpeg_quantizer *q)
     for (i = 0; i < 8; i++)
         for (lane = 0; lane < LANES; lane++) {
             cells16 p[4], s[2], d[2];
-            sums32 x[8];
+            uppers16 x[8];
             load_mirrored(w, 8 * i, 1, lane, p);
             nj_mirror(p, s, d);
             nj_fdct_row(s, d, x);
-            store_shifted(w, 8 * i, 1, lane, x, 16);
+            store(w, 8 * i, 1, lane, x);
         }
     for (k = 0; k < 8; k++)
         for (lane = 0; lane < LANES; lane++) {
             cells16 p[4];
-            sums32 x[8];
+            uppers16 x[8];
             load_mirrored(w, k, 8, lane, p);
             nj_requantize_column(p, q->steps[k], x);
-            store_shifted(w, k, 8, lane, x, 16);
+            store(w, k, 8, lane, x);
         }
     for (i = 0; i < 8; i++)
         for (lane = 0; lane < LANES; lane++) {
             cells16 p[4];
-            sums32 x[8];
+            uppers16 x[8];
             load_neighbours(w, 8 * i, lane, p);
             nj_idct_row(p, x);
             for (k = 0; k < 8; k++)
-                w[8 * i + k][lane] = clamp16(narrow(x[k], NJ_SAMPLE_SHIFT));
+                w[8 * i + k][lane] = clamp16(sra16(x[k], NJ_SAMPLE_BITS));
         }
 }
 
@@ -100,7 +100,7 @@ static void forward_blocks(const nj_run *runs, const nnjpeg_quantizer *quantizer
         const uint8_t *samples = run->src + lane % NJ_RUN_BLOCKS * 8;
         lanes16 w[NNJPEG_BLOCK_SIZE];
         cells16 p[4], s[2], d[2];
-        sums32 x[8];
+        uppers16 x[8];
         for (i = 0; i < 8; i++) {
             const uint8_t *row = samples + i * run->src_row;
             for (k = 0; k < 4; k++)
@@ -108,14 +108,14 @@ static void forward_blocks(const nj_run *runs, const nnjpeg_quantizer *quantizer
             nj_mirror(p, s, d);
             nj_fdct_row(s, d, x);
             for (k = 0; k < 8; k++)
-                w[8 * i + k] = narrow(x[k], 16);
+                w[8 * i + k] = x[k];
         }
         for (i = 0; i < 8; i++) {
             for (k = 0; k < 4; k++)
                 p[k] = pair16(w[8 * nj_mirrored(k, 0) + i], w[8 * nj_mirrored(k, 1) + i]);
             nj_fdct_column(p, x);
             for (k = 0; k < 4; k++) {
-                const cells16 n = nj_quantize(uppers(x[2 * k], x[2 * k + 1]), &quantizer->steps[i][k]);
+                const cells16 n = nj_quantize(cells_of(x[2 * k], x[2 * k + 1]), &quantizer->steps[i][k]);
                 blocks[lane][8 * nj_frequency(2 * k) + nj_frequency(i)] = n.a;
                 blocks[lane][8 * nj_frequency(2 * k + 1) + nj_frequency(i)] = n.b;
             }

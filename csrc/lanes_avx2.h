@@ -91,9 +91,9 @@ NJ_INLINE int any_beyond(const cells16 x[4], const uint16_t limits[8])
     return (_mm256_movemask_epi8(room) & (int)0xaaaaaaaa) != 0;
 }
 
-NJ_INLINE lanes16 narrow(lanes32 x, int n)
+NJ_INLINE lanes16 narrow(lanes32 x)
 {
-    return _mm256_packs_epi32(_mm256_srai_epi32(x.lo, n), _mm256_srai_epi32(x.hi, n));
+    return _mm256_packs_epi32(_mm256_srai_epi32(x.lo, 16), _mm256_srai_epi32(x.hi, 16));
 }
 
 /* Single precision: a register is one row of a block. */
@@ -118,7 +118,7 @@ NJ_INLINE void transpose_f32(lanes_f32 x[8][NJ_F32_VECTORS])
     }
 }
 
-NJ_INLINE byte_columns load_plane(const nj_run *runs, int i, int component)
+NJ_INLINE row_bytes load_plane(const nj_run *runs, int i, int component)
 {
     reg x[2];
     int r;
@@ -138,7 +138,7 @@ NJ_INLINE void store_plane(const nj_run *runs, int i, int component, const cells
 
 /* Pixels of `size` bytes: a block has `size` words of 8 bytes in a row. Two blocks are loaded so that each word already stands
  * in its place. */
-NJ_INLINE void load_pixel_columns(const nj_run *runs, int i, int size, byte_columns columns[3])
+NJ_INLINE void load_pixel_rows(const nj_run *runs, int i, int size, row_bytes columns[3])
 {
     reg outer[4], inner[4];
     int k;
@@ -151,13 +151,14 @@ NJ_INLINE void load_pixel_columns(const nj_run *runs, int i, int size, byte_colu
     sort_pixels(outer, inner, size, columns);
 }
 
-/* x: cells of neighbouring bytes. Fourth bytes are taken from the source. */
-NJ_INLINE void store_pixel_cells(const nj_run *runs, int i, int size, const cells16 *x)
+NJ_INLINE void store_pixels_of_runs(const nj_run *runs, int i, int size, cells16 samples[3][4])
 {
+    cells16 bytes[16];
     reg words[4][2];
     int k, r;
+    interleave(samples, size, bytes);
     for (k = 0; k < size; k++)
-        join(&x[4 * k], words[k]);
+        join(&bytes[4 * k], words[k]);
     for (r = 0; r < 2; r++) {
         const __m256i *src = (const void *)(runs[r].src + i * runs[r].src_row);
         __m256i *dst = (void *)(runs[r].dst + i * runs[r].dst_row);

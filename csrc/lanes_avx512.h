@@ -98,14 +98,13 @@ NJ_INLINE int any_beyond(const cells16 x[4], const uint16_t limits[8])
 }
 
 /* The upper halves in one instruction. */
-NJ_INLINE lanes16 narrow(lanes32 x, int n)
+NJ_INLINE lanes16 narrow(lanes32 x)
 {
     const __m512i odd = _mm512_add_epi32(
         _mm512_broadcast_i32x4(_mm_setr_epi16(1, 3, 5, 7, 33, 35, 37, 39)),
         _mm512_setr_epi32(0, 0, 0, 0, 0x80008, 0x80008, 0x80008, 0x80008, 0x100010, 0x100010, 0x100010, 0x100010, 0x180018,
                           0x180018, 0x180018, 0x180018));
-    __m512i high = _mm512_permutex2var_epi16(x.lo, odd, x.hi);
-    return n > 16 ? _mm512_srai_epi16(high, (unsigned)(n - 16)) : high;
+    return _mm512_permutex2var_epi16(x.lo, odd, x.hi);
 }
 
 /* Single precision: a register is one row of two blocks. */
@@ -157,7 +156,7 @@ NJ_INLINE void store_halves(uint8_t *low, uint8_t *high, __m512i x)
     _mm256_storeu_si256((__m256i *)high, _mm512_extracti64x4_epi64(x, 1));
 }
 
-NJ_INLINE byte_columns load_plane(const nj_run *runs, int i, int component)
+NJ_INLINE row_bytes load_plane(const nj_run *runs, int i, int component)
 {
     reg x[2];
     int r;
@@ -179,7 +178,7 @@ NJ_INLINE void store_plane(const nj_run *runs, int i, int component, const cells
 
 /* Pixels of `size` bytes: a block has `size` words of 8 bytes in a row, a run 4 `size`; the second register that is loaded of a
  * run begins with word 4 (size - 2). */
-NJ_INLINE void load_pixel_columns(const nj_run *runs, int i, int size, byte_columns columns[3])
+NJ_INLINE void load_pixel_rows(const nj_run *runs, int i, int size, row_bytes columns[3])
 {
     const int second = 4 * (size - 2);
     int32_t from_outer[16], from_inner[16]; /* words of 32 bits */
@@ -214,15 +213,16 @@ NJ_INLINE reg gather_words(reg w0, reg w1, reg w2, int run, int rest)
                                      load_bytes((const void *)last), w2);
 }
 
-/* x: cells of neighbouring bytes. Fourth bytes are taken from the source. */
-NJ_INLINE void store_pixel_cells(const nj_run *runs, int i, int size, const cells16 *x)
+NJ_INLINE void store_pixels_of_runs(const nj_run *runs, int i, int size, cells16 samples[3][4])
 {
+    cells16 bytes[16];
     const __m512i low = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), high = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
     const __mmask64 fourth = 0x8888888888888888u;
     reg words[4][2];
     int k, r;
+    interleave(samples, size, bytes);
     for (k = 0; k < size; k++)
-        join(&x[4 * k], words[k]);
+        join(&bytes[4 * k], words[k]);
     for (r = 0; r < 4; r++) {
         uint8_t *dst = runs[r].dst + i * runs[r].dst_row;
         const uint8_t *src = runs[r].src + i * runs[r].src_row;

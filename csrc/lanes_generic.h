@@ -25,12 +25,6 @@ NJ_INLINE lanes16 mulhi16(lanes16 a, lanes16 b) { return (int16_t)((a * b) >> 16
 NJ_INLINE lanes16 mulhrs16(lanes16 a, lanes16 b) { return (int16_t)((a * b + (1 << 14)) >> 15); }
 /* What compilers assume of a CPU has no instruction for it. */
 #define NJ_SLOW_MULHRS
-NJ_INLINE lanes16 negate16_where_negative(lanes16 x, lanes16 sign)
-{
-    int16_t mask = (int16_t)(sign >> 15);
-    return (int16_t)((x ^ mask) - mask);
-}
-NJ_INLINE lanes16 abs16(lanes16 x) { return negate16_where_negative(x, x); }
 NJ_INLINE pairs16 pair16(lanes16 a, lanes16 b)
 {
     pairs16 p = { a, b };
@@ -41,9 +35,16 @@ NJ_INLINE lanes32 add32(lanes32 a, lanes32 b) { return a + b; }
 NJ_INLINE lanes32 sub32(lanes32 a, lanes32 b) { return a - b; }
 NJ_INLINE lanes32 dot2(pairs16 p, int ca, int cb) { return p.a * ca + p.b * cb; }
 NJ_INLINE lanes32 dot2_add(lanes32 sum, pairs16 p, int ca, int cb) { return sum + p.a * ca + p.b * cb; }
-NJ_INLINE lanes16 narrow(lanes32 x, int n) { return (int16_t)(x >> n); }
+NJ_INLINE lanes16 narrow(lanes32 x) { return (int16_t)(x >> 16); }
 
 #include "lanes_cells.h"
+
+NJ_INLINE cells16 mul_cells(cells16 x, const uint16_t p[2]) { return pair16(mul16(x.a, set16(p[0])), mul16(x.b, set16(p[1]))); }
+NJ_INLINE cells16 mulhi_cells(cells16 x, const uint16_t p[2])
+{
+    return pair16(mulhi16(x.a, set16(p[0])), mulhi16(x.b, set16(p[1])));
+}
+NJ_INLINE cells16 plus_cells(cells16 x, const uint16_t p[2]) { return pair16(add16(x.a, set16(p[0])), add16(x.b, set16(p[1]))); }
 
 /* Rows of pixels: see rows.h. */
 enum { NJ_STEP = 2 };

@@ -1,10 +1,10 @@
-/* Lanes for NEON on 64-bit Arm: 8 blocks, one 128-bit register a lanes16.
- *
- * As one half of lanes_avx2.h: register k of a `row4` holds blocks 2k % 4 and 2k % 4 + 1 of run k / 2. */
+/* Lanes for NEON on 64-bit Arm: the 8 blocks of two runs, one 128-bit register a lanes16. A cell is two of these, since Arm
+ * multiplies without adding neighbours. */
 #ifndef NNJPEG_LANES_NEON_H
 #define NNJPEG_LANES_NEON_H
 
 #include <arm_neon.h>
+#include <string.h>
 
 #include "inline.h"
 #include "isa.h"
@@ -22,11 +22,8 @@ typedef struct pairs16 {
 NJ_INLINE lanes16 set16(int c) { return vdupq_n_s16((int16_t)c); }
 NJ_INLINE lanes16 add16(lanes16 a, lanes16 b) { return vaddq_s16(a, b); }
 NJ_INLINE lanes16 sub16(lanes16 a, lanes16 b) { return vsubq_s16(a, b); }
-NJ_INLINE lanes16 mul16(lanes16 a, lanes16 b) { return vmulq_s16(a, b); }
 NJ_INLINE lanes16 shl16(lanes16 x, int n) { return vshlq_s16(x, vdupq_n_s16((int16_t)n)); }
 NJ_INLINE lanes16 sra16(lanes16 x, int n) { return vshlq_s16(x, vdupq_n_s16((int16_t)-n)); }
-/* Through (2ab) >> 16, which is one instruction. */
-NJ_INLINE lanes16 mulhi16(lanes16 a, lanes16 b) { return vshrq_n_s16(vqdmulhq_s16(a, b), 1); }
 NJ_INLINE lanes16 mulhrs16(lanes16 a, lanes16 b) { return vqrdmulhq_s16(a, b); }
 NJ_INLINE lanes16 clamp16(lanes16 x) { return vminq_s16(vmaxq_s16(x, vdupq_n_s16(0)), vdupq_n_s16(255)); }
 NJ_INLINE pairs16 pair16(lanes16 a, lanes16 b)
@@ -64,13 +61,34 @@ NJ_INLINE lanes32 dot2(pairs16 p, int ca, int cb)
     return x;
 }
 /* The upper halves in one instruction. */
-NJ_INLINE lanes16 narrow(lanes32 x, int n)
+NJ_INLINE lanes16 narrow(lanes32 x)
 {
-    int16x8_t high = vuzp2q_s16(vreinterpretq_s16_s32(x.lo), vreinterpretq_s16_s32(x.hi));
-    return n > 16 ? vshlq_s16(high, vdupq_n_s16((int16_t)(16 - n))) : high;
+    return vuzp2q_s16(vreinterpretq_s16_s32(x.lo), vreinterpretq_s16_s32(x.hi));
 }
 
 #include "lanes_cells.h"
+
+/* Two numbers, as a multiplication by one of them takes them. */
+NJ_INLINE int16x4_t two_numbers(const uint16_t p[2])
+{
+    uint32_t both;
+    memcpy(&both, p, sizeof both);
+    return vreinterpret_s16_u32(vdup_n_u32(both));
+}
+NJ_INLINE cells16 mul_cells(cells16 x, const uint16_t p[2])
+{
+    return pair16(vmulq_lane_s16(x.a, two_numbers(p), 0), vmulq_lane_s16(x.b, two_numbers(p), 1));
+}
+/* Through (2xp) >> 16, which is one instruction. */
+NJ_INLINE cells16 mulhi_cells(cells16 x, const uint16_t p[2])
+{
+    return pair16(vshrq_n_s16(vqdmulhq_lane_s16(x.a, two_numbers(p), 0), 1),
+                  vshrq_n_s16(vqdmulhq_lane_s16(x.b, two_numbers(p), 1), 1));
+}
+NJ_INLINE cells16 mulhrs_cells(cells16 x, const uint16_t p[2])
+{
+    return pair16(vqrdmulhq_lane_s16(x.a, two_numbers(p), 0), vqrdmulhq_lane_s16(x.b, two_numbers(p), 1));
+}
 
 /* Single precision: a row of a block is two registers. */
 #define NJ_F32_BLOCKS 1
@@ -122,9 +140,10 @@ NJ_INLINE void transpose_f32(lanes_f32 x[8][NJ_F32_VECTORS])
             x[i][v] = to[i / 4][v][i % 4];
 }
 
-typedef struct row4 {
+/* A row of one component of all blocks: register k has blocks 2k % 4 and 2k % 4 + 1 of run k / 2. */
+typedef struct row_bytes {
     uint8x16_t run[4];
-} row4;
+} row_bytes;
 
 NJ_INLINE uint8x16_t zip16(uint8x16_t a, uint8x16_t b, int high)
 {
@@ -138,7 +157,7 @@ NJ_INLINE uint8x16_t zip32(uint8x16_t a, uint8x16_t b, int high)
 }
 
 /* Bytes 2k of all blocks below bytes 2k + 1, as words[k]. */
-NJ_INLINE void sort_bytes(row4 row, uint8x16_t words[4])
+NJ_INLINE void sort_bytes(row_bytes row, uint8x16_t words[4])
 {
     static const uint8_t order[16] = { 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15 };
     const uint8x16_t both = vld1q_u8(order);
@@ -157,38 +176,39 @@ NJ_INLINE uint8x8_t bytes(const uint8x16_t *words, int n)
     return n % 2 ? vget_high_u8(words[n / 2]) : vget_low_u8(words[n / 2]);
 }
 
-/* A row of one component of all blocks: bytes of its columns. */
-typedef struct byte_columns {
-    uint8x8_t x[8];
-} byte_columns;
-
 /* What nj_mirror makes of samples, from two bytes of each block: 32 times their sum and their difference. */
 NJ_INLINE lanes16 sum_of_bytes(uint8x8_t a, uint8x8_t b) { return vreinterpretq_s16_u16(vshlq_n_u16(vaddl_u8(a, b), 5)); }
 NJ_INLINE lanes16 difference_of_bytes(uint8x8_t a, uint8x8_t b)
 {
     return vreinterpretq_s16_u16(vshlq_n_u16(vsubl_u8(a, b), 5));
 }
-NJ_INLINE void mirror_bytes(byte_columns row, cells16 s[2], cells16 d[2])
+NJ_INLINE void mirror_bytes(row_bytes row, cells16 s[2], cells16 d[2])
 {
-    const uint8x8_t *x = row.x;
+    uint8x16_t words[4];
+    uint8x8_t x[8];
+    int k;
+    sort_bytes(row, words);
+    for (k = 0; k < 8; k++)
+        x[k] = bytes(words, k);
     s[0] = pair16(sum_of_bytes(x[0], x[7]), sum_of_bytes(x[1], x[6]));
     s[1] = pair16(sum_of_bytes(x[3], x[4]), sum_of_bytes(x[2], x[5]));
     d[0] = pair16(difference_of_bytes(x[0], x[7]), difference_of_bytes(x[1], x[6]));
     d[1] = pair16(difference_of_bytes(x[3], x[4]), difference_of_bytes(x[2], x[5]));
 }
-NJ_INLINE void split_bytes(byte_columns row, cells16 x[4])
+NJ_INLINE void split_bytes(row_bytes row, cells16 x[4])
 {
     static const int order[8] = { 0, 1, 7, 6, 3, 2, 4, 5 };
+    uint8x16_t words[4];
     int k;
+    sort_bytes(row, words);
     for (k = 0; k < 4; k++)
-        x[k] = pair16(vreinterpretq_s16_u16(vmovl_u8(row.x[order[2 * k]])),
-                      vreinterpretq_s16_u16(vmovl_u8(row.x[order[2 * k + 1]])));
+        x[k] = pair16(vreinterpretq_s16_u16(vmovl_u8(bytes(words, order[2 * k]))),
+                      vreinterpretq_s16_u16(vmovl_u8(bytes(words, order[2 * k + 1]))));
 }
 
 NJ_INLINE cells16 clamp_cells(cells16 x) { return pair16(clamp16(x.a), clamp16(x.b)); }
 NJ_INLINE cells16 firsts(cells16 x, cells16 y) { return pair16(x.a, y.a); }
 NJ_INLINE cells16 seconds(cells16 x, cells16 y) { return pair16(x.b, y.b); }
-NJ_INLINE cells16 first_and_second(cells16 x, cells16 y) { return pair16(x.a, y.b); }
 NJ_INLINE void convert_cells(cells16 x[3], void (*transform)(lanes16 x[3]))
 {
     lanes16 a[3] = { x[0].a, x[1].a, x[2].a }, b[3] = { x[0].b, x[1].b, x[2].b };
@@ -200,9 +220,9 @@ NJ_INLINE void convert_cells(cells16 x[3], void (*transform)(lanes16 x[3]))
 }
 
 /* The way back from cells of neighbours to bytes, clamping to 0..255. */
-NJ_INLINE row4 join(const cells16 x[4])
+NJ_INLINE row_bytes join(const cells16 x[4])
 {
-    row4 row;
+    row_bytes row;
     uint8x16_t columns[4], a0, a1, b0, b1;
     int k;
     for (k = 0; k < 2; k++) { /* columns 2k and 2k + 4, then 2k + 1 and 2k + 5 */
@@ -220,25 +240,20 @@ NJ_INLINE row4 join(const cells16 x[4])
     return row;
 }
 
-NJ_INLINE byte_columns load_plane(const nj_run *runs, int i, int component)
+NJ_INLINE row_bytes load_plane(const nj_run *runs, int i, int component)
 {
-    row4 row;
-    uint8x16_t words[4];
-    byte_columns columns;
+    row_bytes row;
     int k;
     for (k = 0; k < 4; k++) {
         const nj_run *run = &runs[k / 2];
         row.run[k] = vld1q_u8(run->src + i * run->src_row + component * run->src_component + k % 2 * 16);
     }
-    sort_bytes(row, words);
-    for (k = 0; k < 8; k++)
-        columns.x[k] = bytes(words, k);
-    return columns;
+    return row;
 }
 
 NJ_INLINE void store_plane(const nj_run *runs, int i, int component, const cells16 x[4])
 {
-    const row4 row = join(x);
+    const row_bytes row = join(x);
     int k;
     for (k = 0; k < 4; k++) {
         const nj_run *run = &runs[k / 2];
@@ -246,41 +261,38 @@ NJ_INLINE void store_plane(const nj_run *runs, int i, int component, const cells
     }
 }
 
-/* Pixels: the bytes that a block has in a row are `size` words of 8 bytes; byte n of them is component n % size of column
- * n / size. */
-NJ_INLINE void load_pixel_columns(const nj_run *runs, int i, int size, byte_columns columns[3])
+NJ_INLINE void load_pixel_rows(const nj_run *runs, int i, int size, row_bytes rows[3])
 {
-    uint8x16_t words[16];
-    int k, r, c;
-    for (k = 0; k < size; k++) {
-        row4 row;
-        for (r = 0; r < 4; r++) {
-            const uint8_t *src = runs[r / 2].src + i * runs[r / 2].src_row + r % 2 * 16 * size + 8 * k;
-            row.run[r] = vcombine_u8(vld1_u8(src), vld1_u8(src + 8 * size));
+    int k, c;
+    for (k = 0; k < 4; k++) {
+        const uint8_t *src = runs[k / 2].src + i * runs[k / 2].src_row + k % 2 * 16 * size;
+        if (size == 3) {
+            const uint8x16x3_t pixels = vld3q_u8(src);
+            for (c = 0; c < 3; c++)
+                rows[c].run[k] = pixels.val[c];
+        } else {
+            const uint8x16x4_t pixels = vld4q_u8(src);
+            for (c = 0; c < 3; c++)
+                rows[c].run[k] = pixels.val[c];
         }
-        sort_bytes(row, &words[4 * k]);
     }
-    for (c = 0; c < 3; c++)
-        for (k = 0; k < 8; k++)
-            columns[c].x[k] = bytes(words, size * k + c);
 }
 
-/* x: cells of neighbouring bytes. Fourth bytes are taken from the source. */
-NJ_INLINE void store_pixel_cells(const nj_run *runs, int i, int size, const cells16 *x)
+NJ_INLINE void store_pixels_of_runs(const nj_run *runs, int i, int size, cells16 samples[3][4])
 {
-    const uint8x16_t fourth = vreinterpretq_u8_u32(vdupq_n_u32(0xff000000u));
-    int k, r;
-    for (k = 0; k < size; k++) {
-        const row4 row = join(&x[4 * k]);
-        for (r = 0; r < 4; r++) {
-            const ptrdiff_t at = r % 2 * 16 * size + 8 * k;
-            const uint8_t *src = runs[r / 2].src + i * runs[r / 2].src_row + at;
-            uint8_t *dst = runs[r / 2].dst + i * runs[r / 2].dst_row + at;
-            uint8x16_t pixels = row.run[r];
-            if (size == 4)
-                pixels = vbslq_u8(fourth, vcombine_u8(vld1_u8(src), vld1_u8(src + 8 * size)), pixels);
-            vst1_u8(dst, vget_low_u8(pixels));
-            vst1_u8(dst + 8 * size, vget_high_u8(pixels));
+    row_bytes rows[3];
+    int k, c;
+    for (c = 0; c < 3; c++)
+        rows[c] = join(samples[c]);
+    for (k = 0; k < 4; k++) {
+        const uint8_t *src = runs[k / 2].src + i * runs[k / 2].src_row + k % 2 * 16 * size;
+        uint8_t *dst = runs[k / 2].dst + i * runs[k / 2].dst_row + k % 2 * 16 * size;
+        if (size == 3) {
+            const uint8x16x3_t pixels = { { rows[0].run[k], rows[1].run[k], rows[2].run[k] } };
+            vst3q_u8(dst, pixels);
+        } else {
+            const uint8x16x4_t pixels = { { rows[0].run[k], rows[1].run[k], rows[2].run[k], vld4q_u8(src).val[3] } };
+            vst4q_u8(dst, pixels);
         }
     }
 }

@@ -40,9 +40,19 @@ NJ_INLINE lanes32 add32(lanes32 a, lanes32 b) { return a + b; }
 NJ_INLINE lanes32 sub32(lanes32 a, lanes32 b) { return a - b; }
 NJ_INLINE lanes32 dot2(pairs16 p, int ca, int cb) { return (lanes32)p.a * ca + (lanes32)p.b * cb; }
 NJ_INLINE lanes32 dot2_add(lanes32 sum, pairs16 p, int ca, int cb) { return sum + dot2(p, ca, cb); }
-NJ_INLINE lanes16 narrow(lanes32 x, int n) { return (int32_t)(x >> n); }
+NJ_INLINE lanes16 narrow(lanes32 x) { return (int32_t)(x >> 16); }
 
 #include "lanes_cells.h"
+
+NJ_INLINE cells16 mul_cells(cells16 x, const uint16_t p[2]) { return pair16(mul16(x.a, set16(p[0])), mul16(x.b, set16(p[1]))); }
+NJ_INLINE cells16 mulhi_cells(cells16 x, const uint16_t p[2])
+{
+    return pair16(mulhi16(x.a, set16(p[0])), mulhi16(x.b, set16(p[1])));
+}
+NJ_INLINE cells16 mulhrs_cells(cells16 x, const uint16_t p[2])
+{
+    return pair16(mulhrs16(x.a, set16(p[0])), mulhrs16(x.b, set16(p[1])));
+}
 
 #include "lanes_f32.h"
 

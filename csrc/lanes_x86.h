@@ -10,6 +10,7 @@
 typedef reg lanes16;
 typedef reg cells16;
 typedef reg sums32;
+typedef reg uppers16;
 typedef struct lanes32 {
     reg lo, hi;
 } lanes32;
@@ -46,11 +47,11 @@ NJ_INLINE cells16 spread_cells(const uint16_t p[2])
 }
 NJ_INLINE cells16 add_cells(cells16 x, cells16 y) { return MM(add_epi16)(x, y); }
 NJ_INLINE cells16 sub_cells(cells16 x, cells16 y) { return MM(sub_epi16)(x, y); }
-NJ_INLINE cells16 mul_cells(cells16 x, cells16 y) { return MM(mullo_epi16)(x, y); }
 NJ_INLINE cells16 shl_cells(cells16 x, int n) { return MM(slli_epi16)(x, n); }
 NJ_INLINE cells16 sra_cells(cells16 x, int n) { return MM(srai_epi16)(x, n); }
-NJ_INLINE cells16 mulhi_cells(cells16 x, cells16 y) { return MM(mulhi_epi16)(x, y); }
-NJ_INLINE cells16 mulhrs_cells(cells16 x, cells16 y) { return MM(mulhrs_epi16)(x, y); }
+NJ_INLINE cells16 mul_cells(cells16 x, const uint16_t p[2]) { return MM(mullo_epi16)(x, spread_cells(p)); }
+NJ_INLINE cells16 mulhi_cells(cells16 x, const uint16_t p[2]) { return MM(mulhi_epi16)(x, spread_cells(p)); }
+NJ_INLINE cells16 mulhrs_cells(cells16 x, const uint16_t p[2]) { return MM(mulhrs_epi16)(x, spread_cells(p)); }
 NJ_INLINE sums32 set_sums(int c) { return MM(set1_epi32)(c); }
 NJ_INLINE sums32 add_sums(sums32 x, sums32 y) { return MM(add_epi32)(x, y); }
 NJ_INLINE sums32 sub_sums(sums32 x, sums32 y) { return MM(sub_epi32)(x, y); }
@@ -65,8 +66,16 @@ NJ_INLINE sums32 dot_cells_add(sums32 sum, cells16 p, int ca, int cb)
 }
 NJ_INLINE cells16 firsts(cells16 x, cells16 y) { return blend_seconds(x, MM(slli_epi32)(y, 16)); }
 NJ_INLINE cells16 seconds(cells16 x, cells16 y) { return blend_seconds(MM(srli_epi32)(x, 16), y); }
-NJ_INLINE cells16 first_and_second(cells16 x, cells16 y) { return blend_seconds(x, y); }
-NJ_INLINE cells16 uppers(sums32 x, sums32 y) { return seconds(x, y); }
+NJ_INLINE cells16 cells_of(uppers16 x, uppers16 y) { return seconds(x, y); }
+NJ_INLINE uppers16 upper(sums32 x) { return x; }
+NJ_INLINE uppers16 upper_of_sum(cells16 p, int start, int n)
+{
+    return dot_cells_add(set_sums(start * (1 << (16 - n))), p, 1 << (16 - n), 1 << (16 - n));
+}
+NJ_INLINE uppers16 upper_of_difference(cells16 p, int start, int n)
+{
+    return dot_cells_add(set_sums(start * (1 << (16 - n))), p, 1 << (16 - n), -(1 << (16 - n)));
+}
 NJ_INLINE cells16 clamp_cells(cells16 x) { return clamp16(x); }
 NJ_INLINE void convert_cells(cells16 x[3], void (*transform)(lanes16 x[3])) { transform(x); }
 
@@ -79,12 +88,12 @@ NJ_INLINE lanes32 dot2_add(lanes32 sum, pairs16 p, int ca, int cb)
 NJ_INLINE reg bytes128(const int8_t bytes[16]) { return broadcast128(_mm_loadu_si128((const __m128i *)bytes)); }
 
 /* Four bytes of a row of each block: those of columns 0 7 1 6, and of 3 4 2 5. */
-typedef struct byte_columns {
+typedef struct row_bytes {
     reg a, b;
-} byte_columns;
+} row_bytes;
 
 /* What nj_mirror makes of samples: 32 times their sums and their differences. */
-NJ_INLINE void mirror_bytes(byte_columns row, cells16 s[2], cells16 d[2])
+NJ_INLINE void mirror_bytes(row_bytes row, cells16 s[2], cells16 d[2])
 {
     const reg sum = MM(set1_epi16)(0x2020), difference = MM(set1_epi16)((short)0xe020);
     s[0] = MM(maddubs_epi16)(row.a, sum);
@@ -92,7 +101,7 @@ NJ_INLINE void mirror_bytes(byte_columns row, cells16 s[2], cells16 d[2])
     d[0] = MM(maddubs_epi16)(row.a, difference);
     d[1] = MM(maddubs_epi16)(row.b, difference);
 }
-NJ_INLINE void split_bytes(byte_columns row, cells16 x[4])
+NJ_INLINE void split_bytes(row_bytes row, cells16 x[4])
 {
     x[0] = BITS(and)(row.a, MM(set1_epi16)(0xff));
     x[1] = MM(srli_epi16)(row.a, 8);
@@ -101,11 +110,11 @@ NJ_INLINE void split_bytes(byte_columns row, cells16 x[4])
 }
 
 /* Of a plane: x[r] has, in each 128 bits, words of 8 bytes of two blocks. */
-NJ_INLINE byte_columns sort_plane(const reg x[2])
+NJ_INLINE row_bytes sort_plane(const reg x[2])
 {
     static const int8_t order[16] = { 0, 7, 1, 6, 3, 4, 2, 5, 8, 15, 9, 14, 11, 12, 10, 13 };
     const lanes_f32 r0 = AS_F32(MM(shuffle_epi8)(x[0], bytes128(order))), r1 = AS_F32(MM(shuffle_epi8)(x[1], bytes128(order)));
-    const byte_columns row = { AS_INT(MM(shuffle_ps)(r0, r1, 0x88)), AS_INT(MM(shuffle_ps)(r0, r1, 0xdd)) };
+    const row_bytes row = { AS_INT(MM(shuffle_ps)(r0, r1, 0x88)), AS_INT(MM(shuffle_ps)(r0, r1, 0xdd)) };
     return row;
 }
 
@@ -122,7 +131,7 @@ NJ_INLINE void transpose_cells(const reg x[4], reg y[4])
 
 /* Of pixels of `size` bytes: outer[r] has, in each 128 bits, the first and the last word of a block's row, inner[r] the 16 bytes
  * in the middle. Together they have all bytes that columns 0 7 1 6, and 3 4 2 5, take. */
-NJ_INLINE void sort_pixels(const reg outer[4], const reg inner[4], int size, byte_columns columns[3])
+NJ_INLINE void sort_pixels(const reg outer[4], const reg inner[4], int size, row_bytes columns[3])
 {
     static const int8_t order[8] = { 0, 7, 1, 6, 3, 4, 2, 5 };
     int8_t from_outer[16], from_inner[16];
@@ -154,6 +163,21 @@ NJ_INLINE void join(const cells16 x[4], reg y[2])
     const reg lo = MM(unpacklo_epi16)(p, q), hi = MM(unpackhi_epi16)(p, q);
     y[0] = MM(unpacklo_epi32)(lo, hi);
     y[1] = MM(unpackhi_epi32)(lo, hi);
+}
+
+/* Three components as cells of neighbouring bytes of pixels; a fourth byte of a pixel is anything. */
+NJ_INLINE void interleave(cells16 samples[3][4], int size, cells16 bytes[16])
+{
+    int k;
+    for (k = 0; k < 4; k++) {
+        const cells16 r = samples[0][k], g = samples[1][k], b = samples[2][k];
+        cells16 *two = &bytes[size * k];
+        two[0] = firsts(r, g);
+        two[1] = size == 3 ? blend_seconds(b, r) : b;
+        two[2] = size == 3 ? seconds(g, b) : seconds(r, g);
+        if (size == 4)
+            two[3] = seconds(b, b);
+    }
 }
 
 /* What they share of single precision, and of its transposition: `quarters` has, in each 128 bits, columns of four rows. */

@@ -65,7 +65,7 @@ typedef struct nnjpeg_strides {
     ptrdiff_t image, component, row, column;
 } nnjpeg_strides;
 
-/* Two quantization steps q made ready, which a vector takes as one number of 32 bits: scaled_step 16q, bias 4q; reciprocal and
+/* Two quantization steps q made ready, which a vector takes as one number of 32 bits: scaled_step 16q; reciprocal, bias and
  * scale divide by 8q. */
 typedef struct nnjpeg_step {
     uint16_t scaled_step[2], bias[2], reciprocal[2], scale[2];

@@ -9,8 +9,7 @@
  * zero t is this number, and what follows rounds up; below zero it is one less, and what follows rounds down. Any other
  * quotient is at least 1 / d from half way, in t at least 2^k / d >= 1/4, which the excess does not reach.
  *
- * Of magnitudes, (n * m) >> (16 + k) with n = |c| + 4q: the excess is at most n / 2^(16+k), less than the 1 / d >= 2^-(k+2) that
- * the quotient lacks to the next integer, for n < 2^14. That some |c| < 2^14 with a larger n are exact too is tried out. */
+ * Where there is no rounding product, (2t + 2^k) 2^(15-k) >> 16 is the same: 1 <= k <= 9, and |t| < 2^13. */
 static void prepare(nnjpeg_step *s, int half, uint16_t q)
 {
     const uint32_t divisor = 8u * q;
@@ -18,7 +17,7 @@ static void prepare(nnjpeg_step *s, int half, uint16_t q)
     while ((4u << k) < divisor)
         k++;
     s->scaled_step[half] = (uint16_t)(16 * q);
-    s->bias[half] = (uint16_t)(4 * q);
+    s->bias[half] = (uint16_t)(1u << k);
     s->reciprocal[half] = (uint16_t)((65536u << k) / divisor + 1);
     s->scale[half] = (uint16_t)(32768u >> k);
 }

@@ -7,16 +7,16 @@
  * lanes_<isa>.h provides, beside what block.h and rows.h want,
  *
  *     NJ_RUNS
- *     byte_columns                                 a row of one component of all blocks, as bytes
+ *     row_bytes                                    a row of one component of all blocks, as bytes
  *     load_plane(runs, i, component)               row i of them
- *     load_pixel_columns(runs, i, size, columns)   row i of three components, of pixels of `size` bytes
+ *     load_pixel_rows(runs, i, size, rows)         row i of three components, of pixels of `size` bytes
  *     split_bytes(row, x), mirror_bytes(row, s, d) to cells as nj_mirror takes them, or as it leaves them
- *     store_plane(runs, i, component, x), store_pixel_cells(runs, i, size, x)
- *                                                  row i from cells of bytes that are neighbours in memory, clamped
+ *     store_plane(runs, i, component, x)           row i from cells of neighbouring samples, clamped
+ *     store_pixels_of_runs(runs, i, size, x)       row i of pixels from such x[c] of three components; fourth bytes from the source
  *     load_coefficients(blocks, i, x), store_coefficients(blocks, i, x)
  *                                                  row i of coefficients, from and to cells of neighbours
  *     any_beyond(x, limits)                        whether one of such a row is
- *     firsts(x, y), seconds(x, y), first_and_second(x, y)    cells of both one's numbers, or of x's first and y's second
+ *     firsts(x, y), seconds(x, y)                  cells of both one's numbers
  *     clamp_cells(x), convert_cells(x, transform)  to 0..255; a colour transform
  */
 #ifndef NNJPEG_RUNS_H
@@ -53,9 +53,9 @@ NJ_INLINE void prefetch_dst(const nj_run *runs, int i, int component, int bytes)
 typedef cells16 workspace[NNJPEG_BLOCK_SIZE / 2];
 
 /* Cells of rows nj_mirrored(p, 0) and nj_mirrored(p, 1) of one component, from bytes of both. */
-NJ_INLINE void two_rows_in(const byte_columns rows[2], workspace w, int p)
+NJ_INLINE void two_rows_in(const row_bytes rows[2], workspace w, int p)
 {
-    sums32 x[2][8];
+    uppers16 x[2][8];
     int k, m;
     for (m = 0; m < 2; m++) {
         cells16 s[2], d[2];
@@ -63,7 +63,7 @@ NJ_INLINE void two_rows_in(const byte_columns rows[2], workspace w, int p)
         nj_fdct_row(s, d, x[m]);
     }
     for (k = 0; k < 8; k++)
-        w[4 * k + p] = uppers(x[0][k], x[1][k]);
+        w[4 * k + p] = cells_of(x[0][k], x[1][k]);
 }
 
 /* Row i. */
@@ -75,11 +75,11 @@ NJ_INLINE void row_cells(const workspace w, int i, cells16 p[4])
 }
 
 /* From columns k and k + 1: a cell of each row. */
-NJ_INLINE void two_columns_out(sums32 x[2][8], workspace w, int k)
+NJ_INLINE void two_columns_out(uppers16 x[2][8], workspace w, int k)
 {
     int i;
     for (i = 0; i < 8; i++)
-        w[4 * k + i] = uppers(x[0][i], x[1][i]);
+        w[4 * k + i] = cells_of(x[0][i], x[1][i]);
 }
 
 NJ_INLINE void requantize(workspace w, const nnjpeg_quantizer *quantizer)
@@ -87,7 +87,7 @@ NJ_INLINE void requantize(workspace w, const nnjpeg_quantizer *quantizer)
     int k, m;
     NJ_ROLLED
     for (k = 0; k < 8; k += 2) {
-        sums32 x[2][8];
+        uppers16 x[2][8];
         for (m = 0; m < 2; m++)
             nj_requantize_column(&w[4 * (k + m)], quantizer->steps[k + m], x[m]);
         two_columns_out(x, w, k);
@@ -99,7 +99,7 @@ NJ_INLINE void plane_in(const nj_run *runs, workspace w)
     int p, m;
     NJ_ROLLED
     for (p = 0; p < 4; p++) {
-        byte_columns rows[2];
+        row_bytes rows[2];
         for (m = 0; m < 2; m++) {
             prefetch_src(runs, nj_mirrored(p, m), 0, NJ_RUN_WIDTH);
             rows[m] = load_plane(runs, nj_mirrored(p, m), 0);
@@ -112,7 +112,7 @@ NJ_INLINE void plane_in(const nj_run *runs, workspace w)
 NJ_INLINE void row_out(const workspace w, int i, cells16 samples[4])
 {
     cells16 p[4];
-    sums32 x[8];
+    uppers16 x[8];
     int k;
     row_cells(w, i, p);
     nj_idct_row(p, x);
@@ -149,10 +149,10 @@ static void forward_blocks(const nj_run *runs, const nnjpeg_quantizer *quantizer
     int k, p, m;
     plane_in(runs, w);
     for (k = 0; k < 8; k++) {
-        sums32 x[8];
+        uppers16 x[8];
         nj_fdct_column(&w[4 * k], x);
         for (p = 0; p < 4; p++)
-            w[4 * k + p] = nj_quantize(uppers(x[2 * p], x[2 * p + 1]), &quantizer->steps[k][p]);
+            w[4 * k + p] = nj_quantize(cells_of(x[2 * p], x[2 * p + 1]), &quantizer->steps[k][p]);
     }
     for (p = 0; p < 4; p++) {
         cells16 column[8];
@@ -184,7 +184,7 @@ static int inverse_blocks(const int16_t *const *blocks, const nnjpeg_quantizer *
         }
     }
     for (k = 0; k < 8; k += 2) {
-        sums32 x[2][8];
+        uppers16 x[2][8];
         for (m = 0; m < 2; m++) {
             for (p = 0; p < 4; p++)
                 w[4 * (k + m) + p] = nj_dequantize(w[4 * (k + m) + p], &quantizer->steps[k + m][p]);
@@ -197,7 +197,7 @@ static int inverse_blocks(const int16_t *const *blocks, const nnjpeg_quantizer *
 }
 
 /* Two rows of three components, as two_rows_in has them of one; in YCbCr or not. */
-NJ_INLINE void three_in(byte_columns rows[3][2], workspace w[3], int p, nnjpeg_colorspace colorspace)
+NJ_INLINE void three_in(row_bytes rows[3][2], workspace w[3], int p, nnjpeg_colorspace colorspace)
 {
     int c, k, m;
     if (colorspace == NNJPEG_YCBCR) {
@@ -214,14 +214,14 @@ NJ_INLINE void three_in(byte_columns rows[3][2], workspace w[3], int p, nnjpeg_c
         }
         NJ_ROLLED
         for (c = 0; c < 3; c++) {
-            sums32 x[2][8];
+            uppers16 x[2][8];
             for (m = 0; m < 2; m++) {
                 cells16 s[2], d[2];
                 nj_mirror(samples[c][m], s, d);
                 nj_fdct_row(s, d, x[m]);
             }
             for (k = 0; k < 8; k++)
-                w[c][4 * k + p] = uppers(x[0][k], x[1][k]);
+                w[c][4 * k + p] = cells_of(x[0][k], x[1][k]);
         }
     } else {
         for (c = 0; c < 3; c++)
@@ -255,7 +255,7 @@ static void roundtrip_planes(const nj_run *runs, const nnjpeg_quantizer *const *
     (void)colorspace;
     NJ_ROLLED
     for (p = 0; p < 4; p++) {
-        byte_columns rows[3][2];
+        row_bytes rows[3][2];
         for (m = 0; m < 2; m++)
             for (c = 0; c < 3; c++) {
                 prefetch_src(runs, nj_mirrored(p, m), c, NJ_RUN_WIDTH);
@@ -277,27 +277,6 @@ static void roundtrip_planes(const nj_run *runs, const nnjpeg_quantizer *const *
     }
 }
 
-/* Row i as cells of neighbouring bytes of pixels; a fourth byte of a pixel is anything. */
-NJ_INLINE void pixels_out(workspace w[3], int i, nnjpeg_colorspace colorspace, int size, cells16 bytes[16])
-{
-    cells16 samples[3][4];
-    int k, c;
-    if (colorspace == NNJPEG_YCBCR)
-        three_out(w, i, samples);
-    else
-        for (c = 0; c < 3; c++)
-            row_out(w[c], i, samples[c]);
-    for (k = 0; k < 4; k++) {
-        const cells16 r = samples[0][k], g = samples[1][k], b = samples[2][k];
-        cells16 *two = &bytes[size * k];
-        two[0] = firsts(r, g);
-        two[1] = size == 3 ? first_and_second(b, r) : b;
-        two[2] = size == 3 ? seconds(g, b) : seconds(r, g);
-        if (size == 4)
-            two[3] = seconds(b, b);
-    }
-}
-
 /* Pixels of three bytes, or of four with the last one copied. */
 NJ_INLINE void pixels(const nj_run *runs, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace,
                       int size)
@@ -306,14 +285,14 @@ NJ_INLINE void pixels(const nj_run *runs, const nnjpeg_quantizer *const *quantiz
     int p, m, i, c;
     NJ_ROLLED
     for (p = 0; p < 4; p++) {
-        byte_columns rows[3][2];
+        row_bytes rows[3][2];
         NJ_ROLLED
         for (m = 0; m < 2; m++) {
-            byte_columns columns[3];
+            row_bytes row[3];
             prefetch_src(runs, nj_mirrored(p, m), 0, size * NJ_RUN_WIDTH);
-            load_pixel_columns(runs, nj_mirrored(p, m), size, columns);
+            load_pixel_rows(runs, nj_mirrored(p, m), size, row);
             for (c = 0; c < 3; c++)
-                rows[c][m] = columns[c];
+                rows[c][m] = row[c];
         }
         three_in(rows, w, p, colorspace);
     }
@@ -322,10 +301,14 @@ NJ_INLINE void pixels(const nj_run *runs, const nnjpeg_quantizer *const *quantiz
         requantize(w[c], quantizers[c]);
     NJ_ROLLED
     for (i = 0; i < 8; i++) {
-        cells16 bytes[16];
-        pixels_out(w, i, colorspace, size, bytes);
+        cells16 samples[3][4];
+        if (colorspace == NNJPEG_YCBCR)
+            three_out(w, i, samples);
+        else
+            for (c = 0; c < 3; c++)
+                row_out(w[c], i, samples[c]);
         prefetch_dst(runs, i, 0, size * NJ_RUN_WIDTH);
-        store_pixel_cells(runs, i, size, bytes);
+        store_pixels_of_runs(runs, i, size, samples);
     }
 }
 

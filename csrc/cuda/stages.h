@@ -66,13 +66,6 @@ template <typename Number, typename Pass> __device__ inline void columns(Number 
     }
 }
 
-__device__ inline void shifted(const sums32 sums[NNJPEG_BLOCK], int shift, int x[NNJPEG_BLOCK])
-{
-#pragma unroll
-    for (int k = 0; k < NNJPEG_BLOCK; k++)
-        x[k] = narrow(sums[k], shift);
-}
-
 __device__ inline void neighbours(const int x[NNJPEG_BLOCK], cells16 p[4])
 {
 #pragma unroll
@@ -85,38 +78,34 @@ __device__ inline void transform(int x[NNJPEG_BLOCK_SIZE], const Table &table)
 {
     rows(x, [](int *row) {
         cells16 p[4], s[2], d[2];
-        sums32 sums[NNJPEG_BLOCK];
 #pragma unroll
         for (int k = 0; k < 4; k++)
             p[k] = pair16(row[nj_mirrored(k, 0)], row[nj_mirrored(k, 1)]);
         nj_mirror(p, s, d);
-        nj_fdct_row(s, d, sums);
-        shifted(sums, 16, row);
+        nj_fdct_row(s, d, row);
     });
     /* Columns, and then the rows of one, stand in the order of nj_frequency. */
     columns(x, [&](int *column, int j) {
         cells16 p[4];
-        sums32 sums[NNJPEG_BLOCK];
 #pragma unroll
         for (int k = 0; k < 4; k++)
             p[k] = pair16(column[nj_mirrored(k, 0)], column[nj_mirrored(k, 1)]);
-        nj_fdct_column(p, sums);
-        shifted(sums, 16, column);
+        nj_fdct_column(p, column);
 #pragma unroll
         for (int k = 0; k < NNJPEG_BLOCK; k++) {
             const Step &step = steps_table.at[table.at[8 * nj_frequency(k) + nj_frequency(j)]];
             column[k] = nj_requantize_by_f32(column[k], step.scaled_step, step.exact_reciprocal);
         }
         neighbours(column, p);
-        nj_idct_column(p, sums);
-        shifted(sums, 16, column);
+        nj_idct_column(p, column);
     });
     rows(x, [](int *row) {
         cells16 p[4];
-        sums32 sums[NNJPEG_BLOCK];
         neighbours(row, p);
-        nj_idct_row(p, sums);
-        shifted(sums, NJ_SAMPLE_SHIFT, row);
+        nj_idct_row(p, row);
+#pragma unroll
+        for (int k = 0; k < NNJPEG_BLOCK; k++)
+            row[k] = sra16(row[k], NJ_SAMPLE_BITS);
     });
 }
 
