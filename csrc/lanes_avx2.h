@@ -46,6 +46,8 @@ NJ_INLINE reg by_thirds(reg a, reg b, reg c, int q)
 NJ_INLINE reg blend_seconds(reg x, reg y) { return _mm256_blend_epi16(x, y, 0xaa); }
 
 #include "lanes_x86.h"
+
+#include "lanes_x86_wide.h"
 #include "lanes_x86_rows.h"
 
 NJ_INLINE lanes16 load_consecutive(const uint8_t *p) { return _mm256_cvtepu8_epi16(_mm_loadu_si128((const void *)p)); }

@@ -51,6 +51,8 @@ NJ_INLINE reg by_thirds(reg a, reg b, reg c, int q)
 NJ_INLINE reg blend_seconds(reg x, reg y) { return _mm512_mask_blend_epi16(0xaaaaaaaa, x, y); }
 
 #include "lanes_x86.h"
+
+#include "lanes_x86_wide.h"
 #include "lanes_x86_rows.h"
 
 NJ_INLINE lanes16 load_consecutive(const uint8_t *p) { return _mm512_cvtepu8_epi16(_mm256_loadu_si256((const void *)p)); }

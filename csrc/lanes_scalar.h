@@ -56,4 +56,13 @@ NJ_INLINE cells16 mulhrs_cells(cells16 x, const uint16_t p[2])
 
 #include "lanes_f32.h"
 
+/* For nj_requantize_by_f32: |x| < 2^24, and |x| < 2^22. */
+#define NJ_CONVERTS_F32
+NJ_INLINE lanes_f32 f32_from_int(int x) { return (float)x; }
+#if defined(__CUDA_ARCH__)
+NJ_INLINE int int_from_f32(lanes_f32 x) { return __float2int_rn(x); }
+#else
+NJ_INLINE int int_from_f32(lanes_f32 x) { return (int)round_f32(x); }
+#endif
+
 #endif

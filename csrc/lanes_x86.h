@@ -1,212 +1,37 @@
-/* What AVX2 and AVX-512 share of lanes and of the way from bytes to lanes: the same instructions on registers of 256 and
- * of 512 bits. Included by lanes_avx2.h and lanes_avx512.h, which define the registers `reg` and `lanes_f32`, MM(name) for the
- * intrinsic of a name and BITS(name) for one that ends in the width, and blend_seconds(x, y), cells of x's first numbers and
- * y's second ones.
- *
- * Cells of 32 bits: 8 blocks in a register of AVX2, 16 in one of AVX-512. */
+/* What instruction sets of x86-64 share of lanes: the same instructions on registers of 128 (SSE2), 256 and 512 bits. Included by
+ * files that define the register `reg`, MM(name) for the intrinsic of a name, BITS(name) for one that ends in the width, and
+ * blend_seconds(x, y), cells of x's first numbers and y's second ones. */
 #ifndef NNJPEG_LANES_X86_H
 #define NNJPEG_LANES_X86_H
 
-typedef reg lanes16;
-typedef reg cells16;
-typedef reg sums32;
-typedef reg uppers16;
-typedef struct lanes32 {
-    reg lo, hi;
-} lanes32;
-typedef struct pairs16 {
-    reg lo, hi;
-} pairs16;
-
-NJ_INLINE lanes16 set16(int c) { return MM(set1_epi16)((short)c); }
-NJ_INLINE lanes16 add16(lanes16 a, lanes16 b) { return MM(add_epi16)(a, b); }
-NJ_INLINE lanes16 sub16(lanes16 a, lanes16 b) { return MM(sub_epi16)(a, b); }
-NJ_INLINE lanes16 sra16(lanes16 x, int n) { return MM(srai_epi16)(x, n); }
-NJ_INLINE lanes16 mulhrs16(lanes16 a, lanes16 b) { return MM(mulhrs_epi16)(a, b); }
-NJ_INLINE lanes16 clamp16(lanes16 x)
-{
-    return MM(min_epi16)(MM(max_epi16)(x, BITS(setzero)()), MM(set1_epi16)(255));
-}
-NJ_INLINE pairs16 pair16(lanes16 a, lanes16 b)
-{
-    pairs16 p = { MM(unpacklo_epi16)(a, b), MM(unpackhi_epi16)(a, b) };
-    return p;
-}
-NJ_INLINE lanes32 set32(int c)
-{
-    lanes32 x = { MM(set1_epi32)(c), MM(set1_epi32)(c) };
-    return x;
-}
+NJ_INLINE reg set16(int c) { return MM(set1_epi16)((short)c); }
+NJ_INLINE reg add16(reg a, reg b) { return MM(add_epi16)(a, b); }
+NJ_INLINE reg sub16(reg a, reg b) { return MM(sub_epi16)(a, b); }
+NJ_INLINE reg mul16(reg a, reg b) { return MM(mullo_epi16)(a, b); }
+NJ_INLINE reg mulhi16(reg a, reg b) { return MM(mulhi_epi16)(a, b); }
+#if !defined(NJ_SLOW_MULHRS)
+NJ_INLINE reg mulhrs16(reg a, reg b) { return MM(mulhrs_epi16)(a, b); }
+#endif
+NJ_INLINE reg shl16(reg x, int n) { return MM(slli_epi16)(x, n); }
+NJ_INLINE reg sra16(reg x, int n) { return MM(srai_epi16)(x, n); }
+NJ_INLINE reg clamp16(reg x) { return MM(min_epi16)(MM(max_epi16)(x, BITS(setzero)()), MM(set1_epi16)(255)); }
+NJ_INLINE reg zip16lo(reg a, reg b) { return MM(unpacklo_epi16)(a, b); }
+NJ_INLINE reg zip16hi(reg a, reg b) { return MM(unpackhi_epi16)(a, b); }
 NJ_INLINE reg constants(int ca, int cb) { return MM(set1_epi32)((int)((uint32_t)cb << 16 | (uint16_t)ca)); }
-
-NJ_INLINE cells16 spread_cells(const uint16_t p[2])
+NJ_INLINE reg spread_cells(const uint16_t p[2])
 {
     int both;
     memcpy(&both, p, sizeof both);
     return MM(set1_epi32)(both);
 }
-NJ_INLINE cells16 add_cells(cells16 x, cells16 y) { return MM(add_epi16)(x, y); }
-NJ_INLINE cells16 sub_cells(cells16 x, cells16 y) { return MM(sub_epi16)(x, y); }
-NJ_INLINE cells16 shl_cells(cells16 x, int n) { return MM(slli_epi16)(x, n); }
-NJ_INLINE cells16 sra_cells(cells16 x, int n) { return MM(srai_epi16)(x, n); }
-NJ_INLINE cells16 mul_cells(cells16 x, const uint16_t p[2]) { return MM(mullo_epi16)(x, spread_cells(p)); }
-NJ_INLINE cells16 mulhi_cells(cells16 x, const uint16_t p[2]) { return MM(mulhi_epi16)(x, spread_cells(p)); }
-NJ_INLINE cells16 mulhrs_cells(cells16 x, const uint16_t p[2]) { return MM(mulhrs_epi16)(x, spread_cells(p)); }
-NJ_INLINE sums32 set_sums(int c) { return MM(set1_epi32)(c); }
-NJ_INLINE sums32 add_sums(sums32 x, sums32 y) { return MM(add_epi32)(x, y); }
-NJ_INLINE sums32 sub_sums(sums32 x, sums32 y) { return MM(sub_epi32)(x, y); }
-NJ_INLINE sums32 dot_cells(cells16 p, int ca, int cb) { return MM(madd_epi16)(p, constants(ca, cb)); }
-NJ_INLINE sums32 dot_cells_add(sums32 sum, cells16 p, int ca, int cb)
-{
-#if defined(NJ_DOT_ADD)
-    return NJ_DOT_ADD(sum, p, constants(ca, cb));
-#else
-    return add_sums(sum, dot_cells(p, ca, cb));
-#endif
-}
-NJ_INLINE cells16 firsts(cells16 x, cells16 y) { return blend_seconds(x, MM(slli_epi32)(y, 16)); }
-NJ_INLINE cells16 seconds(cells16 x, cells16 y) { return blend_seconds(MM(srli_epi32)(x, 16), y); }
-NJ_INLINE cells16 cells_of(uppers16 x, uppers16 y) { return seconds(x, y); }
-NJ_INLINE uppers16 upper(sums32 x) { return x; }
-NJ_INLINE uppers16 upper_of_sum(cells16 p, int start, int n)
-{
-    return dot_cells_add(set_sums(start * (1 << (16 - n))), p, 1 << (16 - n), 1 << (16 - n));
-}
-NJ_INLINE uppers16 upper_of_difference(cells16 p, int start, int n)
-{
-    return dot_cells_add(set_sums(start * (1 << (16 - n))), p, 1 << (16 - n), -(1 << (16 - n)));
-}
-NJ_INLINE cells16 clamp_cells(cells16 x) { return clamp16(x); }
-NJ_INLINE void convert_cells(cells16 x[3], void (*transform)(lanes16 x[3])) { transform(x); }
+NJ_INLINE reg set_sums(int c) { return MM(set1_epi32)(c); }
+NJ_INLINE reg add_sums(reg x, reg y) { return MM(add_epi32)(x, y); }
+NJ_INLINE reg sub_sums(reg x, reg y) { return MM(sub_epi32)(x, y); }
+NJ_INLINE reg dot_cells(reg p, int ca, int cb) { return MM(madd_epi16)(p, constants(ca, cb)); }
+NJ_INLINE reg firsts(reg x, reg y) { return blend_seconds(x, MM(slli_epi32)(y, 16)); }
+NJ_INLINE reg seconds(reg x, reg y) { return blend_seconds(MM(srli_epi32)(x, 16), y); }
+NJ_INLINE reg cells_of(reg x, reg y) { return seconds(x, y); }
 
-NJ_INLINE lanes32 dot2_add(lanes32 sum, pairs16 p, int ca, int cb)
-{
-    lanes32 x = { dot_cells_add(sum.lo, p.lo, ca, cb), dot_cells_add(sum.hi, p.hi, ca, cb) };
-    return x;
-}
-
-NJ_INLINE reg bytes128(const int8_t bytes[16]) { return broadcast128(_mm_loadu_si128((const __m128i *)bytes)); }
-
-/* Four bytes of a row of each block: those of columns 0 7 1 6, and of 3 4 2 5. */
-typedef struct row_bytes {
-    reg a, b;
-} row_bytes;
-
-/* What nj_mirror makes of samples: 32 times their sums and their differences. */
-NJ_INLINE void mirror_bytes(row_bytes row, cells16 s[2], cells16 d[2])
-{
-    const reg sum = MM(set1_epi16)(0x2020), difference = MM(set1_epi16)((short)0xe020);
-    s[0] = MM(maddubs_epi16)(row.a, sum);
-    s[1] = MM(maddubs_epi16)(row.b, sum);
-    d[0] = MM(maddubs_epi16)(row.a, difference);
-    d[1] = MM(maddubs_epi16)(row.b, difference);
-}
-NJ_INLINE void split_bytes(row_bytes row, cells16 x[4])
-{
-    x[0] = BITS(and)(row.a, MM(set1_epi16)(0xff));
-    x[1] = MM(srli_epi16)(row.a, 8);
-    x[2] = BITS(and)(row.b, MM(set1_epi16)(0xff));
-    x[3] = MM(srli_epi16)(row.b, 8);
-}
-
-/* Of a plane: x[r] has, in each 128 bits, words of 8 bytes of two blocks. */
-NJ_INLINE row_bytes sort_plane(const reg x[2])
-{
-    static const int8_t order[16] = { 0, 7, 1, 6, 3, 4, 2, 5, 8, 15, 9, 14, 11, 12, 10, 13 };
-    const lanes_f32 r0 = AS_F32(MM(shuffle_epi8)(x[0], bytes128(order))), r1 = AS_F32(MM(shuffle_epi8)(x[1], bytes128(order)));
-    const row_bytes row = { AS_INT(MM(shuffle_ps)(r0, r1, 0x88)), AS_INT(MM(shuffle_ps)(r0, r1, 0xdd)) };
-    return row;
-}
-
-/* Words of 32 bits, four by four, within each 128 bits. */
-NJ_INLINE void transpose_cells(const reg x[4], reg y[4])
-{
-    const reg a = MM(unpacklo_epi32)(x[0], x[1]), b = MM(unpackhi_epi32)(x[0], x[1]);
-    const reg c = MM(unpacklo_epi32)(x[2], x[3]), d = MM(unpackhi_epi32)(x[2], x[3]);
-    y[0] = MM(unpacklo_epi64)(a, c);
-    y[1] = MM(unpackhi_epi64)(a, c);
-    y[2] = MM(unpacklo_epi64)(b, d);
-    y[3] = MM(unpackhi_epi64)(b, d);
-}
-
-/* Of pixels of `size` bytes: outer[r] has, in each 128 bits, the first and the last word of a block's row, inner[r] the 16 bytes
- * in the middle. Together they have all bytes that columns 0 7 1 6, and 3 4 2 5, take. */
-NJ_INLINE void sort_pixels(const reg outer[4], const reg inner[4], int size, row_bytes columns[3])
-{
-    static const int8_t order[8] = { 0, 7, 1, 6, 3, 4, 2, 5 };
-    int8_t from_outer[16], from_inner[16];
-    reg x[4], a[4], b[4];
-    int c, k;
-    for (c = 0; c < 4; c++)
-        for (k = 0; k < 4; k++) {
-            const int n = size * order[k] + c, m = size * order[4 + k] + c;
-            from_outer[4 * c + k] = (int8_t)(c == 3 ? -1 : n < 8 ? n : n - (8 * size - 16));
-            from_inner[4 * c + k] = (int8_t)(c == 3 ? -1 : m - (4 * size - 8));
-        }
-    for (k = 0; k < 4; k++)
-        x[k] = MM(shuffle_epi8)(outer[k], bytes128(from_outer));
-    transpose_cells(x, a);
-    for (k = 0; k < 4; k++)
-        x[k] = MM(shuffle_epi8)(inner[k], bytes128(from_inner));
-    transpose_cells(x, b);
-    for (c = 0; c < 3; c++) {
-        columns[c].a = a[c];
-        columns[c].b = b[c];
-    }
-}
-
-/* The way back from cells of neighbours to words of 8 bytes, clamping to 0..255: y[r] has, in each 128 bits, blocks 2r and
- * 2r + 1 of the four there. */
-NJ_INLINE void join(const cells16 x[4], reg y[2])
-{
-    const reg p = MM(packus_epi16)(x[0], x[2]), q = MM(packus_epi16)(x[1], x[3]);
-    const reg lo = MM(unpacklo_epi16)(p, q), hi = MM(unpackhi_epi16)(p, q);
-    y[0] = MM(unpacklo_epi32)(lo, hi);
-    y[1] = MM(unpackhi_epi32)(lo, hi);
-}
-
-/* Three components as cells of neighbouring bytes of pixels; a fourth byte of a pixel is anything. */
-NJ_INLINE void interleave(cells16 samples[3][4], int size, cells16 bytes[16])
-{
-    int k;
-    for (k = 0; k < 4; k++) {
-        const cells16 r = samples[0][k], g = samples[1][k], b = samples[2][k];
-        cells16 *two = &bytes[size * k];
-        two[0] = firsts(r, g);
-        two[1] = size == 3 ? blend_seconds(b, r) : b;
-        two[2] = size == 3 ? seconds(g, b) : seconds(r, g);
-        if (size == 4)
-            two[3] = seconds(b, b);
-    }
-}
-
-/* What they share of single precision, and of its transposition: `quarters` has, in each 128 bits, columns of four rows. */
-NJ_INLINE lanes_f32 set_f32(float c) { return MM(set1_ps)(c); }
-NJ_INLINE lanes_f32 add_f32(lanes_f32 a, lanes_f32 b) { return MM(add_ps)(a, b); }
-NJ_INLINE lanes_f32 sub_f32(lanes_f32 a, lanes_f32 b) { return MM(sub_ps)(a, b); }
-NJ_INLINE lanes_f32 mul_f32(lanes_f32 a, lanes_f32 b) { return MM(mul_ps)(a, b); }
-NJ_INLINE lanes_f32 madd_f32(lanes_f32 a, lanes_f32 b, lanes_f32 c) { return MM(fmadd_ps)(a, b, c); }
-/* Of a NaN and a number, these instructions return their second operand. */
-NJ_INLINE lanes_f32 clamp_f32(lanes_f32 x, float low, float high)
-{
-    return MM(min_ps)(set_f32(high), MM(max_ps)(set_f32(low), x));
-}
-NJ_INLINE lanes_f32 load_f32(const float *p) { return MM(loadu_ps)(p); }
-NJ_INLINE void store_f32(float *p, lanes_f32 x) { MM(storeu_ps)(p, x); }
-NJ_INLINE void transpose_quarters(lanes_f32 x[8][NJ_F32_VECTORS], lanes_f32 quarters[8])
-{
-    lanes_f32 pairs[8];
-    int k;
-    for (k = 0; k < 4; k++) {
-        pairs[2 * k] = MM(unpacklo_ps)(x[2 * k][0], x[2 * k + 1][0]);
-        pairs[2 * k + 1] = MM(unpackhi_ps)(x[2 * k][0], x[2 * k + 1][0]);
-    }
-    for (k = 0; k < 8; k += 4) {
-        quarters[k] = MM(shuffle_ps)(pairs[k], pairs[k + 2], 0x44);
-        quarters[k + 1] = MM(shuffle_ps)(pairs[k], pairs[k + 2], 0xee);
-        quarters[k + 2] = MM(shuffle_ps)(pairs[k + 1], pairs[k + 3], 0x44);
-        quarters[k + 3] = MM(shuffle_ps)(pairs[k + 1], pairs[k + 3], 0xee);
-    }
-}
+#include "lanes_registers.h"
 
 #endif
