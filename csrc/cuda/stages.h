@@ -6,7 +6,7 @@
 #include "lanes_scalar.h"
 
 #include "block_f32.h"
-#include "job.h"
+#include "kernels.h"
 
 namespace nnjpeg_cuda {
 
@@ -38,7 +38,7 @@ struct alignas(16) Table {
 
 __device__ inline Table table_of(const Job &job, const Place &p)
 {
-    const nnjpeg_cuda_tables &t = job.call.tables;
+    const nnjpeg_cuda_tables &t = job.tables;
     return *(const Table *)((const uint8_t *)t.steps + p.image * t.image_stride +
                             p.component * t.component_stride);
 }
