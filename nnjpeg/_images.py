@@ -144,11 +144,11 @@ def _maybe_known(quality: Tensor) -> _Known | Tensor:
     """A tensor where the values are not to be read."""
     if quality.dtype.is_complex or quality.dtype == torch.bool or quality.ndim > 1:
         raise _not_qualities(quality)
-    if quality.requires_grad and torch.is_grad_enabled():
-        raise NotImplementedError("there is no gradient of quality: give quality.detach()")
     if quality.device.type != "cpu" or ops.values_are_hidden():
         return quality.reshape(-1)
-    quality = quality.detach()
+    if quality.requires_grad:  # an optimizer may have moved it out of its range
+        known = _known(quality.detach().double().clamp(1, 100).numpy())
+        return quality.reshape(-1) if torch.is_grad_enabled() else known
     return _known((quality.double() if quality.is_floating_point() else quality).numpy())
 
 

@@ -38,16 +38,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _failed(str(error))
 
 
-def _run(arguments: list[str]) -> int:
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line, from which the documentation is made too."""
     from nnjpeg.cli import compress, demo, experiments, selftest
 
-    parser = argparse.ArgumentParser(prog="nnjpeg", description="JPEG with tables of your own.")
-    parser.add_argument("--version", action="version", version=f"nnjpeg {nnjpeg.__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    made = argparse.ArgumentParser(prog="nnjpeg", description="JPEG with quantization tables of your own.")
+    made.add_argument("--version", action="version", version=f"nnjpeg {nnjpeg.__version__}")
+    commands = made.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in (compress, demo, selftest):
         command.add_parser(commands)
     experiments.add_parsers(commands)
-    options = parser.parse_args(arguments)
+    return made
+
+
+def _run(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
     return int(options.run(options))
 
 

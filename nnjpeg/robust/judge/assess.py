@@ -29,7 +29,14 @@ from nnjpeg.robust.attack.gradients import to_bytes
 from nnjpeg.robust.data import Images
 from nnjpeg.robust.defend.ensemble import Ensemble
 from nnjpeg.robust.defend.transforms import has_smooth, with_gradient
-from nnjpeg.robust.judge.statistics import find_well_labelled, share_of
+from nnjpeg.robust.judge.statistics import (
+    as_hits,
+    device_of,
+    find_well_labelled,
+    hits_of,
+    labelled_right,
+    share_of,
+)
 from nnjpeg.robust.record.store import Journal, digest, keep, shared
 
 __all__ = ["BENIGN", "UNDEFENDED", "WORST", "assess", "evaluate", "knowing_all", "worst_case"]
@@ -192,28 +199,16 @@ def _batches(images: Images, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
     yield from zip(images.pixels.split(batch), images.labels.split(batch), strict=True)
 
 
-def device_of(model: nn.Module) -> torch.device:
-    return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
-
-
-@torch.no_grad()
-def _right(defence: nn.Module, images: Tensor, labels: Tensor, seed: int) -> str:
-    """Which of a batch are labelled right; what random defences draw is decided by the seed."""
+def _judged(defence: nn.Module, images: Tensor, labels: Tensor, seed: int) -> str:
+    """The hits of a batch; what random defences draw is decided by the seed."""
     device = device_of(defence)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        logits = defence(images.to(device))
-    broken = int(logits.isnan().any(1).sum())
-    if broken:
-        raise ValueError(
-            f"defences: a model returned NaN for {broken} of {len(images)} images, which have no label then"
-        )
-    labelled = logits.argmax(1).cpu()
-    return "".join("01"[int(hit)] for hit in labelled == labels)
+        return hits_of(labelled_right(defence, images, labels))
 
 
 def _hits(defence: nn.Module, images: Images, batch: int, seed: int) -> str:
-    return "".join(_right(defence, x / 255, y, seed + k) for k, (x, y) in enumerate(_batches(images, batch)))
+    return "".join(_judged(defence, x / 255, y, seed + k) for k, (x, y) in enumerate(_batches(images, batch)))
 
 
 def _attacked(
@@ -242,7 +237,7 @@ def _attacked(
         for k, (defence, form) in enumerate(judges):
             if form not in forms:
                 forms[form] = _in_form(form, target, x, y, adversarial, attack)
-            hits[k] += _right(defence, forms[form], labels, unforeseen + number)
+            hits[k] += _judged(defence, forms[form], labels, unforeseen + number)
             change = (forms[form] - x).flatten(1)
             norms[k] += float(change.norm(dim=1).sum()), float(change.abs().amax(1).sum())
     means = norms / len(originals)
@@ -307,7 +302,7 @@ def worst_case(frame: Any, sources: Tensor | None = None) -> Any:
     for (scenario, defence, eps), part in counted.groupby(["scenario", "defence", "eps"], sort=False):
         if (part["target"] == WHOLE).any():
             part = counted[(counted["defence"] == defence) & (counted["eps"] == eps)]
-        hits = "".join("01"[all(hit == "1" for hit in image)] for image in zip(*part["hits"], strict=True))
+        hits = hits_of(np.logical_and.reduce([as_hits(one) for one in part["hits"]]))
         row = {"scenario": scenario, "defence": defence, "attack": WORST, "eps": eps, "bounded": True, "hits": hits}
         rows.append({**row, **_share(hits, sources, int(part["considered"].iloc[0]))})
     return pandas.concat([frame, pandas.DataFrame(rows)], ignore_index=True)

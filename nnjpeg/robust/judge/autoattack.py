@@ -13,8 +13,8 @@ from nnjpeg.robust.attack.attack import Attack
 from nnjpeg.robust.attack.gradients import to_bytes
 from nnjpeg.robust.data import Images
 from nnjpeg.robust.defend.transforms import has_smooth, with_gradient
-from nnjpeg.robust.judge.assess import BENIGN, WORST, columns_of, device_of
-from nnjpeg.robust.judge.statistics import share_of
+from nnjpeg.robust.judge.assess import BENIGN, WORST, columns_of
+from nnjpeg.robust.judge.statistics import device_of, hits_of, labelled_right, share_of
 from nnjpeg.robust.record.store import Journal, digest, shared
 
 __all__ = ["autoattack", "standard"]
@@ -125,7 +125,7 @@ def _left(defence: nn.Module, pixels: Tensor, labels: Tensor, attacks: list[Atta
     """Which images are labelled right: before all attacks, and after each of them."""
     device = device_of(defence)
     x, y = (pixels / 255).to(device), labels.to(device)
-    right = _right(defence, x, y)
+    right = labelled_right(defence, x, y)
     found = [right]
     for attack in attacks:
         rest = right.nonzero()[:, 0]
@@ -135,19 +135,11 @@ def _left(defence: nn.Module, pixels: Tensor, labels: Tensor, attacks: list[Atta
                 adversarial = attack.run(defence, x[rest], y[rest], seed)
             right = right.clone()
             for form in _forms(adversarial):
-                right[rest] &= _right(defence, form, y[rest])
+                right[rest] &= labelled_right(defence, form, y[rest])
         found.append(right)
-    return ["".join("01"[int(hit)] for hit in one.tolist()) for one in found]
+    return [hits_of(one) for one in found]
 
 
 def _forms(adversarial: Tensor) -> Iterator[Tensor]:
     yield adversarial
     yield to_bytes(adversarial) / 255
-
-
-@torch.no_grad()
-def _right(defence: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    logits = defence(images)
-    if logits.isnan().any():
-        raise ValueError(f"defences: a model returned NaN for some of {len(images)} images, which have no label then")
-    return logits.argmax(1) == labels

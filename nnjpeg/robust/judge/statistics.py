@@ -18,14 +18,49 @@ from torch import Tensor, nn
 from nnjpeg.robust.data import Images
 
 __all__ = [
-    "accuracy", "as_hits", "at_equal_accuracy", "find_well_labelled", "interval", "mcnemar", "read_table", "right",
-    "share", "share_of", "well_labelled", "wilson",
+    "accuracy", "as_hits", "at_equal_accuracy", "device_of", "find_well_labelled", "hits_of", "interval",
+    "labelled_right", "mcnemar", "read_table", "right", "share", "share_of", "well_labelled", "wilson",
 ]  # fmt: skip
 
 _Z = 1.959964  # of the normal distribution, 95% lie within so many standard deviations
 _DRAWS = 2000  # of the bootstrap: the ends of its interval scatter by about a thirtieth of its width
 
 # ------------------------------------------------------------------------------------------------ which are right
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model's weights are; the CPU if it has none."""
+    return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+
+
+@torch.no_grad()
+def labelled_right(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Which images of a batch get their label.
+
+    Parameters
+    ----------
+    model : Module
+        From float images in [0, 1] to logits.
+    images : Tensor
+        float (B, 3, H, W), on any device.
+    labels : Tensor
+        int64 (B,).
+
+    Returns
+    -------
+    Tensor
+        bool (B,), on the device of `labels`.
+
+    Raises
+    ------
+    ValueError
+        If a logit is NaN: such an image has no label.
+    """
+    logits = model(images.to(device_of(model)))
+    broken = int(logits.isnan().any(1).sum())
+    if broken:
+        raise ValueError(f"a model returned NaN for {broken} of {len(images)} images, which have no label then")
+    return logits.argmax(1).to(labels.device) == labels
 
 
 def right(
@@ -112,14 +147,13 @@ def find_well_labelled(model: nn.Module, images: Images, count: int, batch: int 
     return images.take(torch.from_numpy(chosen)), int(chosen[-1]) + 1
 
 
-@torch.inference_mode()
 def _right_by_batch(
     model: nn.Module, images: Images, transform: Callable[[Tensor], Tensor] | None, batch: int
 ) -> Iterator[npt.NDArray[np.bool_]]:
-    tensor = next(model.parameters(), torch.empty(0))
+    device = device_of(model)
     for x, y in zip(images.pixels.split(batch), images.labels.split(batch), strict=True):
         x = x if transform is None else transform(x)
-        yield (model(x.to(tensor.device) / 255).argmax(1).cpu() == y).numpy()
+        yield labelled_right(model, x.to(device) / 255, y).numpy()
 
 
 # ---------------------------------------------------------------------------------------------- columns of tables
@@ -146,6 +180,11 @@ def as_hits(hits: str | npt.ArrayLike) -> npt.NDArray[np.bool_]:
     if array.dtype != np.bool_ or array.ndim != 1 or not len(array):
         raise ValueError(f"hits must be bool (N,), N at least 1, got {array.dtype} {array.shape}")
     return array
+
+
+def hits_of(right: npt.ArrayLike) -> str:
+    """Booleans (N,) as the column ``hits`` has them: a "1" for each image that is labelled right, a "0" for others."""
+    return "".join("01"[int(hit)] for hit in np.asarray(right))
 
 
 def share(right: int, images: int) -> dict[str, Any]:
