@@ -59,6 +59,9 @@ cdef extern from "nnjpeg.h" nogil:
     nnjpeg_status nnjpeg_cubic_backward_f32(const nnjpeg_shape *, const float *, const nnjpeg_strides *, const float *,
                                             const nnjpeg_strides *, float *, const nnjpeg_strides *,
                                             nnjpeg_quantizers, nnjpeg_colorspace, nnjpeg_subsampling, int)
+    nnjpeg_status nnjpeg_table_backward_f32(const nnjpeg_shape *, const float *, const nnjpeg_strides *, const float *,
+                                            const nnjpeg_strides *, float *, nnjpeg_quantizers, nnjpeg_colorspace,
+                                            nnjpeg_subsampling, nnjpeg_precision, int)
     nnjpeg_status nnjpeg_forward(const nnjpeg_shape *, const uint8_t *, const nnjpeg_strides *,
                                  const nnjpeg_coefficients *, nnjpeg_quantizers, nnjpeg_colorspace, nnjpeg_subsampling,
                                  int)
@@ -250,6 +253,26 @@ def cubic_backward_f32(cnp.ndarray grad not None, cnp.ndarray src not None, cnp.
     with nogil:
         status = nnjpeg_cubic_backward_f32(&shape, g, &gs, s, &ss, d, &ds, q, colorspace,
                                            <nnjpeg_subsampling>subsampling, num_threads)
+    check(status)
+
+
+def table_backward_f32(cnp.ndarray grad not None, cnp.ndarray src not None, float[:, :, ::1] dst not None,
+                       tuple axes not None, Quantizers quantizers not None, bint ycbcr, bint cubic, int num_threads,
+                       int subsampling=0):
+    cdef nnjpeg_shape shape = shape_of(src, axes)
+    cdef nnjpeg_strides gs = strides_of(grad, axes), ss = strides_of(src, axes)
+    cdef const float *g = <const float *>cnp.PyArray_DATA(grad)
+    cdef const float *s = <const float *>cnp.PyArray_DATA(src)
+    cdef nnjpeg_quantizers q = quantizers.view(&shape)
+    cdef nnjpeg_colorspace colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
+    cdef nnjpeg_precision precision = NNJPEG_FLOAT_CUBIC if cubic else NNJPEG_FLOAT
+    cdef nnjpeg_status status
+    if (dst.shape[0], dst.shape[1], dst.shape[2]) != (quantizers.images, quantizers.components, NNJPEG_BLOCK_SIZE):
+        raise ValueError(f"dst must have shape ({quantizers.images}, {quantizers.components}, 64)")
+    cdef float *d = &dst[0, 0, 0]
+    with nogil:
+        status = nnjpeg_table_backward_f32(&shape, g, &gs, s, &ss, d, q, colorspace, <nnjpeg_subsampling>subsampling,
+                                           precision, num_threads)
     check(status)
 
 
