@@ -8,6 +8,7 @@ import re
 import shutil
 import struct
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -43,6 +44,14 @@ def cache(tmp_path, monkeypatch):
 
 
 # What NVRTC compiles
+
+
+def test_headers_are_told_apart_by_their_names_alone(nvrtc):
+    csrc = Path(__file__).parent.parent / "csrc"
+    if not csrc.is_dir():
+        pytest.skip("the sources are not here")
+    files = [*csrc.glob("*.h"), *csrc.glob("cuda/*.h"), *csrc.glob("cuda/nvrtc/*.h"), *csrc.glob("cuda/*.cu")]
+    assert len(_nvrtc.sources()) == len(files)
 
 
 def check_all(architecture):
