@@ -201,6 +201,8 @@ def _cubic_backward_elsewhere(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr
 def _table_backward_elsewhere(
     grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, cubic: bool
 ) -> Tensor:
+    if image.is_cuda and cuda.load():
+        return _table_backward(grad, image, qtable, ycbcr, h, v, cubic)
     _check_operands(image, qtable, ycbcr, h, v, grad)
     steps = _plain.steps_of(qtable).to(torch.float32)
     pulled_back = torch.func.vjp(lambda t: _plain.roundtrip_float(image, t, ycbcr, h, v, cubic), steps)[1]

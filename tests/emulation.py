@@ -33,9 +33,9 @@ def load_kernel(folder):
     return ctypes.CDLL(str(folder / "emulated.so"))
 
 
-def run(library, image, qtable, ycbcr, h, v, precision, grad=None):
+def run(library, image, qtable, ycbcr, h, v, precision, grad=None, by_steps=False):
     """What csrc/cuda/torch_binding.cpp does, on tensors of the CPU."""
-    result = torch.empty_like(image)
+    result = torch.full(qtable.shape, torch.nan) if by_steps else torch.empty_like(image)
     images, components = qtable.shape[:2]
     strides = 64 * components if images > 1 else 0, 64 if components > 1 else 0
     plan = _core.CudaPlan(
@@ -43,12 +43,13 @@ def run(library, image, qtable, ycbcr, h, v, precision, grad=None):
         tuple(image.shape),
         (image.data_ptr(), image.stride()),
         None if grad is None else (grad.data_ptr(), grad.stride()),
-        (result.data_ptr(), result.stride()),
+        None if by_steps else (result.data_ptr(), result.stride()),
         (TYPES[qtable.dtype], qtable.data_ptr(), *strides),
         ycbcr,
         FACTORS.index((h, v)),
         precision == UINT8,
         precision == FLOAT_CUBIC,
+        result.data_ptr() if by_steps else 0,
     )
     workspace = torch.full((plan.workspace,), 0xFF, dtype=torch.uint8)  # junk: as floats, NaN
     plan.use_workspace(workspace.data_ptr())
