@@ -23,7 +23,7 @@ def summary(result):
     ours = [f"nnjpeg, {isa}" for isa in (result["nnjpeg"]["instruction_set"], "generic")]
     shown = [row for row in rows if row["job"] in ours or not row["job"].startswith(("nnjpeg", LIMIT))]
     pillow = {"job": "Pillow", "same_maths": "yes", "ratio": 1}
-    over = f"{rows[0]['baseline_microseconds']:.0f} µs"
+    over = time(rows[0]["baseline_microseconds"])
     lines = [f"| one image of {SUMMARY}, quality 75 | same arithmetic? | time (Pillow, {over}: 1) |", "|---|---|---:|"]
     for row in sorted([*shown, pillow], key=lambda row: row["ratio"]):
         lines.append(f"| {row['job']} | {row['same_maths']} | {row['ratio']:.2f} |")
@@ -41,15 +41,20 @@ def source(result):
     return textwrap.fill(text, 120, break_on_hyphens=False)
 
 
+def time(microseconds):
+    """A time with its unit, three digits."""
+    return f"{microseconds:.3g} µs" if microseconds < 1000 else f"{microseconds / 1000:.3g} ms"
+
+
 def tables(result):
     """Markdown: our rows by workload, then all by size, RGB and 4:2:0."""
     loads = [(load, {row["job"]: row for row in load["rows"]}) for load in result["workloads"]]
     ours = [job for job in loads[0][1] if job.startswith("nnjpeg")]
-    lines = ["| workload | over | " + " | ".join(ours) + " | the other, µs |", "|---" * (len(ours) + 3) + "|"]
+    lines = ["| workload | over | " + " | ".join(ours) + " | the other |", "|---" * (len(ours) + 3) + "|"]
     for load, rows in loads:
-        cells = [f"{rows[job]['ratio']:.3f} ({rows[job]['microseconds']:.3g} µs)" for job in ours]
-        over = rows[ours[0]]["baseline_microseconds"]
-        lines.append(f"| {load['workload']} | {load['over']} | " + " | ".join(cells) + f" | {over:.3g} |")
+        cells = [f"{rows[job]['ratio']:.3f} ({time(rows[job]['microseconds'])})" for job in ours]
+        over = time(rows[ours[0]]["baseline_microseconds"])
+        lines.append(f"| {load['workload']} | {load['over']} | " + " | ".join(cells) + f" | {over} |")
     for peers in dict.fromkeys(load["peers"] for load, _ in loads if load["peers"]):
         columns = [(load["workload"], rows) for load, rows in loads if load["peers"] == peers]
         lines += ["", f"| {peers} | same arithmetic? | " + " | ".join(name for name, _ in columns) + " |"]

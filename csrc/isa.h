@@ -14,10 +14,11 @@ enum {
     NJ_F32_RUN_WIDTH = NJ_F32_RUN_BLOCKS * NNJPEG_BLOCK,
     NJ_RUN_BLOCKS = 4,
     NJ_RUN_WIDTH = NJ_RUN_BLOCKS * NNJPEG_BLOCK,
-    NJ_MAX_RUNS = 8,
+    NJ_MAX_RUNS = 4,
     NJ_MAX_BLOCKS = NJ_MAX_RUNS * NJ_RUN_BLOCKS,
     NJ_MAX_COMPONENTS = 4,
     NJ_MAX_STEP = 64,
+    NJ_MAX_NUMBERS = 32, /* in a register of cells; see block.h */
     NJ_LAYOUTS = 4,
     NJ_SUBSAMPLINGS = 4
 };
@@ -119,8 +120,8 @@ typedef struct nj_isa {
     void (*split)(const uint8_t *pixels, int size, uint8_t *const *planes, ptrdiff_t count);
     void (*join)(const uint8_t *const *planes, int size, uint8_t *pixels, ptrdiff_t count);
     void (*reverse)(const uint8_t *src, uint8_t *dst, ptrdiff_t count);
-    /* The quantizer alone, of half a step of u8 coefficients. */
-    void (*quantize)(const int16_t *coefficients, int16_t *quantized, const nnjpeg_step *step);
+    /* The quantizer alone, in place, of NJ_MAX_NUMBERS coefficients. */
+    void (*quantize)(int16_t *coefficients, const nnjpeg_step *step);
     nj_rows f32;
     nj_rows_backward backward;
     void (*spans[NJ_F32_JOBS])(const nj_span *span, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace);

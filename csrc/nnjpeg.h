@@ -65,17 +65,18 @@ typedef struct nnjpeg_strides {
     ptrdiff_t image, component, row, column;
 } nnjpeg_strides;
 
-/* One quantization step q made ready: scaled_step 16q, bias 4q; reciprocal and scale divide by 8q. Each number stands twice, because
- * vector units broadcast 32 bits from memory more cheaply than 16. */
+/* Two quantization steps q made ready, which a vector takes as one number of 32 bits: scaled_step 16q; reciprocal, bias and
+ * scale divide by 8q. */
 typedef struct nnjpeg_step {
     uint16_t scaled_step[2], bias[2], reciprocal[2], scale[2];
 } nnjpeg_step;
 
-/* A quantization table made ready: for the integers in natural order, with the largest coefficients whose inverse stays
- * within 16 bits (twice each, too); for single precision, the steps q and 1 / q, transposed (horizontal frequency first). */
+/* A quantization table made ready: for the integers by column and pair of rows, both in the order of block.h; in natural order
+ * the largest coefficients whose inverse stays within 16 bits; for single precision, the steps q and 1 / q, transposed
+ * (horizontal frequency first). */
 typedef struct nnjpeg_quantizer {
-    nnjpeg_step steps[NNJPEG_BLOCK_SIZE];
-    uint16_t limits[NNJPEG_BLOCK_SIZE][2];
+    nnjpeg_step steps[NNJPEG_BLOCK][NNJPEG_BLOCK / 2];
+    uint16_t limits[NNJPEG_BLOCK_SIZE];
     float steps_f32[NNJPEG_BLOCK_SIZE], reciprocals_f32[NNJPEG_BLOCK_SIZE];
 } nnjpeg_quantizer;
 

@@ -52,8 +52,8 @@ class Commands(Directive):
         for group in one._action_groups:
             options = option_list(group, formatter)
             if len(options):
-                plain = group.title in ("options", "positional arguments")
-                section += nodes.rubric("", "Options" if plain else group.title.capitalize())
+                title = "Arguments" if group.title == "positional arguments" else group.title.capitalize()
+                section += nodes.rubric("", title)
                 section += options
         if one.epilog:
             section += [nodes.paragraph("", text) for text in one.epilog.strip().split("\n\n")]

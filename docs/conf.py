@@ -12,6 +12,7 @@ author = "The nnjpeg developers"
 version = release = nnjpeg.__version__
 extensions = ["commands", "myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build"]
+smartquotes = False  # they would make a dash of the two in --option
 html_theme = "furo"
 html_title = f"nnjpeg {version}"
 html_static_path = ["_static"]

@@ -1,4 +1,4 @@
-"""Images of every type through the codec: PIL images, tensors, tv_tensors and arrays, by tables at a quality."""
+"""The codec on images of every type: PIL images, tensors, tv_tensors and arrays, with tables at a quality."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _Known = float | npt.NDArray[np.float64] | None
 
 
 class Options(NamedTuple):
-    """What `nnjpeg.transforms.nn_jpeg` takes by the same names."""
+    """The arguments of `nnjpeg.transforms.nn_jpeg` by the same names."""
 
     colorspace: Colorspace
     subsampling: Subsampling
@@ -107,7 +107,7 @@ def _plan(shape: tuple[int, ...], colorspace: Colorspace, subsampling: Subsampli
 
 
 def _check_picture(image: PIL.Image.Image) -> int:
-    """How many components it has."""
+    """The number of components of a PIL image, if it can be coded."""
     if 0 in image.size:
         raise ValueError(f"image must have width and height of at least 1, got {image.width} x {image.height}")
     if image.mode == "RGB":

@@ -127,6 +127,16 @@ def test_links_lead_somewhere(page):
             assert anchor in documents.anchors(PAGES[name]), link
 
 
+def test_files_of_the_reading_order_exist():
+    """Every file that CONTRIBUTING names, by its path or by the end of it."""
+    text = PAGES["CONTRIBUTING.md"]
+    table = text[text.index("## How the code is laid out") : text.index("## Fuzzing and load")]
+    known = [path.relative_to(documents.ROOT).as_posix() for path in documents.ROOT.glob("*/**/*") if path.is_file()]
+    for name in re.findall(r"`([\w/<>.]+\.(?:py|pyx|c|h|cu|cpp|html))`", table):
+        pattern = re.sub("<[a-z]+>", r"\\w+", re.sub(r"[.]", r"[.]", name))
+        assert any(re.search(f"(^|/){pattern}$", path) for path in known), name
+
+
 def test_every_command_is_in_the_reference(monkeypatch):
     monkeypatch.syspath_prepend(documents.ROOT / "docs")
     commands = pytest.importorskip("commands", reason="docutils is not installed")

@@ -1,4 +1,9 @@
-"""The command line: ``nnjpeg COMMAND``. One file a command, each thin over the package."""
+"""The command line: ``nnjpeg COMMAND``. The modules are thin and import neither torch nor `nnjpeg.robust`.
+
+Read this file first: it builds the parser and turns exceptions into messages and an exit status. `compress`, `demo` and
+`selftest` are commands of their own. `experiments` declares those of the paper, whose options `_options` makes from the
+dataclasses of `nnjpeg.paper.specs`, with the help texts of `_help`.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +62,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _flushed(function: Any, *arguments: Any) -> Any:
-    """What the function returns, once all that it has printed is written: an error of that is the command's."""
+    """Call a function and write everything that it printed: errors of writing are the command's."""
     try:
         result = function(*arguments)
     except SystemExit:  # of a parser that has printed help
@@ -75,7 +80,7 @@ def _failed(message: str) -> int:
 
 
 def _let_go_of_output() -> None:
-    """Where output can't be written, drop what waits to be: the interpreter's end would try it again, loudly."""
+    """Drop output that cannot be written: the interpreter would try again at its end and print an error."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -86,9 +91,9 @@ def _let_go_of_output() -> None:
 
 @contextlib.contextmanager
 def _clean_when_terminated() -> Iterator[None]:
-    """SIGTERM ends the process at once, with what is half written removed.
+    """On SIGTERM, remove half-written files and end the process at once.
 
-    At once: an exception might be raised where Python ignores it, in a destructor or in the midst of clearing up.
+    An exception in place of that might be raised where Python ignores it, in a destructor or during cleanup.
     """
 
     def end(number: int, _: object) -> None:

@@ -1,4 +1,4 @@
-"""nnjpeg demo: NN-JPEG beside ordinary JPEG of as many bytes, on photographs."""
+"""nnjpeg demo: NN-JPEG beside ordinary JPEG of the same bytes, on photographs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
 
 
 class Coding(NamedTuple):
-    """The arguments of a codec call, by their names there."""
+    """Arguments of a codec call, under their names."""
 
     qtable: tuple[QTable, QTable, QTable]
     colorspace: Colorspace
@@ -50,7 +50,7 @@ class Version(NamedTuple):
 
     @property
     def bits_per_pixel(self) -> float:
-        """Of the whole file."""
+        """Bits per pixel of the whole file."""
         height, width = self.pixels.shape[:2]
         return 8 * len(self.file) / (height * width)
 

@@ -16,14 +16,14 @@ __all__ = ["RandomJPEG"]
 class RandomJPEG(_RandomJPEG):
     """Compress and decompress images at random qualities, as the class of the same name in kornia.
 
-    Its parameters and its draws; in place of its soft approximation, JPEG as it is: `nnjpeg.transforms.jpeg`, 4:2:0, to
-    the bit, with a gradient of your choice.
+    It has the same parameters and draws. In place of a soft approximation it runs exact JPEG, 4:2:0
+    (`nnjpeg.transforms.jpeg`), with a gradient of your choice.
 
     Parameters
     ----------
     jpeg_quality : float or (low, high)
-        A range of qualities, 1..100; a number q stands for the range 50 - q to 50 + q, as in kornia. What is drawn
-        below 1 counts as 1. A parameter that learns gets a gradient through what is drawn, as in kornia.
+        A range of qualities, 1..100; a number q means the range 50 - q to 50 + q, as in kornia. Draws below 1
+        count as 1. A parameter that learns gets a gradient through what is drawn, as in kornia.
     same_on_batch, p, keepdim
         As in kornia.
     gradient : {"straight-through", "cubic", "none"}

@@ -1,4 +1,4 @@
-"""The figures of the experiments, drawn for print: no titles that a caption would say."""
+"""The figures of the experiments, for print: captions take the place of titles."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def bars(cells: Any, path: Path) -> None:
 
 
 def curves(cells: Any, path: Path) -> None:
-    """Accuracy against eps: one step and many, of several gradients the one that leaves least."""
+    """Accuracy against eps for one step and many; of several gradients the strongest."""
     figure = Figure(figsize=(7, 4.5))
     ax = figure.subplots()
     least = cells[cells["attack"] != BENIGN].groupby(["defence", "attack", "eps"])["accuracy"].min()
@@ -196,7 +196,7 @@ def trade(cells: Any, defences: Any, path: Path) -> None:
 
 
 def _label(ax: Any, places: list[tuple[str, float, float]], height: float = 12, width: float = 6) -> None:
-    """Texts beside their points, but for those that would cover an earlier one; sizes of a character in pixels."""
+    """Write texts beside their points, unless they would cover an earlier one; sizes of a character in pixels."""
     ax.autoscale_view()
     taken: list[tuple[str, float, float]] = []
     for text, x, y in places:

@@ -1,4 +1,4 @@
-"""How attacks are called in tables and figures: made from the columns of the results, and read by nobody."""
+"""Labels of attacks and defences for tables and figures: made from the columns of the results; no code reads them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
 
 
 def defence_label(name: Any) -> str:
-    """What a defence is called, from its name in the results."""
+    """The label of a defence, from its name in the results."""
     method, through, quality = str(name).partition("-through-")
     if through and method in DEFENCES:
         return f"{DEFENCES[method]} through NN-JPEG{' ' if quality.isdigit() else ', '}{quality}"

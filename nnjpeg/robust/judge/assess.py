@@ -1,8 +1,8 @@
-"""Which images a defence labels right: benign ones, and those of every attack on it.
+"""Which images a defence labels right: benign images, and those of every attack on it.
 
-A figure here always stands with what the attacker knows. Gray-box: the model without any defence. Black-box: another
-architecture. White-box: all of the defence, every member and every transform. All is done a batch at a time, so memory
-does not grow with the number of images.
+Every figure names what the attacker knows. Gray-box: the model without any defence. Black-box: another architecture.
+White-box: all of the defence, every member and every transform. Everything is computed in batches, so memory does not
+grow with the number of images.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def assess(
     kept: Path | None = None,
     keep_whole: bool = False,
 ) -> Any:
-    """Attack defences, and count which images each labels right.
+    """Attack defences, and record which images each of them labels right.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def assess(
     pixels = {True: digest(benign.pixels, benign.labels), False: digest(originals.pixels, originals.labels)}
 
     def of(name: str, attack: Attack | None) -> str:
-        """What a result is of: the weights of the defence and of what the attack sees, and the images."""
+        """What a result depends on: the weights of the defence and of the attacked model, and the images."""
         target = "" if attack is None or attack.target == WHOLE else weights[attack.target]
         return hashlib.sha256(f"{weights[name]} {target} {pixels[attack is None]} {seed}".encode()).hexdigest()[:16]
 
@@ -134,7 +134,7 @@ def assess(
     by_key = {json.dumps(key): pair for key, pair in zip(keys, asked, strict=True)}
 
     def group(key: dict[str, Any]) -> str:
-        """What shares its adversarial images: the forms of an attack, and all defences that it does not know."""
+        """Keys that share adversarial images: the forms of an attack, and all defences that it does not know."""
         name, attack = by_key[json.dumps(key)]
         if attack is None:
             return json.dumps([name])
@@ -200,7 +200,7 @@ def _batches(images: Images, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def _judged(defence: nn.Module, images: Tensor, labels: Tensor, seed: int) -> str:
-    """The hits of a batch; what random defences draw is decided by the seed."""
+    """The hits of a batch; the seed decides the draws of random defences."""
     device = device_of(defence)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -268,7 +268,7 @@ def _in_form(form: str, target: nn.Module, x: Tensor, y: Tensor, adversarial: Te
 
 
 def _folder(kept: Path, attack: Attack, defence: str) -> Path:
-    """Of one attack's images."""
+    """The folder of one attack's images."""
     on = attack.target if attack.target != WHOLE else f"all of {defence}"
     described = json.dumps([asdict(replace(attack, form="8-bit")), on])
     return (
@@ -280,8 +280,8 @@ def worst_case(frame: Any, sources: Tensor | None = None) -> Any:
     """Rows of `assess` with one more for each scenario, defence and eps: right under every attack that keeps within
     that bound, in 8 bits, image by image.
 
-    Who knows all of a defence can do what others do: in a scenario whose attacks see the whole of it, the attacks of
-    all other scenarios count too. So a defence that only hides its gradients gains nothing.
+    An attacker who knows the whole defence can run every other attack too: in a scenario whose attacks see the whole
+    defence, the attacks of all other scenarios count as well. So a defence gains nothing by hiding its gradients.
 
     Parameters
     ----------
@@ -318,7 +318,7 @@ def knowing_all(
     draws: int = 0,
     thorough: bool = True,
 ) -> list[Attack]:
-    """The attacks of white-box that a defence calls for.
+    """The white-box attacks for a defence, by its kind.
 
     Parameters
     ----------
@@ -343,7 +343,7 @@ def knowing_all(
 
 @torch.no_grad()
 def _check_draws(defences: Mapping[str, nn.Module], images: Images, draws: Mapping[str, int]) -> None:
-    """Refuse draws of no defence, and random defences without draws: their figures would be too high."""
+    """Refuse draws for unknown defences, and random defences without draws, whose figures would be too high."""
     for name in draws:
         if name not in defences:
             raise ValueError(f"draws: {name!r} is no defence; there are {', '.join(defences)}")
@@ -372,7 +372,7 @@ def evaluate(
     seed: int = 0,
     batch: int = 64,
 ) -> Any:
-    """A model's own defences in gray-box and in white-box, by the strongest attacks there are, with the worst case.
+    """Evaluate defences in gray-box and in white-box with the strongest attacks of this package, and the worst case.
 
     Parameters
     ----------

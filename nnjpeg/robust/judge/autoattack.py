@@ -1,4 +1,4 @@
-"""AutoAttack as its authors run it (Croce and Hein, 2020): one attack after another, on what the others have left."""
+"""AutoAttack as its authors run it (Croce and Hein, 2020): each attack gets the images that the previous ones left."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["autoattack", "standard"]
 
 
 def standard(eps: float, *, steps: int = 100, queries: int = 5000, smooth: bool = False) -> list[Attack]:
-    """The attacks of AutoAttack's standard version, in its order, each through every gradient that there is.
+    """The attacks of AutoAttack's standard version, in its order, each with every gradient of the defence.
 
     Parameters
     ----------
@@ -52,10 +52,10 @@ def autoattack(
     seed: int = 0,
     batch: int = 64,
 ) -> Any:
-    """How many of all images AutoAttack leaves: the figure of RobustBench's boards.
+    """Count the images, of all images, that AutoAttack leaves: the figure of RobustBench's boards.
 
-    Each attack sees all of a defence, and gets the images that are still labelled right; an image is lost if its
-    adversarial one is mislabelled, as floats or rounded to 8 bits.
+    Each attack sees the whole defence, and gets the images that are still labelled right. An image fails if its
+    adversarial version is mislabelled, as floats or rounded to 8 bits.
 
     Parameters
     ----------

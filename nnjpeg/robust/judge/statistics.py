@@ -1,4 +1,4 @@
-"""How often a model is right: on which images, with what error, and whether two defences differ."""
+"""Accuracy with its uncertainty: which images are labelled right, intervals, and tests between two defences."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def accuracy(model: nn.Module, images: Images, batch: int = 64) -> float:
 
 
 def well_labelled(model: nn.Module, images: Images, count: int, batch: int = 64) -> Images:
-    """The first `count` images that the model labels right: those that are worth an attack.
+    """The first `count` images that the model labels right, which are then attacked.
 
     Raises
     ------
@@ -106,8 +106,8 @@ def well_labelled(model: nn.Module, images: Images, count: int, batch: int = 64)
 def find_well_labelled(model: nn.Module, images: Images, count: int, batch: int = 64) -> tuple[Images, int]:
     """The first `count` images that the model labels right, and how many images were considered to find them.
 
-    A share of the images found is a share of those that the model labels right; times ``count / considered`` it is the
-    share of all images, those that the model mislabels counted as lost.
+    A share of the images found is a share of those that the model labels right. Multiplied by ``count / considered`` it
+    is the share of all images, where those that the model mislabels count as failures.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def hits_of(right: npt.ArrayLike) -> str:
 def share(right: int, images: int) -> dict[str, Any]:
     """Columns of a table: ``right``, ``images``, ``accuracy`` in 0..1 and its 95% interval, ``low`` and ``high``.
 
-    The images are taken to be independent of one another; where they share sources, see `share_of`.
+    The images are assumed to be independent; for images that share sources, see `share_of`.
     """
     low, high = wilson(right, images)
     return {"right": right, "images": images, "accuracy": right / images, "low": low, "high": high}
@@ -204,9 +204,9 @@ def share_of(hits: str | npt.ArrayLike, sources: npt.ArrayLike | None = None) ->
 
 
 def read_table(path: str | PathLike[str]) -> Any:
-    """A table of a run as a pandas frame: its CSV, or the journal (.jsonl) of an evaluation that has not ended.
+    """Read a table of a run as a pandas frame: its CSV, or the journal (.jsonl) of an evaluation that has not ended.
 
-    A journal knows of no sources: its intervals are Wilson's.
+    A journal has no sources, so its intervals are Wilson's.
     """
     import pandas
 
@@ -223,7 +223,7 @@ def wilson(right: int, total: int) -> tuple[float, float]:
     """Wilson's 95% interval of a proportion of independent trials.
 
     From E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the American
-    Statistical Association 22, 1927. It keeps within 0..1, and has a width where all trials end alike.
+    Statistical Association 22, 1927. It stays within 0..1, and its width is not 0 if all trials have the same result.
 
     Parameters
     ----------
@@ -245,8 +245,8 @@ def wilson(right: int, total: int) -> tuple[float, float]:
 def interval(hits: str | npt.ArrayLike, sources: npt.ArrayLike | None = None) -> tuple[float, float]:
     """The 95% interval of the share of images that are labelled right.
 
-    Where each image has a source of its own, it is Wilson's. Where images share sources, as patches of one photograph
-    do, they stand and fall together, and whole sources are resampled with replacement (the cluster bootstrap: C. A.
+    If each image has its own source, it is Wilson's interval. If images share sources, as patches of one photograph do,
+    they are not independent, and whole sources are resampled with replacement (the cluster bootstrap: C. A.
     Field and A. H. Welsh, "Bootstrapping clustered data", Journal of the Royal Statistical Society B 69, 2007): the
     interval is then between percentiles of the share over 2,000 resamples, always the same ones.
 
@@ -303,7 +303,7 @@ def _resampled(right: npt.NDArray[Any], images: npt.NDArray[Any]) -> npt.NDArray
 
 
 def _spread_of_few(sources: int) -> float:
-    """How many of the bootstrap's standard deviations make a 95% interval."""
+    """The number of the bootstrap's standard deviations in a 95% interval."""
     student = float(special.stdtrit(sources - 1, 0.975))
     return student * math.sqrt(sources / (sources - 1))
 
@@ -311,8 +311,8 @@ def _spread_of_few(sources: int) -> float:
 def mcnemar(hits_a: str | npt.ArrayLike, hits_b: str | npt.ArrayLike) -> tuple[int, int, float]:
     """Whether two defences, or two attacks, differ on the same images: the exact, two-sided test of McNemar.
 
-    Only images that one of the two alone labels right tell them apart; were they alike, each of these would be a throw
-    of a coin (Q. McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
+    Only images that exactly one of the two labels right distinguish them; if both were equal, each of these would be a
+    coin toss (Q. McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
     Psychometrika 12, 1947; here by the binomial distribution, not its approximation). Images are taken to be
     independent: where they share sources, p is too small.
 
