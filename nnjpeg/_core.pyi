@@ -107,12 +107,13 @@ class CudaPlan:
         shape: tuple[int, ...],
         src: _View,
         grad: _View | None,
-        dst: _View,
+        dst: _View | None,
         tables: tuple[int, int, int, int],
         ycbcr: bool,
         subsampling: int,
         exact: bool,
         cubic: bool,
+        steps_gradient: int = 0,
     ) -> None: ...
     @property
     def workspace(self) -> int: ...

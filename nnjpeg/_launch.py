@@ -142,7 +142,15 @@ class Operators:
         return function
 
     def _run(
-        self, grad: Tensor | None, image: Tensor, qtable: Tensor, *coding: Any, by_table: bool = False
+        self,
+        grad: Tensor | None,
+        image: Tensor,
+        qtable: Tensor,
+        ycbcr: bool,
+        subsampling: int,
+        exact: bool,
+        cubic: bool,
+        by_table: bool = False,
     ) -> Tensor:
         blocks = image.shape[0] * image.shape[1] * -(-image.shape[2] // 8) * -(-image.shape[3] // 8)
         if blocks >= 2**31:
@@ -162,7 +170,10 @@ class Operators:
             None if grad is None else _view(grad),
             None if by_table else _view(result),
             (_TYPES[table.dtype], table.data_ptr(), *strides),
-            *coding,
+            ycbcr,
+            subsampling,
+            exact,
+            cubic,
             result.data_ptr() if by_table else 0,
         )
         if plan.workspace:

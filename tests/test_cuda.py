@@ -196,7 +196,7 @@ def test_emulated_gradient_at_many_sizes(emulated, coding):
 
 
 def check_table_gradients(backward, dtype, coding, size, memory_format):
-    """Against double precision, for either rounding, tables of each image and component or of all; the same bits again."""
+    """As in double precision, with either rounding and every shape of tables; and the same bits again."""
     image = image_of(dtype, 3, 3, *size).contiguous(memory_format=memory_format)
     for (b, c), cubic in itertools.product(itertools.product((1, 3), repeat=2), (False, True)):
         table = some_tables(b, c, seed=2) // 4 + 1
