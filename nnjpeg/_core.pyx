@@ -59,6 +59,9 @@ cdef extern from "nnjpeg.h" nogil:
     nnjpeg_status nnjpeg_cubic_backward_f32(const nnjpeg_shape *, const float *, const nnjpeg_strides *, const float *,
                                             const nnjpeg_strides *, float *, const nnjpeg_strides *,
                                             nnjpeg_quantizers, nnjpeg_colorspace, nnjpeg_subsampling, int)
+    nnjpeg_status nnjpeg_table_backward_f32(const nnjpeg_shape *, const float *, const nnjpeg_strides *, const float *,
+                                            const nnjpeg_strides *, float *, nnjpeg_quantizers, nnjpeg_colorspace,
+                                            nnjpeg_subsampling, nnjpeg_precision, int)
     nnjpeg_status nnjpeg_forward(const nnjpeg_shape *, const uint8_t *, const nnjpeg_strides *,
                                  const nnjpeg_coefficients *, nnjpeg_quantizers, nnjpeg_colorspace, nnjpeg_subsampling,
                                  int)
@@ -98,6 +101,7 @@ cdef extern from "cuda/job.h":
     ctypedef struct nnjpeg_cuda_call:
         nnjpeg_shape shape
         nnjpeg_cuda_view src, grad, dst
+        float *steps_gradient
         nnjpeg_cuda_tables tables
         void *workspace
         nnjpeg_cuda_type type
@@ -250,6 +254,26 @@ def cubic_backward_f32(cnp.ndarray grad not None, cnp.ndarray src not None, cnp.
     with nogil:
         status = nnjpeg_cubic_backward_f32(&shape, g, &gs, s, &ss, d, &ds, q, colorspace,
                                            <nnjpeg_subsampling>subsampling, num_threads)
+    check(status)
+
+
+def table_backward_f32(cnp.ndarray grad not None, cnp.ndarray src not None, float[:, :, ::1] dst not None,
+                       tuple axes not None, Quantizers quantizers not None, bint ycbcr, bint cubic, int num_threads,
+                       int subsampling=0):
+    cdef nnjpeg_shape shape = shape_of(src, axes)
+    cdef nnjpeg_strides gs = strides_of(grad, axes), ss = strides_of(src, axes)
+    cdef const float *g = <const float *>cnp.PyArray_DATA(grad)
+    cdef const float *s = <const float *>cnp.PyArray_DATA(src)
+    cdef nnjpeg_quantizers q = quantizers.view(&shape)
+    cdef nnjpeg_colorspace colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
+    cdef nnjpeg_precision precision = NNJPEG_FLOAT_CUBIC if cubic else NNJPEG_FLOAT
+    cdef nnjpeg_status status
+    if (dst.shape[0], dst.shape[1], dst.shape[2]) != (quantizers.images, quantizers.components, NNJPEG_BLOCK_SIZE):
+        raise ValueError(f"dst must have shape ({quantizers.images}, {quantizers.components}, 64)")
+    cdef float *d = &dst[0, 0, 0]
+    with nogil:
+        status = nnjpeg_table_backward_f32(&shape, g, &gs, s, &ss, d, q, colorspace, <nnjpeg_subsampling>subsampling,
+                                           precision, num_threads)
     check(status)
 
 
@@ -443,20 +467,23 @@ cdef nnjpeg_strides strides_from(tuple numbers) except *:
 cdef class CudaPlan:
     """The launches that a call takes: nnjpeg_cuda_plan.
 
-    Images are given by address and strides (in samples); `grad` is None in a round trip. tables: the number of their type,
-    address, and strides by image and by component. workspace: how many bytes `use_workspace` wants the address of.
+    Images are given by address and strides (in samples); `grad` is None in a round trip, `dst` where the gradient by the
+    steps is asked for, at the address `steps_gradient`. tables: the number of their type, address, and strides by image and
+    by component. workspace: how many bytes `use_workspace` wants the address of.
     """
 
     cdef nnjpeg_cuda_call call
     cdef nnjpeg_cuda_plan plan
 
-    def __init__(self, int type, tuple shape not None, tuple src not None, tuple grad, tuple dst not None,
-                 tuple tables not None, bint ycbcr, int subsampling, bint exact, bint cubic):
+    def __init__(self, int type, tuple shape not None, tuple src not None, tuple grad, tuple dst,
+                 tuple tables not None, bint ycbcr, int subsampling, bint exact, bint cubic, size_t steps_gradient=0):
         cdef nnjpeg_cuda_call *call = &self.call
         call.type = <nnjpeg_cuda_type><int>type
         call.shape.images, call.shape.components, call.shape.height, call.shape.width = shape
         call.src.data, call.src.strides = <void *><size_t>src[0], strides_from(src[1])
-        call.dst.data, call.dst.strides = <void *><size_t>dst[0], strides_from(dst[1])
+        call.steps_gradient = <float *>steps_gradient
+        if dst is not None:
+            call.dst.data, call.dst.strides = <void *><size_t>dst[0], strides_from(dst[1])
         if grad is not None:
             call.grad.data, call.grad.strides = <void *><size_t>grad[0], strides_from(grad[1])
         call.tables.type = <nnjpeg_cuda_type><int>tables[0]

@@ -145,8 +145,22 @@ def _cubic_backward_cpu(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool
     return result if single is result else result.copy_(single)
 
 
+def _table_backward_cpu(
+    grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, cubic: bool
+) -> Tensor:
+    _check_operands(image, qtable, ycbcr, h, v, grad)
+    result = torch.zeros(qtable.shape)
+    if image.numel() == 0:
+        return result
+    arguments = grad.float().numpy(), image.float().numpy(), result.numpy().reshape(*qtable.shape[:2], 64)
+    quantizers, number, threads = _quantizers(qtable), FACTORS.index((h, v)), tensor_threads(image.numel())
+    _core.table_backward_f32(*arguments, LAYOUTS["NCHW"], quantizers, ycbcr, cubic, threads, number)
+    return result
+
+
 _library.impl("roundtrip", _roundtrip_cpu, "CPU")
 _library.impl("cubic_backward", _cubic_backward_cpu, "CPU")
+_library.impl("table_backward", _table_backward_cpu, "CPU")
 
 # Every other device. CUDA's kernel registers itself when it is loaded: then these are not called for CUDA any more.
 
@@ -187,6 +201,8 @@ def _cubic_backward_elsewhere(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr
 def _table_backward_elsewhere(
     grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, cubic: bool
 ) -> Tensor:
+    if image.is_cuda and cuda.load():
+        return _table_backward(grad, image, qtable, ycbcr, h, v, cubic)
     _check_operands(image, qtable, ycbcr, h, v, grad)
     steps = _plain.steps_of(qtable).to(torch.float32)
     pulled_back = torch.func.vjp(lambda t: _plain.roundtrip_float(image, t, ycbcr, h, v, cubic), steps)[1]
@@ -306,12 +322,13 @@ class _Roundtrip(torch.autograd.Function):
         if of_table is None and not ctx.cubic and of_image is not None:
             return of_image.clone()
         image, qtable = ctx.saved_tensors
+        coding: tuple[bool, int, int] = tuple(ctx.coding)
         steps = _plain.steps_of(qtable)
         of_steps = torch.zeros_like(steps) if of_table is None else of_table
         if ctx.cubic:
             of_image = torch.zeros_like(image) if of_image is None else of_image
-            return _plain.tangent(image, steps, of_image, of_steps, *ctx.coding, cubic=True)
-        by_table = _plain.tangent(image, steps, torch.zeros_like(image), of_steps, *ctx.coding, cubic=False)
+            return _plain.tangent(image, steps, of_image, of_steps, *coding, cubic=True)
+        by_table = _plain.tangent(image, steps, torch.zeros_like(image), of_steps, *coding, cubic=False)
         return by_table if of_image is None else by_table + of_image
 
 
