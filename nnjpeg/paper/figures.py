@@ -161,7 +161,7 @@ def bars(cells: Any, path: Path) -> None:
         ax.bar(places, part["accuracy"], width, yerr=np.abs(errors), label=label, error_kw={"linewidth": 0.8})
     ax.set_xticks(range(len(defences)), map(defence_label, defences))
     ax.set_ylabel("percent right")
-    ax.legend(fontsize="small")
+    ax.legend(fontsize="small", ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
     _save(figure, path)
 
 
