@@ -79,6 +79,8 @@ for size in [(1, 1), (3, 4), (8, 8), (13, 21), (40, 70)]:
                 for exact, cubic in ((True, False), (False, False), (False, True)):
                     ops._roundtrip(image, table, *coding, exact, cubic)
                 ops._cubic_backward(image, image, table, *coding)
+                for cubic in (False, True):
+                    ops._table_backward(image, image, table, *coding, cubic)
 torch.cuda.synchronize()
 """
 
@@ -134,6 +136,7 @@ def jobs(batch):
                 )
                 yield f"roundtrip, {name}, cubic", dtype, lambda x, c=coding: ops._roundtrip(x, table, *c, False, True)
                 yield f"backward, {name}, cubic", dtype, lambda x, c=coding: ops._cubic_backward(x, x, table, *c)
+                yield f"by tables, {name}", dtype, lambda x, c=coding: ops._table_backward(x, x, table, *c, False)
         for name, coding in (("rgb", RGB), ("4:2:0", YCBCR["4:2:0"])):
             yield (
                 f"roundtrip, {name}, a table for each image and component",

@@ -108,6 +108,7 @@ class Operators:
         library = torch.library.Library("nnjpeg", "IMPL")
         library.impl("roundtrip", self.roundtrip, "CUDA")
         library.impl("cubic_backward", self.cubic_backward, "CUDA")
+        library.impl("table_backward", self.table_backward, "CUDA")
         return library
 
     def roundtrip(self, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, exact: bool, cubic: bool) -> Tensor:
@@ -119,6 +120,13 @@ class Operators:
         """See `nnjpeg.ops` for the schemas."""
         ops._check_operands(image, qtable, ycbcr, h, v, grad)
         return self._run(grad, image, qtable, ycbcr, FACTORS.index((h, v)), False, True)
+
+    def table_backward(
+        self, grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, cubic: bool
+    ) -> Tensor:
+        """See `nnjpeg.ops` for the schemas."""
+        ops._check_operands(image, qtable, ycbcr, h, v, grad)
+        return self._run(grad, image, qtable, ycbcr, FACTORS.index((h, v)), False, cubic, by_table=True)
 
     def function(self, device: int, kernel: int, type: int) -> ctypes.c_void_p:
         """A kernel for a type on a device, compiled if there is none yet."""
@@ -133,11 +141,21 @@ class Operators:
                     self._functions[key] = function
         return function
 
-    def _run(self, grad: Tensor | None, image: Tensor, qtable: Tensor, *coding: Any) -> Tensor:
+    def _run(
+        self,
+        grad: Tensor | None,
+        image: Tensor,
+        qtable: Tensor,
+        ycbcr: bool,
+        subsampling: int,
+        exact: bool,
+        cubic: bool,
+        by_table: bool = False,
+    ) -> Tensor:
         blocks = image.shape[0] * image.shape[1] * -(-image.shape[2] // 8) * -(-image.shape[3] // 8)
         if blocks >= 2**31:
             raise ValueError(f"image must have fewer than 2^31 blocks of 8x8 samples, got {blocks}")
-        result = torch.empty_like(image)
+        result = torch.zeros(qtable.shape, device=image.device) if by_table else torch.empty_like(image)
         if image.numel() == 0:
             return result
         table = qtable.contiguous()
@@ -150,9 +168,13 @@ class Operators:
             tuple(image.shape),
             _view(image),
             None if grad is None else _view(grad),
-            _view(result),
+            None if by_table else _view(result),
             (_TYPES[table.dtype], table.data_ptr(), *strides),
-            *coding,
+            ycbcr,
+            subsampling,
+            exact,
+            cubic,
+            result.data_ptr() if by_table else 0,
         )
         if plan.workspace:
             workspace = torch.empty(plan.workspace, dtype=torch.uint8, device=image.device)

@@ -140,10 +140,12 @@ class Emulated:
         self.cuda = FakeCuda(library)
         self.operators = Operators(FakeNvrtc(), EmulatedDriver(self.cuda))
 
-    def __call__(self, image, qtable, ycbcr, h, v, precision, grad=None):
+    def __call__(self, image, qtable, ycbcr, h, v, precision, grad=None, by_table=False):
         before = torch.are_deterministic_algorithms_enabled()
         torch.use_deterministic_algorithms(True)  # fills new memory with junk
         try:
+            if by_table:
+                return self.operators.table_backward(grad, image, qtable, ycbcr, h, v, precision == FLOAT_CUBIC)
             if grad is not None:
                 return self.operators.cubic_backward(grad, image, qtable, ycbcr, h, v)
             return self.operators.roundtrip(image, qtable, ycbcr, h, v, precision == UINT8, precision == FLOAT_CUBIC)

@@ -195,6 +195,35 @@ def test_emulated_gradient_at_many_sizes(emulated, coding):
         assert off[away_from_ties(image, table, *coding)].double().mean() < 0.01
 
 
+def check_table_gradients(backward, dtype, coding, size, memory_format):
+    """As in double precision, with either rounding and every shape of tables; and the same bits again."""
+    image = image_of(dtype, 3, 3, *size).contiguous(memory_format=memory_format)
+    for (b, c), cubic in itertools.product(itertools.product((1, 3), repeat=2), (False, True)):
+        table = some_tables(b, c, seed=2) // 4 + 1
+        clear = away_from_ties(image, table, *coding)
+        grad = (uniform(3, 3, *size, seed=1, low=-1).to(dtype) * clear).contiguous(memory_format=memory_format)
+        steps = table.double().requires_grad_()
+        value = _plain.roundtrip_float(image.double(), steps, *coding, cubic)
+        (expected,) = torch.autograd.grad(value, steps, grad.double())
+        for tables in (table, float_tables(table)):
+            found = backward(grad, image, tables, *coding, cubic)
+            assert found.shape == table.shape
+            assert torch.equal(found, backward(grad, image, tables, *coding, cubic))
+            torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-3 * expected.abs().max().item())
+
+
+@sources
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("size", [(8, 8), (13, 21), (1, 3), (40, 17), (64, 96)])
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_emulated_gradients_of_tables(emulated, dtype, coding, size, memory_format):
+    def backward(grad, image, table, ycbcr, h, v, cubic):
+        return emulated(image, table, ycbcr, h, v, FLOAT_CUBIC if cubic else FLOAT, grad, True)
+
+    check_table_gradients(backward, dtype, coding, size, memory_format)
+
+
 @sources
 def test_emulated_nan_and_a_step_of_zero(emulated):
     image = uniform(1, 1, 16, 16)
@@ -226,7 +255,7 @@ def test_the_kernel_compiles_loads_and_has_its_schema(tmp_path):
         "sys.path.insert(0, sys.argv[1])\n"
         "import nvcc\n"
         "has = torch._C._dispatch_has_kernel_for_dispatch_key\n"
-        "names = 'nnjpeg::roundtrip', 'nnjpeg::cubic_backward'\n"
+        "names = 'nnjpeg::roundtrip', 'nnjpeg::cubic_backward', 'nnjpeg::table_backward'\n"
         "assert not any(has(name, 'CUDA') for name in names)\n"
         "print(nvcc.build(sys.argv[2]))\n"
         "assert all(has(name, 'CUDA') for name in names)\n"
@@ -368,6 +397,18 @@ def test_gpu_floats_and_gradients(dtype, coding, memory_format, size):
         return ops._cubic_backward(grad.cuda(), image.cuda(), table.cuda(), *coding).cpu()
 
     check_floats_and_gradients(roundtrip, backward, dtype, coding, size, memory_format)
+
+
+@gpu
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("memory_format", FORMATS)
+@pytest.mark.parametrize("size", [(8, 8), (64, 96), (13, 21), (1, 3), (40, 17)])
+def test_gpu_gradients_of_tables(dtype, coding, memory_format, size):
+    def backward(grad, image, table, *flags):
+        return ops._table_backward(grad.cuda(), image.cuda(), table.cuda(), *flags).cpu()
+
+    check_table_gradients(backward, dtype, coding, size, memory_format)
 
 
 @gpu

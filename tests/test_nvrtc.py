@@ -3,6 +3,7 @@
 import ctypes
 import io
 import itertools
+import math
 import multiprocessing
 import re
 import shutil
@@ -186,12 +187,14 @@ PLANE = {"height": "q", "width": "q", "rows": "I", "columns": "I"}
 FIELDS = {
     **{f"call.shape.{axis}": "q" for axis in ("images", "components", "height", "width")},
     **{f"call.{view}.{field}": kind for view in ("src", "grad", "dst") for field, kind in VIEW.items()},
+    "call.steps_gradient": "Q",
     **{f"call.tables.{field}": kind for field, kind in TABLES.items()},
     "call.workspace": "Q",
     **dict.fromkeys(("call.type", "call.colorspace", "call.subsampling", "call.precision"), "i"),
     **{f"tables.{field}": kind for field, kind in TABLES.items()},
     **{f"{plane}.{field}": kind for plane in ("full", "chroma") for field, kind in PLANE.items()},
-    **dict.fromkeys(("decoded_chroma", "chroma_slopes", "gradients"), "Q"),
+    **dict.fromkeys(("decoded_chroma", "chroma_slopes", "gradients", "products", "partials"), "Q"),
+    "chunks": "I",
     "layout": "i",
     "units": "I",
     **dict.fromkeys(("units_first", "h", "v"), "i"),
@@ -243,6 +246,7 @@ def test_a_job_lies_in_memory_as_nvrtc_has_it(offsets):
         **values("call.src", VIEW, (1000, *strides[0])),
         **values("call.grad", VIEW, (1001, *strides[1])),
         **values("call.dst", VIEW, (1002, *strides[2])),
+        "call.steps_gradient": 0,
         **values("call.tables", TABLES, (1600, 192, 64, TYPES.index("float32"))),
         "call.workspace": 4096,
         "call.type": TYPES.index("float16"),
@@ -255,6 +259,9 @@ def test_a_job_lies_in_memory_as_nvrtc_has_it(offsets):
         "decoded_chroma": 4096 + bytes_of_tables,
         "chroma_slopes": 4096 + bytes_of_tables + bytes_of_chroma,
         "gradients": 4096 + bytes_of_tables + 2 * bytes_of_chroma,
+        "products": 0,
+        "partials": 0,
+        "chunks": 0,
         "layout": 0,
         "units": 1,
         "units_first": 0,
@@ -287,9 +294,12 @@ LAYOUTS = {
 }
 
 
-def expected_kernels(dtype, ycbcr, precision, backward, float_tables):
+def expected_kernels(dtype, ycbcr, precision, backward, float_tables, by_table=False):
     exact = dtype == torch.uint8 or precision == UINT8
-    if not ycbcr:
+    if by_table:
+        names = ["decode_chroma_by_steps", "luma_by_steps", "chroma_by_steps"] if ycbcr else ["by_steps_plane"]
+        names += ["sum_blocks", "sum_chunks"]
+    elif not ycbcr:
         names = ["backward_plane" if backward else "exact_plane" if exact else "float_plane"]
     elif backward:
         names = ["decode_chroma", "luma_gradient", "chroma_gradient", "pixel_gradient"]
@@ -298,9 +308,16 @@ def expected_kernels(dtype, ycbcr, precision, backward, float_tables):
     return ["round_tables", *names] if float_tables else names
 
 
-def expected_blocks(name, shape, h, v):
-    """Thread blocks of 128 threads, a thread for a block of 8x8 samples; Cb and Cr have thread blocks of their own."""
+def expected_blocks(name, shape, leading, h, v):
+    """Thread blocks of 128 threads, a thread for a block of 8x8 samples; Cb and Cr have thread blocks of their own. For
+    tables and their sums, a thread for a step, or for a part of its sum: as many parts as the root of the blocks."""
     images, components, height, width = shape
+    steps = leading[0] * leading[1] * 64
+    if name in ("round_tables", "sum_chunks"):
+        return -(-steps // 128)
+    if name == "sum_blocks":
+        blocks = -(-height // 8) * -(-width // 8) + (components - 1) * -(-height // (8 * v)) * -(-width // (8 * h))
+        return -(-steps * math.ceil(math.sqrt(blocks * (images if leading[0] == 1 else 1))) // 128)
     if "chroma" in name:
         return 2 * -(-images * -(-height // (8 * v)) * -(-width // (8 * h)) // 128)
     return -(-images * (components if "plane" in name else 1) * -(-height // 8) * -(-width // 8) // 128)
@@ -340,13 +357,26 @@ def test_launches_in_single_precision(emulated, dtype, coding, layout):
         )
 
 
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("precision", [FLOAT, FLOAT_CUBIC])
+def test_launches_of_the_gradient_of_tables(emulated, coding, precision):
+    """Of every table shape; the values are compared by the tests of the emulated kernels."""
+    ycbcr, h, v = coding
+    image = uniform(3, 3, 90, 152)
+    for leading, float_tables in itertools.product(itertools.product((1, 3), repeat=2), (False, True)):
+        qtable = some_tables(*leading).float() if float_tables else some_tables(*leading)
+        result, names, recorded = launches(emulated, image, qtable, *coding, precision, image, True)
+        assert (result.shape, result.dtype) == (qtable.shape, torch.float32)
+        kernels = expected_kernels(torch.float32, ycbcr, precision, True, float_tables, True)
+        check_launches(names, recorded, image, kernels, leading, h, v)
+
+
 def check_launches(names, recorded, image, kernels, leading, h, v):
     assert names == kernels
     for name, launch in zip(names, recorded, strict=True):
-        of_floats = name in ("round_tables", "chroma_gradient")
+        of_floats = name in ("round_tables", "chroma_gradient", "chroma_by_steps", "sum_blocks", "sum_chunks")
         assert TYPES[launch.type] == ("float32" if of_floats else str(image.dtype).removeprefix("torch."))
-        steps = leading[0] * leading[1] * 64
-        blocks = -(-steps // 128) if name == "round_tables" else expected_blocks(name, image.shape, h, v)
+        blocks = expected_blocks(name, image.shape, leading, h, v)
         assert (launch.grid, launch.block, launch.shared) == ((blocks, 1, 1), (128, 1, 1), 0)
         device = image.get_device()
         assert (launch.stream, launch.context) == (7000 + device, 1100 + device)
@@ -406,7 +436,7 @@ def test_an_error_of_the_driver_is_named(emulated, monkeypatch):
 
 def test_operators_are_registered_for_cuda(emulated):
     has = torch._C._dispatch_has_kernel_for_dispatch_key
-    names = "nnjpeg::roundtrip", "nnjpeg::cubic_backward"
+    names = "nnjpeg::roundtrip", "nnjpeg::cubic_backward", "nnjpeg::table_backward"
     registered = emulated.operators.register()
     try:
         assert all(has(name, "CUDA") for name in names)

@@ -388,16 +388,24 @@ static void run_threads(void)
 
 /* Floats */
 
+/* The kinds of float jobs: the precisions of the round trip, the gradient by pixels, the gradients by steps. */
+enum { BACKWARD = NNJPEG_FLOAT_CUBIC + 1, NEAREST_BY_STEPS, CUBIC_BY_STEPS, KINDS };
+
 /* A float job of any kind on memory at its guard pages. */
 static void run_floats(const nnjpeg_shape *s, const float *grad, const nnjpeg_strides *grad_strides, const float *src,
                        const nnjpeg_strides *src_strides, float *dst, const nnjpeg_strides *dst_strides,
                        nnjpeg_quantizers q, nnjpeg_colorspace colorspace, nnjpeg_subsampling subsampling, int kind)
 {
-    nnjpeg_status status =
-        kind == 3 ? nnjpeg_cubic_backward_f32(s, grad, grad_strides, src, src_strides, dst, dst_strides, q, colorspace,
-                                              subsampling, 1)
-                  : nnjpeg_roundtrip_f32(s, src, src_strides, dst, dst_strides, q, colorspace, subsampling,
-                                         (nnjpeg_precision)kind, 1);
+    nnjpeg_status status;
+    if (kind == BACKWARD)
+        status = nnjpeg_cubic_backward_f32(s, grad, grad_strides, src, src_strides, dst, dst_strides, q, colorspace,
+                                           subsampling, 1);
+    else if (kind > BACKWARD)
+        status = nnjpeg_table_backward_f32(s, grad, grad_strides, src, src_strides, dst, q, colorspace, subsampling,
+                                           kind == CUBIC_BY_STEPS ? NNJPEG_FLOAT_CUBIC : NNJPEG_FLOAT, 1);
+    else
+        status = nnjpeg_roundtrip_f32(s, src, src_strides, dst, dst_strides, q, colorspace, subsampling,
+                                      (nnjpeg_precision)kind, 1);
     EXPECT(status == NNJPEG_OK);
 }
 
@@ -422,14 +430,18 @@ static int floats_differ(const char *isa, int step, guarded source, guarded targ
             const order from = orders[k % ORDERS], to = orders[k / ORDERS % ORDERS];
             const nnjpeg_subsampling subsampling = (nnjpeg_subsampling)(k / 3 % SUBSAMPLINGS);
             const nnjpeg_colorspace colorspace = subsampling != NNJPEG_444 || k / 16 % 2 ? NNJPEG_YCBCR : NNJPEG_RGB;
-            const int kind = k % 5 % 4, at_end = k / 3 % 2;
+            const int kind = k % (KINDS + 1) % KINDS, at_end = k / 3 % 2;
             ptrdiff_t origin, extent, src_origin, src_extent, dst_origin, dst_extent, n;
             const nnjpeg_strides src_strides = strides_of(from, &s, &src_origin, &src_extent);
             const nnjpeg_strides dst_strides = strides_of(to, &s, &dst_origin, &dst_extent);
             const nnjpeg_strides grad_strides = strides_of(orders[k / 2 % ORDERS], &s, &origin, &extent);
-            float *src = (float *)place(source, src_extent * 4, src_origin * 4, at_end);
-            float *dst = (float *)place(target, dst_extent * 4, dst_origin * 4, at_end);
-            float *grad = (float *)place(gradient, extent * 4, origin * 4, at_end);
+            float *src = (float *)place(source, src_extent * 4, src_origin * 4, at_end), *dst, *grad;
+            if (kind > BACKWARD) {
+                dst_extent = NNJPEG_BLOCK_SIZE;
+                dst_origin = 0;
+            }
+            dst = (float *)place(target, dst_extent * 4, dst_origin * 4, at_end);
+            grad = (float *)place(gradient, extent * 4, origin * 4, at_end);
             for (n = 0; n < extent; n++)
                 grad[n - origin] = (float)(next_random() % 1000) / 1000.0f;
             for (n = 0; n < src_extent; n++)
