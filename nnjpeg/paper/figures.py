@@ -173,7 +173,7 @@ def curves(cells: Any, path: Path) -> None:
     for number, defence in enumerate(dict.fromkeys(cells["defence"])):
         for style, method in (("--", "fgsm"), ("-", "pgd")):
             line = least[defence, method]
-            look = {"color": _COLOURS[number % len(_COLOURS)], "marker": "o", "markersize": 3}
+            look: dict[str, Any] = {"color": _COLOURS[number % len(_COLOURS)], "marker": "o", "markersize": 3}
             label = f"{defence_label(defence)}, {METHODS[method]}"
             ax.plot(255 * line.index.to_numpy(), 100 * line, style, label=label, **look)
     ax.set_xscale("log", base=2)
