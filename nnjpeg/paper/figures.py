@@ -173,9 +173,9 @@ def curves(cells: Any, path: Path) -> None:
     for number, defence in enumerate(dict.fromkeys(cells["defence"])):
         for style, method in (("--", "fgsm"), ("-", "pgd")):
             line = least[defence, method]
-            look: dict[str, Any] = {"color": _COLOURS[number % len(_COLOURS)], "marker": "o", "markersize": 3}
             label = f"{defence_label(defence)}, {METHODS[method]}"
-            ax.plot(255 * line.index.to_numpy(), 100 * line, style, label=label, **look)
+            places, colour = 255 * line.index.to_numpy(), _COLOURS[number % len(_COLOURS)]
+            ax.plot(places, 100 * line, f"o{style}", color=colour, markersize=3, label=label)
     ax.set_xscale("log", base=2)
     ax.set_xlabel("eps, in units of 1/255")
     ax.set_ylabel("percent right, white-box")
