@@ -94,12 +94,13 @@ class BuildCore(build_ext):
 
 
 isa_files = {f"csrc/isa_{isa}.c" for isas in ISAS.values() for isa in isas}
+sources = [path for path in [*glob("csrc/*.c"), "csrc/cuda/plan.c"] if path not in isa_files]
 setup(
     ext_modules=[
         Extension(
             "nnjpeg._core",
-            sources=["nnjpeg/_core.pyx", *sorted(path for path in glob("csrc/*.c") if path not in isa_files)],
-            depends=[*glob("csrc/*.h"), "csrc/isas.json", *isa_files],
+            sources=["nnjpeg/_core.pyx", *sorted(sources)],
+            depends=[*glob("csrc/*.h"), "csrc/cuda/job.h", "csrc/isas.json", *isa_files],
             include_dirs=["csrc", numpy.get_include()],
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_19_API_VERSION")],
         )

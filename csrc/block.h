@@ -1,22 +1,40 @@
 /* The arithmetic of one 8x8 block: colour, forward DCT, quantizer, inverse DCT. The only place where it stands.
  *
- * Everything is written over lanes: `lanes16` holds one 16-bit number for each of several blocks, `lanes32` a 32-bit
- * intermediate for each, `pairs16` two lanes16 side by side, ready for a multiply-add. How many blocks that is, and in
- * which registers, the file lanes_<kind>.h says that is included before this one. It provides
+ * Everything is written over lanes, one for each of several blocks (or, of colour, pixels). How many there are, and in which
+ * registers, the file lanes_<kind>.h says that is included before this one. It provides
  *
  *     NJ_INLINE                          how to declare a function here
- *     set16(c) spread16(p)               a constant; the number that p[0] and p[1] both hold
- *     add16 sub16 mul16                  16-bit, wrapping
- *     shl16(x, n) sra16(x, n)            shifts by a constant
- *     mulhi16(a, b)                      (a * b) >> 16
- *     mulhrs16(a, b)                     (a * b + 2^14) >> 15; where that is slow, also NJ_SLOW_MULHRS and
- *     abs16(x) negate16_where_negative(x, sign)
+ *
+ * of transforms, where a cell is two 16-bit numbers of one block, side by side as a multiply-add takes them,
+ *
+ *     cells16, sums32                    a cell, or a 32-bit number, for each block
+ *     uppers16                           a 16-bit number for each block, not in a cell yet: as the upper half of 32 bits, if so best
+ *     add_cells sub_cells                16-bit, wrapping
+ *     shl_cells(x, n) sra_cells(x, n)    shifts by a constant
+ *     mul_cells(x, p)                    by the cell p[0], p[1], wrapping
+ *     mulhi_cells(x, p)                  (x * p) >> 16
+ *     mulhrs_cells(x, p)                 (x * p + 2^14) >> 15, or, where that is slow, NJ_SLOW_MULHRS and
+ *     plus_cells(x, p)
+ *     set_sums(c) add_sums sub_sums
+ *     dot_cells(p, ca, cb)               a * ca + b * cb, in 32 bits, constants within int16
+ *     dot_cells_add(sum, p, ca, cb)      sum + a * ca + b * cb
+ *     upper(x)                           x >> 16, which fits int16, of sums, as uppers16
+ *     upper_of_sum(p, start, n)          (a + b + start) >> n, of a cell a b, as uppers16; within int16 also before the shift
+ *     upper_of_difference(p, start, n)   (a - b + start) >> n
+ *     cells_of(x, y)                     cells of two uppers16: a shift and a blend
+ *
+ * and of colour and subsampling, where a lane is one number,
+ *
+ *     lanes16, lanes32, pairs16          a 16-bit number for each; a 32-bit one; two lanes16 side by side
+ *     set16(c) add16 sub16 sra16 mulhrs16
  *     clamp16(x)                         to 0..255
  *     pair16(a, b)                       pairs16
- *     set32(c) add32 sub32
- *     dot2(p, ca, cb)                    a * ca + b * cb, in 32 bits, constants within int16
- *     dot2_add(sum, p, ca, cb)           sum + a * ca + b * cb
- *     narrow(x, n)                       x >> n (arithmetic, n >= 16), as lanes16; the value fits int16
+ *     set32(c) dot2_add(sum, p, ca, cb)
+ *     narrow(x)                          x >> 16, as lanes16; the value fits int16
+ *
+ * Numbers pair up so that nothing is rearranged between two steps. Rows and columns enter the forward DCT as the cells 0 1,
+ * 7 6, 3 2 and 4 5, whose sums and differences are cells again; they leave it, and enter the inverse, in the order of
+ * nj_frequency, in which neighbours are a cell.
  *
  * The DCT is the one of Loeffler, Ligtenberg and Moschytz (ICASSP 1989) as libjpeg's jfdctint.c and jidctint.c use it:
  * constants scaled by 2^13, two extra bits between the passes, DESCALE(x, n) = (x + 2^(n-1)) >> n. Every output is
@@ -93,126 +111,136 @@ enum {
     NJ_STEP_BITS = 16 - (NJ_CONST_BITS - NJ_PASS1_BITS) - NJ_COLUMN_CONST_BITS /* 4: dequantized coefficients times 16 */
 };
 
+/* Which frequency stands at place k: 0 4 2 6 7 5 1 3. */
+NJ_INLINE int nj_frequency(int k) { return 0x31576240 >> 4 * k & 7; }
+
+/* Number `half` of cell k of what enters the forward DCT: 0 1, 7 6, 3 2, 4 5. */
+NJ_INLINE int nj_mirrored(int k, int half) { return 0x54236710 >> 4 * (2 * k + half) & 7; }
+
 /* out = start + scale * odd matrix * (a, b, c, d). The forward and the inverse DCT share it. */
-NJ_INLINE void nj_odd_part(lanes32 start, int scale, lanes16 a, lanes16 b, lanes16 c, lanes16 d, lanes32 out[4])
+NJ_INLINE void nj_odd_part(sums32 start, int scale, cells16 ab, cells16 dc, sums32 out[4])
 {
-    pairs16 ab = pair16(a, b), cd = pair16(c, d);
-    out[0] = dot2_add(start, ab, scale * NJ_ODD_00, scale * NJ_ODD_01);
-    out[0] = dot2_add(out[0], cd, scale * NJ_ODD_02, scale * NJ_ODD_03);
-    out[1] = dot2_add(start, ab, scale * NJ_ODD_01, scale * NJ_ODD_11);
-    out[1] = dot2_add(out[1], cd, scale * NJ_ODD_12, scale * NJ_ODD_13);
-    out[2] = dot2_add(start, ab, scale * NJ_ODD_02, scale * NJ_ODD_12);
-    out[2] = dot2_add(out[2], cd, scale * NJ_ODD_22, scale * NJ_ODD_23);
-    out[3] = dot2_add(start, ab, scale * NJ_ODD_03, scale * NJ_ODD_13);
-    out[3] = dot2_add(out[3], cd, scale * NJ_ODD_23, scale * NJ_ODD_33);
+    out[0] = dot_cells_add(start, ab, scale * NJ_ODD_00, scale * NJ_ODD_01);
+    out[0] = dot_cells_add(out[0], dc, scale * NJ_ODD_03, scale * NJ_ODD_02);
+    out[1] = dot_cells_add(start, ab, scale * NJ_ODD_01, scale * NJ_ODD_11);
+    out[1] = dot_cells_add(out[1], dc, scale * NJ_ODD_13, scale * NJ_ODD_12);
+    out[2] = dot_cells_add(start, ab, scale * NJ_ODD_02, scale * NJ_ODD_12);
+    out[2] = dot_cells_add(out[2], dc, scale * NJ_ODD_23, scale * NJ_ODD_22);
+    out[3] = dot_cells_add(start, ab, scale * NJ_ODD_03, scale * NJ_ODD_13);
+    out[3] = dot_cells_add(out[3], dc, scale * NJ_ODD_33, scale * NJ_ODD_23);
 }
 
-/* What rows and columns share of the forward DCT: outputs 1, 2, 3, 5, 6, 7 from the differences d[i] of mirrored inputs
- * i and 7 - i, and from the differences of their sums, t2 = s[1] - s[2] and t3 = s[0] - s[3]. */
-NJ_INLINE void nj_fdct_1d(const lanes16 d[4], lanes16 t2, lanes16 t3, int scale, lanes16 x[8])
+/* The forward DCT of one row or column, of sums and differences of mirrored inputs i and 7 - i: s the cells s0 s1 and s3 s2,
+ * d likewise. x: in the order of nj_frequency. Outputs 0 and 4 are sums without factors: start0 and start4 are added to them, and they
+ * are shifted by `shift`. */
+NJ_INLINE void nj_fdct_1d(const cells16 s[2], const cells16 d[2], int scale, int start0, int start4, int shift, uppers16 x[8])
 {
-    lanes32 round = set32(NJ_HALF(16)), odd[4];
-    pairs16 even = pair16(t3, t2);
-    x[2] = narrow(dot2_add(round, even, scale * NJ_EVEN_A, scale * NJ_EVEN_B), 16);
-    x[6] = narrow(dot2_add(round, even, scale * NJ_EVEN_B, scale * NJ_EVEN_C), 16);
-    nj_odd_part(round, scale, d[3], d[2], d[1], d[0], odd);
-    x[7] = narrow(odd[0], 16);
-    x[5] = narrow(odd[1], 16);
-    x[3] = narrow(odd[2], 16);
-    x[1] = narrow(odd[3], 16);
+    const sums32 round = set_sums(NJ_HALF(16));
+    sums32 odd[4];
+    const cells16 t = add_cells(s[0], s[1]), even = sub_cells(s[0], s[1]);
+    x[0] = upper_of_sum(t, start0, shift);
+    x[1] = upper_of_difference(t, start4, shift);
+    x[2] = upper(dot_cells_add(round, even, scale * NJ_EVEN_A, scale * NJ_EVEN_B));
+    x[3] = upper(dot_cells_add(round, even, scale * NJ_EVEN_B, scale * NJ_EVEN_C));
+    nj_odd_part(round, scale, d[1], d[0], odd);
+    x[4] = upper(odd[0]);
+    x[5] = upper(odd[1]);
+    x[6] = upper(odd[3]);
+    x[7] = upper(odd[2]);
 }
 
-/* Sums and differences of mirrored samples, 0..255 each, at the scale that nj_fdct_row wants. */
-NJ_INLINE void nj_mirror(const lanes16 x[8], lanes16 s[4], lanes16 d[4])
+/* Sums and differences of mirrored samples, 0..255 each, at the scale that nj_fdct_row wants. x: the cells of a row. */
+NJ_INLINE void nj_mirror(const cells16 x[4], cells16 s[2], cells16 d[2])
 {
-    int i;
-    for (i = 0; i < 4; i++) {
-        s[i] = shl16(add16(x[i], x[7 - i]), NJ_ROW_SCALE_BITS);
-        d[i] = shl16(sub16(x[i], x[7 - i]), NJ_ROW_SCALE_BITS);
+    int k;
+    for (k = 0; k < 2; k++) {
+        s[k] = shl_cells(add_cells(x[2 * k], x[2 * k + 1]), NJ_ROW_SCALE_BITS);
+        d[k] = shl_cells(sub_cells(x[2 * k], x[2 * k + 1]), NJ_ROW_SCALE_BITS);
     }
 }
 
-/* s, d: of one row, from nj_mirror. x[j], result: 4 sqrt(8) times orthonormal. The level shift by 128 is here: in all
- * outputs but the sum it cancels. */
-NJ_INLINE void nj_fdct_row(const lanes16 s[4], const lanes16 d[4], lanes16 x[8])
+/* s, d: of one row, from nj_mirror. Result: 4 sqrt(8) times orthonormal. The level shift by 128 is here: in all outputs but the
+ * sum it cancels. */
+NJ_INLINE void nj_fdct_row(const cells16 s[2], const cells16 d[2], uppers16 x[8])
 {
-    enum { SHIFT = (int)NJ_ROW_SCALE_BITS - NJ_PASS1_BITS, LEVEL = 8 * 128 << NJ_ROW_SCALE_BITS };
-    lanes16 t0 = add16(s[0], s[3]), t1 = add16(s[1], s[2]);
-    nj_fdct_1d(d, sub16(s[1], s[2]), sub16(s[0], s[3]), 1, x);
-    x[0] = sra16(add16(t0, sub16(t1, set16(LEVEL))), SHIFT); /* in this order, within int16 */
-    x[4] = sra16(sub16(t0, t1), SHIFT);
+    enum { LEVEL = 8 * 128 << NJ_ROW_SCALE_BITS };
+    nj_fdct_1d(s, d, 1, -LEVEL, 0, (int)NJ_ROW_SCALE_BITS - NJ_PASS1_BITS, x);
 }
 
-/* x[i]: row i of one column, from nj_fdct_row. Result: the coefficients, 8 times orthonormal. */
-NJ_INLINE void nj_fdct_column(lanes16 x[8])
+/* p: the cells of one column, from nj_fdct_row. Result: the coefficients, 8 times orthonormal. */
+NJ_INLINE void nj_fdct_column(const cells16 p[4], uppers16 x[8])
 {
-    lanes16 half = set16(NJ_HALF(NJ_PASS1_BITS));
-    lanes16 s0 = add16(x[0], x[7]), s1 = add16(x[1], x[6]), s2 = add16(x[2], x[5]), s3 = add16(x[3], x[4]);
-    lanes16 d[4] = { sub16(x[0], x[7]), sub16(x[1], x[6]), sub16(x[2], x[5]), sub16(x[3], x[4]) };
-    lanes16 t0 = add16(s0, s3), t1 = add16(s1, s2);
-    nj_fdct_1d(d, sub16(s1, s2), sub16(s0, s3), 1 << NJ_COLUMN_CONST_BITS, x);
-    x[0] = sra16(add16(add16(t0, t1), half), NJ_PASS1_BITS);
-    x[4] = sra16(add16(sub16(t0, t1), half), NJ_PASS1_BITS);
+    enum { HALF = NJ_HALF(NJ_PASS1_BITS) };
+    const cells16 s[2] = { add_cells(p[0], p[1]), add_cells(p[2], p[3]) };
+    const cells16 d[2] = { sub_cells(p[0], p[1]), sub_cells(p[2], p[3]) };
+    nj_fdct_1d(s, d, 1 << NJ_COLUMN_CONST_BITS, HALF, HALF, NJ_PASS1_BITS, x);
 }
 
 /* c / 8q, rounded half away from zero: sign(c) * ((|c| + 4q) / 8q). Exact for |c| < 2^14; see quantizer.c. */
-NJ_INLINE lanes16 nj_quantize(lanes16 c, const nnjpeg_step *s)
+NJ_INLINE cells16 nj_quantize(cells16 c, const nnjpeg_step *s)
 {
 #if defined(NJ_SLOW_MULHRS)
-    lanes16 t = mulhi16(add16(abs16(c), spread16(s->bias)), spread16(s->reciprocal));
-    return negate16_where_negative(mulhi16(add16(t, t), spread16(s->scale)), c);
+    const cells16 t = mulhi_cells(c, s->reciprocal);
+    return mulhi_cells(plus_cells(add_cells(t, t), s->bias), s->scale);
 #else
-    return mulhrs16(mulhi16(c, spread16(s->reciprocal)), spread16(s->scale));
+    return mulhrs_cells(mulhi_cells(c, s->reciprocal), s->scale);
 #endif
 }
 
-/* The inverse DCT of one row or column; adds offset after the shift. */
-NJ_INLINE void nj_idct_1d(lanes16 x[8], int scale, int shift, int offset)
+/* The inverse DCT of one row or column, whose frequencies p has in the order of nj_frequency. Output i, at x[i], still has
+ * `bits` bits to lose, to nearest, and offset is then added. */
+NJ_INLINE void nj_idct_1d(const cells16 p[4], int scale, int bits, int offset, uppers16 x[8])
 {
     const int one = scale << NJ_CONST_BITS;
-    lanes32 round = set32(NJ_HALF(shift) + offset * (1 << shift)), zero = set32(0), odd[4];
-    pairs16 p04 = pair16(x[0], x[4]), p26 = pair16(x[2], x[6]);
-    lanes32 sum = dot2_add(round, p04, one, one), difference = dot2_add(round, p04, one, -one);
-    lanes32 r0 = dot2(p26, scale * NJ_EVEN_A, scale * NJ_EVEN_B), r1 = dot2(p26, scale * NJ_EVEN_B, scale * NJ_EVEN_C);
-    lanes32 e0 = add32(sum, r0), e3 = sub32(sum, r0), e1 = add32(difference, r1), e2 = sub32(difference, r1);
+    const sums32 round = set_sums(NJ_HALF(16 + bits) + offset * (1 << (16 + bits)));
+    sums32 odd[4];
+    sums32 sum = dot_cells_add(round, p[0], one, one), difference = dot_cells_add(round, p[0], one, -one);
+    sums32 r0 = dot_cells(p[1], scale * NJ_EVEN_A, scale * NJ_EVEN_B), r1 = dot_cells(p[1], scale * NJ_EVEN_B, scale * NJ_EVEN_C);
+    sums32 e0 = add_sums(sum, r0), e3 = sub_sums(sum, r0), e1 = add_sums(difference, r1), e2 = sub_sums(difference, r1);
 
-    nj_odd_part(zero, scale, x[7], x[5], x[3], x[1], odd);
-    x[0] = narrow(add32(e0, odd[3]), shift);
-    x[7] = narrow(sub32(e0, odd[3]), shift);
-    x[1] = narrow(add32(e1, odd[2]), shift);
-    x[6] = narrow(sub32(e1, odd[2]), shift);
-    x[2] = narrow(add32(e2, odd[1]), shift);
-    x[5] = narrow(sub32(e2, odd[1]), shift);
-    x[3] = narrow(add32(e3, odd[0]), shift);
-    x[4] = narrow(sub32(e3, odd[0]), shift);
+    nj_odd_part(set_sums(0), scale, p[2], p[3], odd);
+    x[0] = upper(add_sums(e0, odd[3]));
+    x[7] = upper(sub_sums(e0, odd[3]));
+    x[1] = upper(add_sums(e1, odd[2]));
+    x[6] = upper(sub_sums(e1, odd[2]));
+    x[2] = upper(add_sums(e2, odd[1]));
+    x[5] = upper(sub_sums(e2, odd[1]));
+    x[3] = upper(add_sums(e3, odd[0]));
+    x[4] = upper(sub_sums(e3, odd[0]));
 }
 
 /* Quantized coefficients to what nj_idct_column takes. */
-NJ_INLINE lanes16 nj_dequantize(lanes16 quantized, const nnjpeg_step *s)
+NJ_INLINE cells16 nj_dequantize(cells16 quantized, const nnjpeg_step *s)
 {
-    return mul16(quantized, spread16(s->scaled_step));
+    return mul_cells(quantized, s->scaled_step);
 }
 
-/* x[i]: row i of one column of coefficients, from nj_dequantize. Result: 4 sqrt(8) times orthonormal. */
-NJ_INLINE void nj_idct_column(lanes16 x[8])
+/* p: one column of coefficients, from nj_dequantize. Result, by row: 4 sqrt(8) times orthonormal. */
+NJ_INLINE void nj_idct_column(const cells16 p[4], uppers16 x[8])
 {
-    nj_idct_1d(x, 1 << NJ_COLUMN_CONST_BITS, 16, 0);
+    nj_idct_1d(p, 1 << NJ_COLUMN_CONST_BITS, 0, 0, x);
 }
 
-/* x[j]: column j of one row, from nj_idct_column. Result: samples, not yet clamped to 0..255. */
-NJ_INLINE void nj_idct_row(lanes16 x[8])
+/* p: one row, from nj_idct_column. Result: samples times 2^NJ_SAMPLE_BITS, not yet clamped to 0..255. */
+enum { NJ_SAMPLE_BITS = NJ_CONST_BITS + NJ_PASS1_BITS + 3 - 16 };
+
+NJ_INLINE void nj_idct_row(const cells16 p[4], uppers16 x[8])
 {
-    nj_idct_1d(x, 1, NJ_CONST_BITS + NJ_PASS1_BITS + 3, 128);
+    nj_idct_1d(p, 1, NJ_SAMPLE_BITS, 128, x);
 }
 
-/* One column, from what nj_fdct_row left to what nj_idct_row takes. steps: the quantizer's from the column's first on. */
-NJ_INLINE void nj_requantize_column(lanes16 x[8], const nnjpeg_step *steps)
+/* Two samples, not yet clamped to 0..255. */
+NJ_INLINE cells16 nj_sample_cells(uppers16 x, uppers16 y) { return sra_cells(cells_of(x, y), NJ_SAMPLE_BITS); }
+
+/* One column, from what nj_fdct_row left to what nj_idct_row takes, by row. steps: of that column. */
+NJ_INLINE void nj_requantize_column(const cells16 p[4], const nnjpeg_step steps[4], uppers16 x[8])
 {
-    int i;
-    nj_fdct_column(x);
-    for (i = 0; i < 8; i++)
-        x[i] = nj_dequantize(nj_quantize(x[i], &steps[8 * i]), &steps[8 * i]);
-    nj_idct_column(x);
+    cells16 q[4];
+    int k;
+    nj_fdct_column(p, x);
+    for (k = 0; k < 4; k++)
+        q[k] = nj_dequantize(nj_quantize(cells_of(x[2 * k], x[2 * k + 1]), &steps[k]), &steps[k]);
+    nj_idct_column(q, x);
 }
 
 /* JFIF colour in 16-bit fixed point, as jccolor.c: the products are summed, then shifted once. A factor beyond int16
@@ -224,9 +252,9 @@ NJ_INLINE void nj_rgb_to_ycbcr(lanes16 x[3])
     lanes32 y = dot2_add(set32(NJ_HALF(16)), rg, 19595, 38470 - 16384);
     lanes32 cb = dot2_add(set32(CENTER), rg, -11059, -21709);
     lanes32 cr = dot2_add(set32(CENTER), gb, -27439, -5329);
-    x[0] = narrow(dot2_add(y, gb, 16384, 7471), 16);
-    x[1] = narrow(dot2_add(cb, bb, 16384, 16384), 16);
-    x[2] = narrow(dot2_add(cr, rr, 16384, 16384), 16);
+    x[0] = narrow(dot2_add(y, gb, 16384, 7471));
+    x[1] = narrow(dot2_add(cb, bb, 16384, 16384));
+    x[2] = narrow(dot2_add(cr, rr, 16384, 16384));
 }
 
 /* As jdcolor.c. Y, Cb, Cr 0..255 in; R, G, B out, not yet clamped. -46802 = -65536 + 18734, and the whole multiple leaves the
@@ -238,7 +266,7 @@ NJ_INLINE void nj_ycbcr_to_rgb(lanes16 x[3])
     lanes32 half = set32(NJ_HALF(16));
     pairs16 c = pair16(cb, cr);
     x[0] = add16(add16(y, cr), mulhrs16(cr, set16(13172)));
-    x[1] = add16(sub16(y, cr), narrow(dot2_add(half, c, -22554, 18734), 16));
+    x[1] = add16(sub16(y, cr), narrow(dot2_add(half, c, -22554, 18734)));
     x[2] = add16(add16(y, cb), mulhrs16(cb, set16(25297)));
 }
 

@@ -129,6 +129,16 @@ NJ_INLINE lanes_f32 nj_cubic_slope(lanes_f32 c, lanes_f32 reciprocal)
     return mul_f32(mul_f32(r, r), set_f32(3.0f));
 }
 
+/* The derivative of q r(c / q) by the step q: r - u r' at u = c / q, where r is the rounding, and r' is its derivative, for NJ_NEAREST
+ * 1, as if there were no rounding. */
+NJ_INLINE lanes_f32 nj_step_slope(lanes_f32 c, lanes_f32 reciprocal, nj_rounding rounding)
+{
+    lanes_f32 u = mul_f32(c, reciprocal), n = round_f32(u), r = sub_f32(u, n);
+    if (rounding == NJ_NEAREST)
+        return sub_f32(n, u);
+    return madd_f32(mul_f32(r, r), sub_f32(r, mul_f32(u, set_f32(3.0f))), n);
+}
+
 /* JFIF colour without roundings, on samples less 128: Y, Cb, Cr come out less 128 too. */
 #define NJ_KR 0.299f
 #define NJ_KG 0.587f

@@ -52,7 +52,7 @@ nnjpeg_status nnjpeg_quantize(const int16_t *coefficients, int16_t *quantized, p
     const nj_isa *isa = nj_isa_for_cpu();
     nnjpeg_quantizer q;
     uint16_t steps[NNJPEG_BLOCK_SIZE];
-    int16_t lanes[NJ_MAX_STEP];
+    int16_t cells[NJ_MAX_NUMBERS];
     nnjpeg_status status;
     ptrdiff_t i, n;
     if (!coefficients || !quantized)
@@ -64,12 +64,12 @@ nnjpeg_status nnjpeg_quantize(const int16_t *coefficients, int16_t *quantized, p
         return status;
     if (!isa)
         return NNJPEG_BAD_ISA;
-    memset(lanes, 0, sizeof lanes);
+    memset(cells, 0, sizeof cells);
     for (i = 0; i < count; i += n) {
-        n = count - i < isa->u8.step / 2 ? count - i : isa->u8.step / 2;
-        memcpy(lanes, coefficients + i, (size_t)n * sizeof *lanes);
-        isa->quantize(lanes, lanes, &q.steps[0]);
-        memcpy(quantized + i, lanes, (size_t)n * sizeof *lanes);
+        n = count - i < NJ_MAX_NUMBERS ? count - i : NJ_MAX_NUMBERS;
+        memcpy(cells, coefficients + i, (size_t)n * sizeof *cells);
+        isa->quantize(cells, &q.steps[0][0]);
+        memcpy(quantized + i, cells, (size_t)n * sizeof *cells);
     }
     return NNJPEG_OK;
 }

@@ -1,9 +1,10 @@
-/* The gradient of the smooth round trip with chroma subsampling: the stages of strips.c from the last to the first, each by
- * its transpose.
+/* The gradient of the round trip with chroma subsampling, by pixels or by tables: the stages of strips.c from the last to the
+ * first, each by its transpose, down to pixels, or to coefficients.
  *
  * A strip is some rows of MCUs, with one more on either side where upsampling looks across (v = 2): that is computed again,
  * so that strips do not depend on one another. A thread has three slots: the components as they are encoded, the same decoded
  * and not yet limited, and their gradients. */
+#include "table_sums.h"
 #include "walk.h"
 
 #include <stdlib.h>
@@ -16,6 +17,8 @@ enum { CACHE = 1 << 20, LEAST_MCUS = 4 };
 typedef struct job {
     nj_walk walk;
     nj_samples grad;
+    nj_table_sums *sums; /* NULL: the gradient is that of pixels */
+    nj_f32_job decode, backward;
 } job;
 
 /* Rows of MCUs: mcu..mcu_end-1 of an image; first..end-1 with those on either side, which the slots hold. The strip's rows
@@ -98,9 +101,10 @@ static nj_samples plane_of(const nj_walk *w, uint8_t *const slots[SLOTS], const 
     return nj_buffer(row_at(w, slots[GRADIENT], s, c, rows.begin), w->size, 1, w->planes[c].row, 0);
 }
 
-/* Through the limits of decoded components and the transform. */
-static void transform_backward(const nj_walk *w, uint8_t *const slots[SLOTS], const strip *s)
+/* Through the limits of decoded components, and the transform, or its second half. */
+static void transform_backward(const job *j, uint8_t *const slots[SLOTS], const strip *s, int part)
 {
+    const nj_walk *w = &j->walk;
     int c;
     for (c = NJ_LUMA; c <= NJ_CR; c++) {
         const nj_plane *p = &w->planes[c];
@@ -110,8 +114,8 @@ static void transform_backward(const nj_walk *w, uint8_t *const slots[SLOTS], co
         for (y = rows.begin; y < rows.end; y++)
             w->isa->backward.limit(row_at(w, slots[GRADIENT], s, c, y), row_at(w, slots[DECODED], s, c, y), row);
         nj_extend_by_zeros(plane_of(w, slots, s, c, rows), 1, height, p->columns, nj_round_up(height, NNJPEG_BLOCK), row);
-        nj_transform_f32(w, NJ_F32_PLANE_BACKWARD, slots[ENCODED], slots[GRADIENT], slots[GRADIENT], s->image, c, s->mcu,
-                         s->mcu_end, s->first);
+        nj_transform_f32(w, j->backward, slots[ENCODED], slots[GRADIENT], slots[GRADIENT],
+                         j->sums ? nj_sums_of(j->sums, part, s->image, c) : NULL, s->image, c, s->mcu, s->mcu_end, s->first);
     }
 }
 
@@ -136,15 +140,18 @@ static void process(const void *context, int part, int parts)
                           nj_strip_rows(w, NJ_CB, mcu, mcu_end) };
         nj_encode_strip(w, slots[ENCODED], nj_from(w->job->src, s.image, 0, 0, 0), s.first, s.end);
         for (c = NJ_LUMA; c <= NJ_CR; c++)
-            nj_transform_f32(w, NJ_F32_PLANE_CUBIC, slots[ENCODED], NULL, slots[DECODED], s.image, c, s.first, s.end, s.first);
+            nj_transform_f32(w, j->decode, slots[ENCODED], NULL, slots[DECODED], NULL, s.image, c, s.first, s.end, s.first);
         decode_backward(j, slots, &s);
-        transform_backward(w, slots, &s);
-        nj_encode_strip_backward(w, slots[GRADIENT], s.image, s.mcu, s.mcu_end, s.first);
+        transform_backward(j, slots, &s, part);
+        if (!j->sums)
+            nj_encode_strip_backward(w, slots[GRADIENT], s.image, s.mcu, s.mcu_end, s.first);
     }
 }
 
-nnjpeg_status nj_run_gradient(const nj_strips_job *call, const nj_samples *grad)
+nnjpeg_status nj_run_gradient(const nj_strips_job *call, const nj_samples *grad, float *tables)
 {
+    const int cubic = call->precision == NNJPEG_FLOAT_CUBIC;
+    nj_table_sums sums;
     ptrdiff_t mcu_bytes = 0, most;
     void *memory;
     int parts, c;
@@ -153,6 +160,9 @@ nnjpeg_status nj_run_gradient(const nj_strips_job *call, const nj_samples *grad)
     if (!nj_begin_walk(w, call))
         return NNJPEG_BAD_ISA;
     j.grad = *grad;
+    j.sums = tables ? &sums : NULL;
+    j.decode = cubic ? NJ_F32_PLANE_CUBIC : NJ_F32_PLANE_NEAREST;
+    j.backward = !tables ? NJ_F32_PLANE_BACKWARD : cubic ? NJ_F32_PLANE_CUBIC_BY_STEPS : NJ_F32_PLANE_NEAREST_BY_STEPS;
     for (c = NJ_LUMA; c <= NJ_CR; c++)
         mcu_bytes += SLOTS * NNJPEG_BLOCK * (w->v / w->planes[c].v) * w->planes[c].row;
     most = CACHE / mcu_bytes > LEAST_MCUS ? CACHE / mcu_bytes : LEAST_MCUS;
@@ -165,7 +175,13 @@ nnjpeg_status nj_run_gradient(const nj_strips_job *call, const nj_samples *grad)
     w->workspace = nj_workspace(parts * SLOTS * w->slot, &memory);
     if (!w->workspace)
         return NNJPEG_NO_MEMORY;
+    if (tables && !nj_begin_sums(&sums, &call->shape, &call->quantizers, w->strips, parts)) {
+        free(memory);
+        return NNJPEG_NO_MEMORY;
+    }
     nj_parallel(process, &j, parts);
+    if (tables)
+        nj_end_sums(&sums, tables);
     free(memory);
     return NNJPEG_OK;
 }

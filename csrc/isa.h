@@ -14,10 +14,11 @@ enum {
     NJ_F32_RUN_WIDTH = NJ_F32_RUN_BLOCKS * NNJPEG_BLOCK,
     NJ_RUN_BLOCKS = 4,
     NJ_RUN_WIDTH = NJ_RUN_BLOCKS * NNJPEG_BLOCK,
-    NJ_MAX_RUNS = 8,
+    NJ_MAX_RUNS = 4,
     NJ_MAX_BLOCKS = NJ_MAX_RUNS * NJ_RUN_BLOCKS,
     NJ_MAX_COMPONENTS = 4,
     NJ_MAX_STEP = 64,
+    NJ_MAX_NUMBERS = 32, /* in a register of cells; see block.h */
     NJ_LAYOUTS = 4,
     NJ_SUBSAMPLINGS = 4
 };
@@ -46,22 +47,27 @@ typedef struct nj_run {
 /* Whole runs in single precision, side by side: 8 rows of 16 `count` samples, of one component or of three. */
 typedef struct nj_span {
     const float *src, *grad; /* grad: of the result, where a job wants it */
-    float *dst;              /* may be src */
+    float *dst;              /* may be src; not used by a job that gives the gradient of tables */
+    double *sums;            /* what such a job adds to: for each component 64 numbers in the order of steps_f32 */
     ptrdiff_t src_row, src_component, grad_row, grad_component, dst_row, dst_component; /* in samples */
     ptrdiff_t count;
     int stream; /* dst need not be kept in the caches; it and its rows are aligned to NJ_F32_ALIGNMENT bytes */
 } nj_span;
 
-/* What is done with a span: the round trip of pixels in 0..1, or the gradient of it; the same of one component in -128..127
- * that has been separated from its pixels, and that is not limited yet. */
+/* What is done with a span: the round trip of pixels in 0..1, or a gradient of it, by them or by the steps; the same of one
+ * component in -128..127 that has been separated from its pixels, and that is not limited yet. */
 typedef enum nj_f32_job {
     NJ_F32_NEAREST = 0,
     NJ_F32_CUBIC = 1,
     NJ_F32_CUBIC_BACKWARD = 2,
-    NJ_F32_PLANE_NEAREST = 3,
-    NJ_F32_PLANE_CUBIC = 4,
-    NJ_F32_PLANE_BACKWARD = 5,
-    NJ_F32_JOBS = 6
+    NJ_F32_NEAREST_BY_STEPS = 3,
+    NJ_F32_CUBIC_BY_STEPS = 4,
+    NJ_F32_PLANE_NEAREST = 5,
+    NJ_F32_PLANE_CUBIC = 6,
+    NJ_F32_PLANE_BACKWARD = 7,
+    NJ_F32_PLANE_NEAREST_BY_STEPS = 8,
+    NJ_F32_PLANE_CUBIC_BY_STEPS = 9,
+    NJ_F32_JOBS = 10
 } nj_f32_job;
 
 /* From pixels to components and back, row by row. A row of luma is `width` samples, a multiple of the step; one of chroma
@@ -114,8 +120,8 @@ typedef struct nj_isa {
     void (*split)(const uint8_t *pixels, int size, uint8_t *const *planes, ptrdiff_t count);
     void (*join)(const uint8_t *const *planes, int size, uint8_t *pixels, ptrdiff_t count);
     void (*reverse)(const uint8_t *src, uint8_t *dst, ptrdiff_t count);
-    /* The quantizer alone, of half a step of u8 coefficients. */
-    void (*quantize)(const int16_t *coefficients, int16_t *quantized, const nnjpeg_step *step);
+    /* The quantizer alone, in place, of NJ_MAX_NUMBERS coefficients. */
+    void (*quantize)(int16_t *coefficients, const nnjpeg_step *step);
     nj_rows f32;
     nj_rows_backward backward;
     void (*spans[NJ_F32_JOBS])(const nj_span *span, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace);

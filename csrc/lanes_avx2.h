@@ -1,5 +1,5 @@
-/* Lanes for AVX2: 16 blocks, one 256-bit register a lanes16. Register k of a row is run k: the lanes are blocks 0 and 1 of
- * runs 0..3, then blocks 2 and 3 of runs 0..3. */
+/* Lanes for AVX2: a cell for each of the 8 blocks of two runs, in one 256-bit register. Cells of planes: blocks 0 and 1 of run 0,
+ * then of run 1; blocks 2 and 3 in the upper half. Of pixels: blocks 0 and 2, and 1 and 3. */
 #ifndef NNJPEG_LANES_AVX2_H
 #define NNJPEG_LANES_AVX2_H
 
@@ -9,7 +9,7 @@
 #include "inline.h"
 #include "isa.h"
 
-enum { NJ_RUNS = 4 };
+enum { NJ_RUNS = 2 };
 
 #define NJ_F32_BLOCKS 1
 #define NJ_F32_VECTORS 1
@@ -18,6 +18,8 @@ typedef __m256i reg;
 typedef __m256 lanes_f32;
 #define MM(name) _mm256_##name
 #define BITS(name) _mm256_##name##_si256
+#define AS_F32 _mm256_castsi256_ps
+#define AS_INT _mm256_castps_si256
 NJ_INLINE reg broadcast128(__m128i x) { return _mm256_broadcastsi128_si256(x); }
 NJ_INLINE reg load_apart(const void *p, int apart)
 {
@@ -41,7 +43,11 @@ NJ_INLINE reg by_thirds(reg a, reg b, reg c, int q)
     return _mm256_blendv_epi8(a, c, broadcast128(_mm_loadu_si128((const __m128i *)(const void *)from_c)));
 }
 
+NJ_INLINE reg blend_seconds(reg x, reg y) { return _mm256_blend_epi16(x, y, 0xaa); }
+
 #include "lanes_x86.h"
+
+#include "lanes_x86_wide.h"
 #include "lanes_x86_rows.h"
 
 NJ_INLINE lanes16 load_consecutive(const uint8_t *p) { return _mm256_cvtepu8_epi16(_mm_loadu_si128((const void *)p)); }
@@ -54,36 +60,42 @@ NJ_INLINE lanes16x2 even_odd(lanes16 a, lanes16 b)
     return even_odd_bytes(_mm256_permute4x64_epi64(_mm256_packus_epi16(a, b), 0xd8));
 }
 
-/* Row i of each block, from and to vectors of one coefficient. */
-NJ_INLINE void load_coefficients(const int16_t *const *blocks, int i, lanes16 x[8])
+/* Row i of each block, from and to cells of neighbours in the order of planes. */
+NJ_INLINE void load_coefficients(const int16_t *const *blocks, int i, cells16 row[4])
 {
+    reg x[4];
     int m;
-    for (m = 0; m < 8; m++) {
+    for (m = 0; m < 4; m++) {
         const int16_t *const *b = blocks + m / 2 * 4 + m % 2;
         x[m] = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const void *)(b[0] + 8 * i))),
                                        _mm_loadu_si128((const void *)(b[2] + 8 * i)), 1);
     }
-    transpose16(x);
+    transpose_cells(x, row);
 }
-NJ_INLINE void store_coefficients(int16_t *const *blocks, int i, const lanes16 *row)
+NJ_INLINE void store_coefficients(int16_t *const *blocks, int i, const cells16 row[4])
 {
-    lanes16 x[8];
+    reg x[4];
     int m;
-    for (m = 0; m < 8; m++)
-        x[m] = row[m];
-    transpose16(x);
-    for (m = 0; m < 8; m++) {
+    transpose_cells(row, x);
+    for (m = 0; m < 4; m++) {
         int16_t *const *b = blocks + m / 2 * 4 + m % 2;
         _mm_storeu_si128((void *)(b[0] + 8 * i), _mm256_castsi256_si128(x[m]));
         _mm_storeu_si128((void *)(b[2] + 8 * i), _mm256_extracti128_si256(x[m], 1));
     }
 }
-NJ_INLINE int any_negative16(lanes16 x) { return (_mm256_movemask_epi8(x) & (int)0xaaaaaaaa) != 0; }
-
-NJ_INLINE lanes32 dot2_add(lanes32 sum, pairs16 p, int ca, int cb) { return add32(sum, dot2(p, ca, cb)); }
-NJ_INLINE lanes16 narrow(lanes32 x, int n)
+/* Whether a number lies beyond its limit. */
+NJ_INLINE int any_beyond(const cells16 x[4], const uint16_t limits[8])
 {
-    return _mm256_packs_epi32(_mm256_srai_epi32(x.lo, n), _mm256_srai_epi32(x.hi, n));
+    reg room = _mm256_setzero_si256();
+    int m;
+    for (m = 0; m < 4; m++)
+        room = _mm256_or_si256(room, sub_cells(spread_cells(&limits[2 * m]), _mm256_abs_epi16(x[m])));
+    return (_mm256_movemask_epi8(room) & (int)0xaaaaaaaa) != 0;
+}
+
+NJ_INLINE lanes16 narrow(lanes32 x)
+{
+    return _mm256_packs_epi32(_mm256_srai_epi32(x.lo, 16), _mm256_srai_epi32(x.hi, 16));
 }
 
 /* Single precision: a register is one row of a block. */
@@ -108,95 +120,69 @@ NJ_INLINE void transpose_f32(lanes_f32 x[8][NJ_F32_VECTORS])
     }
 }
 
-NJ_INLINE row4 load_plane(const nj_run *runs, int i, int component)
+NJ_INLINE row_bytes load_plane(const nj_run *runs, int i, int component)
 {
-    row4 row;
-    int k;
-    for (k = 0; k < 4; k++)
-        row.run[k] = _mm256_loadu_si256(
-            (const __m256i *)(runs[k].src + i * runs[k].src_row + component * runs[k].src_component));
-    return row;
-}
-
-NJ_INLINE void store_plane(const nj_run *runs, int i, int component, row4 row)
-{
-    int k;
-    for (k = 0; k < 4; k++)
-        _mm256_storeu_si256((__m256i *)(runs[k].dst + i * runs[k].dst_row + component * runs[k].dst_component),
-                            row.run[k]);
-}
-
-/* Interleaved pixels: the 24 bytes that a block has in a row are three words of 8 bytes. rows[k] gets words k of all
- * blocks; with "byte j of word k" for "column j of component k" the rest is as for planes. */
-NJ_INLINE void load_interleaved(const nj_run *runs, int i, row4 rows[3])
-{
-    int k, r;
-    for (r = 0; r < 4; r++) {
-        const uint8_t *src = runs[r].src + i * runs[r].src_row;
-        for (k = 0; k < 3; k++) {
-            /* Words k, k + 3, k + 6, k + 9, each loaded so that it already stands in its place. */
-            __m256i w0 = _mm256_loadu_si256((const __m256i *)(src + 8 * k));
-            __m256i w1 = _mm256_loadu_si256((const __m256i *)(src + 8 * k + 16));
-            __m256i w2 = _mm256_loadu_si256((const __m256i *)(src + 8 * k + 32));
-            __m256i w3 = _mm256_loadu_si256((const __m256i *)(src + 8 * k + 48));
-            rows[k].run[r] = _mm256_blend_epi32(_mm256_blend_epi32(w0, w1, 0x0c), _mm256_blend_epi32(w2, w3, 0xc0),
-                                                0xf0);
-        }
-    }
-}
-
-NJ_INLINE void store_interleaved(const nj_run *runs, int i, const row4 rows[3])
-{
+    reg x[2];
     int r;
-    for (r = 0; r < 4; r++) {
-        __m256i *dst = (__m256i *)(runs[r].dst + i * runs[r].dst_row);
-        /* Turned so that each word stands where it does in memory. */
-        __m256i w0 = _mm256_permute4x64_epi64(rows[0].run[r], 0x6c); /* 0 3 2 1 */
-        __m256i w1 = _mm256_shuffle_epi32(rows[1].run[r], 0x4e);     /* 1 0 3 2 */
-        __m256i w2 = _mm256_permute4x64_epi64(rows[2].run[r], 0xc6); /* 2 1 0 3 */
-        _mm256_storeu_si256(dst, _mm256_blend_epi32(_mm256_blend_epi32(w0, w1, 0x0c), w2, 0x30));
-        _mm256_storeu_si256(dst + 1, _mm256_blend_epi32(_mm256_blend_epi32(w1, w2, 0x0c), w0, 0x30));
-        _mm256_storeu_si256(dst + 2, _mm256_blend_epi32(_mm256_blend_epi32(w2, w0, 0x0c), w1, 0x30));
+    for (r = 0; r < 2; r++)
+        x[r] = load_bytes(runs[r].src + i * runs[r].src_row + component * runs[r].src_component);
+    return sort_plane(x);
+}
+
+NJ_INLINE void store_plane(const nj_run *runs, int i, int component, const cells16 x[4])
+{
+    reg y[2];
+    int r;
+    join(x, y);
+    for (r = 0; r < 2; r++)
+        _mm256_storeu_si256((void *)(runs[r].dst + i * runs[r].dst_row + component * runs[r].dst_component), y[r]);
+}
+
+/* Pixels of `size` bytes: a block has `size` words of 8 bytes in a row. Two blocks are loaded so that each word already stands
+ * in its place. */
+NJ_INLINE void load_pixel_rows(const nj_run *runs, int i, int size, row_bytes columns[3])
+{
+    reg outer[4], inner[4];
+    int k;
+    for (k = 0; k < 4; k++) {
+        const uint8_t *src = runs[k / 2].src + i * runs[k / 2].src_row + k % 2 * 16 * size, *middle = src + 4 * size - 8;
+        outer[k] = _mm256_blend_epi32(load_bytes(src), load_bytes(src + 8 * size - 16), 0x3c);
+        outer[k] = _mm256_blend_epi32(outer[k], load_bytes(src + 16 * size - 32), 0xc0);
+        inner[k] = _mm256_blend_epi32(load_bytes(middle), load_bytes(middle + 8 * size - 16), 0xf0);
     }
+    sort_pixels(outer, inner, size, columns);
 }
 
-/* Pixels of four bytes: a block has four words in a row, and rows[k] gets words k of all blocks. Four by four words are
- * transposed, the same way in and out. */
-NJ_INLINE void transpose_words(const __m256i from[4], __m256i to[4])
+NJ_INLINE void store_pixels_of_runs(const nj_run *runs, int i, int size, cells16 samples[3][4])
 {
-    __m256i a = _mm256_unpacklo_epi64(from[0], from[1]), b = _mm256_unpackhi_epi64(from[0], from[1]);
-    __m256i c = _mm256_unpacklo_epi64(from[2], from[3]), d = _mm256_unpackhi_epi64(from[2], from[3]);
-    to[0] = _mm256_permute2x128_si256(a, c, 0x20);
-    to[1] = _mm256_permute2x128_si256(b, d, 0x20);
-    to[2] = _mm256_permute2x128_si256(a, c, 0x31);
-    to[3] = _mm256_permute2x128_si256(b, d, 0x31);
-}
-
-NJ_INLINE void load_padded(const nj_run *runs, int i, row4 rows[4])
-{
+    cells16 bytes[16];
+    reg words[4][2];
     int k, r;
-    for (r = 0; r < 4; r++) {
-        const __m256i *src = (const __m256i *)(runs[r].src + i * runs[r].src_row);
-        __m256i blocks[4], words[4];
-        for (k = 0; k < 4; k++)
-            blocks[k] = _mm256_loadu_si256(src + k);
-        transpose_words(blocks, words);
-        for (k = 0; k < 4; k++)
-            rows[k].run[r] = words[k];
-    }
-}
-
-NJ_INLINE void store_padded(const nj_run *runs, int i, const row4 rows[4])
-{
-    int k, r;
-    for (r = 0; r < 4; r++) {
-        __m256i *dst = (__m256i *)(runs[r].dst + i * runs[r].dst_row);
-        __m256i blocks[4], words[4];
-        for (k = 0; k < 4; k++)
-            words[k] = rows[k].run[r];
-        transpose_words(words, blocks);
-        for (k = 0; k < 4; k++)
-            _mm256_storeu_si256(dst + k, blocks[k]);
+    interleave(samples, size, bytes);
+    for (k = 0; k < size; k++)
+        join(&bytes[4 * k], words[k]);
+    for (r = 0; r < 2; r++) {
+        const __m256i *src = (const void *)(runs[r].src + i * runs[r].src_row);
+        __m256i *dst = (void *)(runs[r].dst + i * runs[r].dst_row);
+        if (size == 3) {
+            /* Turned so that each word stands where it does in memory: of blocks 0 3 2 1, 1 0 3 2 and 2 1 0 3. */
+            const reg w0 = _mm256_permute4x64_epi64(words[0][r], 0x9c), w1 = _mm256_permute4x64_epi64(words[1][r], 0x72);
+            const reg w2 = _mm256_permute4x64_epi64(words[2][r], 0xc9);
+            _mm256_storeu_si256(dst, _mm256_blend_epi32(_mm256_blend_epi32(w0, w1, 0x0c), w2, 0x30));
+            _mm256_storeu_si256(dst + 1, _mm256_blend_epi32(_mm256_blend_epi32(w1, w2, 0x0c), w0, 0x30));
+            _mm256_storeu_si256(dst + 2, _mm256_blend_epi32(_mm256_blend_epi32(w2, w0, 0x0c), w1, 0x30));
+        } else {
+            const reg fourth = _mm256_set1_epi32((int)0xff000000);
+            reg blocks[4];
+            for (k = 0; k < 2; k++) { /* blocks 0 and 1, then 2 and 3 */
+                const reg a = k ? _mm256_unpackhi_epi64(words[0][r], words[1][r]) : _mm256_unpacklo_epi64(words[0][r], words[1][r]);
+                const reg b = k ? _mm256_unpackhi_epi64(words[2][r], words[3][r]) : _mm256_unpacklo_epi64(words[2][r], words[3][r]);
+                blocks[2 * k] = _mm256_permute2x128_si256(a, b, 0x20);
+                blocks[2 * k + 1] = _mm256_permute2x128_si256(a, b, 0x31);
+            }
+            for (k = 0; k < 4; k++)
+                _mm256_storeu_si256(dst + k, _mm256_blendv_epi8(blocks[k], _mm256_loadu_si256(src + k), fourth));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
-/* Lanes for AVX-512 (F, BW, and VNNI where the file is compiled for it): 32 blocks, one 512-bit register a lanes16.
- * Register k of a row is run k below run k + 4: the lanes are blocks 0 and 1 of runs 0..3, blocks 2 and 3 of runs 0..3,
- * and so on for runs 4..7. */
+/* Lanes for AVX-512 (F, BW, and VNNI where the file is compiled for it): a cell for each of the 16 blocks of four runs, in one
+ * 512-bit register. Cells of planes, by 128 bits: blocks 0 and 1 of runs 0 and 2, blocks 2 and 3 of these, and the same of runs 1
+ * and 3. Of pixels: blocks 0 of runs 0..3, blocks 1, and so on. */
 #ifndef NNJPEG_LANES_AVX512_H
 #define NNJPEG_LANES_AVX512_H
 
@@ -10,7 +10,7 @@
 #include "inline.h"
 #include "isa.h"
 
-enum { NJ_RUNS = 8 };
+enum { NJ_RUNS = 4 };
 
 #define NJ_F32_BLOCKS 2
 #define NJ_F32_VECTORS 1
@@ -19,6 +19,11 @@ typedef __m512i reg;
 typedef __m512 lanes_f32;
 #define MM(name) _mm512_##name
 #define BITS(name) _mm512_##name##_si512
+#define AS_F32 _mm512_castsi512_ps
+#define AS_INT _mm512_castps_si512
+#if defined(__AVX512VNNI__)
+#define NJ_DOT_ADD _mm512_dpwssd_epi32
+#endif
 NJ_INLINE reg broadcast128(__m128i x) { return _mm512_broadcast_i32x4(x); }
 NJ_INLINE reg load_apart(const void *p, int apart)
 {
@@ -43,7 +48,11 @@ NJ_INLINE reg by_thirds(reg a, reg b, reg c, int q)
     return _mm512_mask_blend_epi8(every_third((q + 1) % 3), _mm512_mask_blend_epi8(every_third((q + 2) % 3), a, b), c);
 }
 
+NJ_INLINE reg blend_seconds(reg x, reg y) { return _mm512_mask_blend_epi16(0xaaaaaaaa, x, y); }
+
 #include "lanes_x86.h"
+
+#include "lanes_x86_wide.h"
 #include "lanes_x86_rows.h"
 
 NJ_INLINE lanes16 load_consecutive(const uint8_t *p) { return _mm512_cvtepu8_epi16(_mm256_loadu_si256((const void *)p)); }
@@ -53,55 +62,51 @@ NJ_INLINE lanes16x2 even_odd(lanes16 a, lanes16 b)
     return even_odd_bytes(_mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), _mm512_packus_epi16(a, b)));
 }
 
-/* Row i of each block, from and to vectors of one coefficient. */
-NJ_INLINE void load_coefficients(const int16_t *const *blocks, int i, lanes16 x[8])
+/* Row i of each block, from and to cells of neighbours in the order of planes. */
+NJ_INLINE void load_coefficients(const int16_t *const *blocks, int i, cells16 row[4])
 {
+    reg x[4];
     int m;
-    for (m = 0; m < 8; m++) {
-        const int16_t *const *b = blocks + m / 2 * 4 + m % 2;
+    for (m = 0; m < 4; m++) {
+        const int16_t *const *b = blocks + m / 2 * 8 + m % 2;
         x[m] = _mm512_castsi128_si512(_mm_loadu_si128((const void *)(b[0] + 8 * i)));
         x[m] = _mm512_inserti32x4(x[m], _mm_loadu_si128((const void *)(b[2] + 8 * i)), 1);
-        x[m] = _mm512_inserti32x4(x[m], _mm_loadu_si128((const void *)(b[16] + 8 * i)), 2);
-        x[m] = _mm512_inserti32x4(x[m], _mm_loadu_si128((const void *)(b[18] + 8 * i)), 3);
+        x[m] = _mm512_inserti32x4(x[m], _mm_loadu_si128((const void *)(b[4] + 8 * i)), 2);
+        x[m] = _mm512_inserti32x4(x[m], _mm_loadu_si128((const void *)(b[6] + 8 * i)), 3);
     }
-    transpose16(x);
+    transpose_cells(x, row);
 }
-NJ_INLINE void store_coefficients(int16_t *const *blocks, int i, const lanes16 *row)
+NJ_INLINE void store_coefficients(int16_t *const *blocks, int i, const cells16 row[4])
 {
-    lanes16 x[8];
+    reg x[4];
     int m;
-    for (m = 0; m < 8; m++)
-        x[m] = row[m];
-    transpose16(x);
-    for (m = 0; m < 8; m++) {
-        int16_t *const *b = blocks + m / 2 * 4 + m % 2;
+    transpose_cells(row, x);
+    for (m = 0; m < 4; m++) {
+        int16_t *const *b = blocks + m / 2 * 8 + m % 2;
         _mm_storeu_si128((void *)(b[0] + 8 * i), _mm512_castsi512_si128(x[m]));
         _mm_storeu_si128((void *)(b[2] + 8 * i), _mm512_extracti32x4_epi32(x[m], 1));
-        _mm_storeu_si128((void *)(b[16] + 8 * i), _mm512_extracti32x4_epi32(x[m], 2));
-        _mm_storeu_si128((void *)(b[18] + 8 * i), _mm512_extracti32x4_epi32(x[m], 3));
+        _mm_storeu_si128((void *)(b[4] + 8 * i), _mm512_extracti32x4_epi32(x[m], 2));
+        _mm_storeu_si128((void *)(b[6] + 8 * i), _mm512_extracti32x4_epi32(x[m], 3));
     }
 }
-NJ_INLINE int any_negative16(lanes16 x) { return _mm512_movepi16_mask(x) != 0; }
-
-NJ_INLINE lanes32 dot2_add(lanes32 sum, pairs16 p, int ca, int cb)
+/* Whether a number lies beyond its limit. */
+NJ_INLINE int any_beyond(const cells16 x[4], const uint16_t limits[8])
 {
-#if defined(__AVX512VNNI__)
-    lanes32 x = { _mm512_dpwssd_epi32(sum.lo, p.lo, constants(ca, cb)),
-                  _mm512_dpwssd_epi32(sum.hi, p.hi, constants(ca, cb)) };
-    return x;
-#else
-    return add32(sum, dot2(p, ca, cb));
-#endif
+    reg room = _mm512_setzero_si512();
+    int m;
+    for (m = 0; m < 4; m++)
+        room = _mm512_or_si512(room, sub_cells(spread_cells(&limits[2 * m]), _mm512_abs_epi16(x[m])));
+    return _mm512_movepi16_mask(room) != 0;
 }
+
 /* The upper halves in one instruction. */
-NJ_INLINE lanes16 narrow(lanes32 x, int n)
+NJ_INLINE lanes16 narrow(lanes32 x)
 {
     const __m512i odd = _mm512_add_epi32(
         _mm512_broadcast_i32x4(_mm_setr_epi16(1, 3, 5, 7, 33, 35, 37, 39)),
         _mm512_setr_epi32(0, 0, 0, 0, 0x80008, 0x80008, 0x80008, 0x80008, 0x100010, 0x100010, 0x100010, 0x100010, 0x180018,
                           0x180018, 0x180018, 0x180018));
-    __m512i high = _mm512_permutex2var_epi16(x.lo, odd, x.hi);
-    return n > 16 ? _mm512_srai_epi16(high, (unsigned)(n - 16)) : high;
+    return _mm512_permutex2var_epi16(x.lo, odd, x.hi);
 }
 
 /* Single precision: a register is one row of two blocks. */
@@ -153,103 +158,88 @@ NJ_INLINE void store_halves(uint8_t *low, uint8_t *high, __m512i x)
     _mm256_storeu_si256((__m256i *)high, _mm512_extracti64x4_epi64(x, 1));
 }
 
-NJ_INLINE row4 load_plane(const nj_run *runs, int i, int component)
+NJ_INLINE row_bytes load_plane(const nj_run *runs, int i, int component)
 {
-    row4 row;
-    int k;
-    for (k = 0; k < 4; k++)
-        row.run[k] = load_halves(runs[k].src + i * runs[k].src_row + component * runs[k].src_component,
-                                 runs[k + 4].src + i * runs[k + 4].src_row + component * runs[k + 4].src_component);
-    return row;
-}
-
-NJ_INLINE void store_plane(const nj_run *runs, int i, int component, row4 row)
-{
-    int k;
-    for (k = 0; k < 4; k++)
-        store_halves(runs[k].dst + i * runs[k].dst_row + component * runs[k].dst_component,
-                     runs[k + 4].dst + i * runs[k + 4].dst_row + component * runs[k + 4].dst_component, row.run[k]);
-}
-
-/* Interleaved pixels, as in lanes_avx2.h: rows[k] gets words k of all blocks. A run's 12 words stand in the halves of
- * three registers, 4 in each; word n is n % 4 of register n / 4, and 8 + n % 4 is out of the third. */
-NJ_INLINE void load_interleaved(const nj_run *runs, int i, row4 rows[3])
-{
-    /* From registers 0 and 1: indices 0..3 and 4..7 are the halves of 0, 8..11 and 12..15 those of 1. */
-    const __m512i first0 = _mm512_setr_epi64(0, 3, 10, 0, 4, 7, 14, 0);
-    const __m512i first1 = _mm512_setr_epi64(1, 8, 11, 0, 5, 12, 15, 0);
-    const __m512i first2 = _mm512_setr_epi64(2, 9, 0, 0, 6, 13, 0, 0);
-    /* Then from that and register 2. */
-    const __m512i last0 = _mm512_setr_epi64(0, 1, 2, 9, 4, 5, 6, 13);
-    const __m512i last1 = _mm512_setr_epi64(0, 1, 2, 10, 4, 5, 6, 14);
-    const __m512i last2 = _mm512_setr_epi64(0, 1, 8, 11, 4, 5, 12, 15);
+    reg x[2];
     int r;
-    for (r = 0; r < 4; r++) {
-        const uint8_t *low = runs[r].src + i * runs[r].src_row, *high = runs[r + 4].src + i * runs[r + 4].src_row;
-        __m512i w0 = load_halves(low, high), w1 = load_halves(low + 32, high + 32),
-                w2 = load_halves(low + 64, high + 64);
-        rows[0].run[r] = _mm512_permutex2var_epi64(_mm512_permutex2var_epi64(w0, first0, w1), last0, w2);
-        rows[1].run[r] = _mm512_permutex2var_epi64(_mm512_permutex2var_epi64(w0, first1, w1), last1, w2);
-        rows[2].run[r] = _mm512_permutex2var_epi64(_mm512_permutex2var_epi64(w0, first2, w1), last2, w2);
-    }
+    for (r = 0; r < 4; r += 2)
+        x[r / 2] = load_halves(runs[r].src + i * runs[r].src_row + component * runs[r].src_component,
+                               runs[r + 1].src + i * runs[r + 1].src_row + component * runs[r + 1].src_component);
+    return sort_plane(x);
 }
 
-NJ_INLINE void store_interleaved(const nj_run *runs, int i, const row4 rows[3])
+NJ_INLINE void store_plane(const nj_run *runs, int i, int component, const cells16 x[4])
 {
-    /* Memory holds words 0 of the three rows, then words 1, and so on. */
-    const __m512i first0 = _mm512_setr_epi64(0, 8, 0, 1, 4, 12, 0, 5), last0 = _mm512_setr_epi64(0, 1, 8, 3, 4, 5, 12, 7);
-    const __m512i first1 = _mm512_setr_epi64(9, 0, 2, 10, 13, 0, 6, 14), last1 = _mm512_setr_epi64(0, 9, 2, 3, 4, 13, 6, 7);
-    const __m512i first2 = _mm512_setr_epi64(0, 3, 11, 0, 0, 7, 15, 0), last2 = _mm512_setr_epi64(10, 1, 2, 11, 14, 5, 6, 15);
+    reg y[2];
     int r;
-    for (r = 0; r < 4; r++) {
-        uint8_t *low = runs[r].dst + i * runs[r].dst_row, *high = runs[r + 4].dst + i * runs[r + 4].dst_row;
-        __m512i w0 = rows[0].run[r], w1 = rows[1].run[r], w2 = rows[2].run[r];
-        store_halves(low, high, _mm512_permutex2var_epi64(_mm512_permutex2var_epi64(w0, first0, w1), last0, w2));
-        store_halves(low + 32, high + 32,
-                     _mm512_permutex2var_epi64(_mm512_permutex2var_epi64(w0, first1, w1), last1, w2));
-        store_halves(low + 64, high + 64,
-                     _mm512_permutex2var_epi64(_mm512_permutex2var_epi64(w0, first2, w1), last2, w2));
+    join(x, y);
+    for (r = 0; r < 4; r += 2)
+        store_halves(runs[r].dst + i * runs[r].dst_row + component * runs[r].dst_component,
+                     runs[r + 1].dst + i * runs[r + 1].dst_row + component * runs[r + 1].dst_component, y[r / 2]);
+}
+
+/* Pixels of `size` bytes: a block has `size` words of 8 bytes in a row, a run 4 `size`; the second register that is loaded of a
+ * run begins with word 4 (size - 2). */
+NJ_INLINE void load_pixel_rows(const nj_run *runs, int i, int size, row_bytes columns[3])
+{
+    const int second = 4 * (size - 2);
+    int32_t from_outer[16], from_inner[16]; /* words of 32 bits */
+    reg outer[4], inner[4];
+    int k;
+    for (k = 0; k < 16; k++) {
+        const int first = 2 * size * (k / 4), o = first + (k % 4 < 2 ? k % 4 : 2 * size - 4 + k % 4), m = first + size - 2 + k % 4;
+        from_outer[k] = o < 16 ? o : 16 + o - 2 * second;
+        from_inner[k] = m < 16 ? m : 16 + m - 2 * second;
     }
-}
-
-/* Pixels of four bytes, as in lanes_avx2.h, within the halves. */
-NJ_INLINE void transpose_words(const __m512i from[4], __m512i to[4])
-{
-    const __m512i low = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
-    const __m512i high = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
-    __m512i a = _mm512_unpacklo_epi64(from[0], from[1]), b = _mm512_unpackhi_epi64(from[0], from[1]);
-    __m512i c = _mm512_unpacklo_epi64(from[2], from[3]), d = _mm512_unpackhi_epi64(from[2], from[3]);
-    to[0] = _mm512_permutex2var_epi64(a, low, c);
-    to[1] = _mm512_permutex2var_epi64(b, low, d);
-    to[2] = _mm512_permutex2var_epi64(a, high, c);
-    to[3] = _mm512_permutex2var_epi64(b, high, d);
-}
-
-NJ_INLINE void load_padded(const nj_run *runs, int i, row4 rows[4])
-{
-    int k, r;
-    for (r = 0; r < 4; r++) {
-        const uint8_t *low = runs[r].src + i * runs[r].src_row, *high = runs[r + 4].src + i * runs[r + 4].src_row;
-        __m512i blocks[4], words[4];
-        for (k = 0; k < 4; k++)
-            blocks[k] = load_halves(low + 32 * k, high + 32 * k);
-        transpose_words(blocks, words);
-        for (k = 0; k < 4; k++)
-            rows[k].run[r] = words[k];
+    for (k = 0; k < 4; k++) {
+        const uint8_t *src = runs[k].src + i * runs[k].src_row;
+        const reg x = load_bytes(src), y = load_bytes(src + 8 * second);
+        outer[k] = _mm512_permutex2var_epi32(x, load_bytes((const void *)from_outer), y);
+        inner[k] = _mm512_permutex2var_epi32(x, load_bytes((const void *)from_inner), y);
     }
+    sort_pixels(outer, inner, size, columns);
 }
 
-NJ_INLINE void store_padded(const nj_run *runs, int i, const row4 rows[4])
+/* Words 0, 1 and 2 of blocks, as join leaves them of two runs, to where they stand in memory: the first 8 of one run, or the rest,
+ * 4 words, of both. */
+NJ_INLINE reg gather_words(reg w0, reg w1, reg w2, int run, int rest)
 {
+    int64_t first[8], last[8];
+    int k;
+    for (k = 0; k < 8; k++) {
+        const int n = rest ? 8 + k % 4 : k, from = n / 3 * 2 + (rest ? k / 4 : run);
+        first[k] = n % 3 == 1 ? 8 + from : from;
+        last[k] = n % 3 == 2 ? 8 + from : k;
+    }
+    return _mm512_permutex2var_epi64(_mm512_permutex2var_epi64(w0, load_bytes((const void *)first), w1),
+                                     load_bytes((const void *)last), w2);
+}
+
+NJ_INLINE void store_pixels_of_runs(const nj_run *runs, int i, int size, cells16 samples[3][4])
+{
+    cells16 bytes[16];
+    const __m512i low = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), high = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+    const __mmask64 fourth = 0x8888888888888888u;
+    reg words[4][2];
     int k, r;
+    interleave(samples, size, bytes);
+    for (k = 0; k < size; k++)
+        join(&bytes[4 * k], words[k]);
     for (r = 0; r < 4; r++) {
-        uint8_t *low = runs[r].dst + i * runs[r].dst_row, *high = runs[r + 4].dst + i * runs[r + 4].dst_row;
-        __m512i blocks[4], words[4];
-        for (k = 0; k < 4; k++)
-            words[k] = rows[k].run[r];
-        transpose_words(words, blocks);
-        for (k = 0; k < 4; k++)
-            store_halves(low + 32 * k, high + 32 * k, blocks[k]);
+        uint8_t *dst = runs[r].dst + i * runs[r].dst_row;
+        const uint8_t *src = runs[r].src + i * runs[r].src_row;
+        const reg w0 = words[0][r / 2], w1 = words[1][r / 2], w2 = words[2][r / 2], w3 = words[size - 1][r / 2];
+        if (size == 3) {
+            _mm512_storeu_si512((void *)dst, gather_words(w0, w1, w2, r % 2, 0));
+            if (r % 2)
+                store_halves(runs[r - 1].dst + i * runs[r - 1].dst_row + 64, dst + 64, gather_words(w0, w1, w2, 0, 1));
+        } else {
+            const reg a = r % 2 ? _mm512_unpackhi_epi64(w0, w1) : _mm512_unpacklo_epi64(w0, w1);
+            const reg b = r % 2 ? _mm512_unpackhi_epi64(w2, w3) : _mm512_unpacklo_epi64(w2, w3);
+            const reg y[2] = { _mm512_permutex2var_epi64(a, low, b), _mm512_permutex2var_epi64(a, high, b) };
+            for (k = 0; k < 2; k++)
+                _mm512_storeu_si512((void *)(dst + 64 * k), _mm512_mask_blend_epi8(fourth, y[k], load_bytes(src + 64 * k)));
+        }
     }
 }
 

@@ -32,14 +32,6 @@ NJ_INLINE lanes_f32 clamp_f32(lanes_f32 x, float low, float high) { return x < l
  * coefficients are far below. */
 NJ_INLINE lanes_f32 round_f32(lanes_f32 x) { return (x + 12582912.0f) - 12582912.0f; }
 NJ_INLINE lanes_f32 keep_f32(lanes_f32 x, lanes_f32 y, float low, float high) { return y >= low && y <= high ? x : 0.0f; }
-/* For nj_requantize_by_f32: |x| < 2^24, and |x| < 2^22. */
-#define NJ_CONVERTS_F32
-NJ_INLINE lanes_f32 f32_from_int(int x) { return (float)x; }
-#if defined(__CUDA_ARCH__)
-NJ_INLINE int int_from_f32(lanes_f32 x) { return __float2int_rn(x); }
-#else
-NJ_INLINE int int_from_f32(lanes_f32 x) { return (int)round_f32(x); }
-#endif
 NJ_INLINE lanes_f32 load_f32(const float *p) { return *p; }
 NJ_INLINE lanes_f32 load_table_f32(const float *p) { return *p; }
 NJ_INLINE void store_f32(float *p, lanes_f32 x) { *p = x; }

@@ -1,10 +1,10 @@
-/* Lanes for NEON on 64-bit Arm: 8 blocks, one 128-bit register a lanes16.
- *
- * As one half of lanes_avx2.h: register k of a `row4` holds blocks 2k % 4 and 2k % 4 + 1 of run k / 2. */
+/* Lanes for NEON on 64-bit Arm: the 8 blocks of two runs, one 128-bit register a lanes16. A cell is two of these, since Arm
+ * multiplies without adding neighbours. */
 #ifndef NNJPEG_LANES_NEON_H
 #define NNJPEG_LANES_NEON_H
 
 #include <arm_neon.h>
+#include <string.h>
 
 #include "inline.h"
 #include "isa.h"
@@ -20,16 +20,10 @@ typedef struct pairs16 {
 } pairs16;
 
 NJ_INLINE lanes16 set16(int c) { return vdupq_n_s16((int16_t)c); }
-NJ_INLINE lanes16 spread16(const uint16_t p[2]) { return vdupq_n_s16((int16_t)p[0]); }
 NJ_INLINE lanes16 add16(lanes16 a, lanes16 b) { return vaddq_s16(a, b); }
 NJ_INLINE lanes16 sub16(lanes16 a, lanes16 b) { return vsubq_s16(a, b); }
-NJ_INLINE lanes16 mul16(lanes16 a, lanes16 b) { return vmulq_s16(a, b); }
 NJ_INLINE lanes16 shl16(lanes16 x, int n) { return vshlq_s16(x, vdupq_n_s16((int16_t)n)); }
 NJ_INLINE lanes16 sra16(lanes16 x, int n) { return vshlq_s16(x, vdupq_n_s16((int16_t)-n)); }
-NJ_INLINE lanes16 or16(lanes16 a, lanes16 b) { return vorrq_s16(a, b); }
-NJ_INLINE lanes16 abs16(lanes16 x) { return vabsq_s16(x); }
-/* Through (2ab) >> 16, which is one instruction. */
-NJ_INLINE lanes16 mulhi16(lanes16 a, lanes16 b) { return vshrq_n_s16(vqdmulhq_s16(a, b), 1); }
 NJ_INLINE lanes16 mulhrs16(lanes16 a, lanes16 b) { return vqrdmulhq_s16(a, b); }
 NJ_INLINE lanes16 clamp16(lanes16 x) { return vminq_s16(vmaxq_s16(x, vdupq_n_s16(0)), vdupq_n_s16(255)); }
 NJ_INLINE pairs16 pair16(lanes16 a, lanes16 b)
@@ -67,10 +61,33 @@ NJ_INLINE lanes32 dot2(pairs16 p, int ca, int cb)
     return x;
 }
 /* The upper halves in one instruction. */
-NJ_INLINE lanes16 narrow(lanes32 x, int n)
+NJ_INLINE lanes16 narrow(lanes32 x)
 {
-    int16x8_t high = vuzp2q_s16(vreinterpretq_s16_s32(x.lo), vreinterpretq_s16_s32(x.hi));
-    return n > 16 ? vshlq_s16(high, vdupq_n_s16((int16_t)(16 - n))) : high;
+    return vuzp2q_s16(vreinterpretq_s16_s32(x.lo), vreinterpretq_s16_s32(x.hi));
+}
+
+#include "lanes_cells.h"
+
+/* Two numbers, as a multiplication by one of them takes them. */
+NJ_INLINE int16x4_t two_numbers(const uint16_t p[2])
+{
+    uint32_t both;
+    memcpy(&both, p, sizeof both);
+    return vreinterpret_s16_u32(vdup_n_u32(both));
+}
+NJ_INLINE cells16 mul_cells(cells16 x, const uint16_t p[2])
+{
+    return pair16(vmulq_lane_s16(x.a, two_numbers(p), 0), vmulq_lane_s16(x.b, two_numbers(p), 1));
+}
+/* Through (2xp) >> 16, which is one instruction. */
+NJ_INLINE cells16 mulhi_cells(cells16 x, const uint16_t p[2])
+{
+    return pair16(vshrq_n_s16(vqdmulhq_lane_s16(x.a, two_numbers(p), 0), 1),
+                  vshrq_n_s16(vqdmulhq_lane_s16(x.b, two_numbers(p), 1), 1));
+}
+NJ_INLINE cells16 mulhrs_cells(cells16 x, const uint16_t p[2])
+{
+    return pair16(vqrdmulhq_lane_s16(x.a, two_numbers(p), 0), vqrdmulhq_lane_s16(x.b, two_numbers(p), 1));
 }
 
 /* Single precision: a row of a block is two registers. */
@@ -123,9 +140,10 @@ NJ_INLINE void transpose_f32(lanes_f32 x[8][NJ_F32_VECTORS])
             x[i][v] = to[i / 4][v][i % 4];
 }
 
-typedef struct row4 {
+/* A row of one component of all blocks: register k has blocks 2k % 4 and 2k % 4 + 1 of run k / 2. */
+typedef struct row_bytes {
     uint8x16_t run[4];
-} row4;
+} row_bytes;
 
 NJ_INLINE uint8x16_t zip16(uint8x16_t a, uint8x16_t b, int high)
 {
@@ -139,7 +157,7 @@ NJ_INLINE uint8x16_t zip32(uint8x16_t a, uint8x16_t b, int high)
 }
 
 /* Bytes 2k of all blocks below bytes 2k + 1, as words[k]. */
-NJ_INLINE void sort_bytes(row4 row, uint8x16_t words[4])
+NJ_INLINE void sort_bytes(row_bytes row, uint8x16_t words[4])
 {
     static const uint8_t order[16] = { 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15 };
     const uint8x16_t both = vld1q_u8(order);
@@ -158,53 +176,59 @@ NJ_INLINE uint8x8_t bytes(const uint8x16_t *words, int n)
     return n % 2 ? vget_high_u8(words[n / 2]) : vget_low_u8(words[n / 2]);
 }
 
-/* Bytes j of all blocks, as x[j]. */
-NJ_INLINE void split(row4 row, lanes16 x[8])
+/* What nj_mirror makes of samples, from two bytes of each block: 32 times their sum and their difference. */
+NJ_INLINE lanes16 sum_of_bytes(uint8x8_t a, uint8x8_t b) { return vreinterpretq_s16_u16(vshlq_n_u16(vaddl_u8(a, b), 5)); }
+NJ_INLINE lanes16 difference_of_bytes(uint8x8_t a, uint8x8_t b)
+{
+    return vreinterpretq_s16_u16(vshlq_n_u16(vsubl_u8(a, b), 5));
+}
+NJ_INLINE void mirror_bytes(row_bytes row, cells16 s[2], cells16 d[2])
 {
     uint8x16_t words[4];
-    int j;
+    uint8x8_t x[8];
+    int k;
     sort_bytes(row, words);
-    for (j = 0; j < 8; j++)
-        x[j] = vreinterpretq_s16_u16(vmovl_u8(bytes(words, j)));
+    for (k = 0; k < 8; k++)
+        x[k] = bytes(words, k);
+    s[0] = pair16(sum_of_bytes(x[0], x[7]), sum_of_bytes(x[1], x[6]));
+    s[1] = pair16(sum_of_bytes(x[3], x[4]), sum_of_bytes(x[2], x[5]));
+    d[0] = pair16(difference_of_bytes(x[0], x[7]), difference_of_bytes(x[1], x[6]));
+    d[1] = pair16(difference_of_bytes(x[3], x[4]), difference_of_bytes(x[2], x[5]));
 }
-
-/* What nj_mirror makes of samples, from two bytes: 32 times their sum and their difference. */
-NJ_INLINE void mirror(uint8x8_t a, uint8x8_t b, lanes16 *s, lanes16 *d)
+NJ_INLINE void split_bytes(row_bytes row, cells16 x[4])
 {
-    *s = vreinterpretq_s16_u16(vshlq_n_u16(vaddl_u8(a, b), 5));
-    *d = vreinterpretq_s16_u16(vshlq_n_u16(vsubl_u8(a, b), 5));
-}
-
-/* split and nj_mirror in one. */
-NJ_INLINE void split_mirrored(row4 row, lanes16 s[4], lanes16 d[4])
-{
+    static const int order[8] = { 0, 1, 7, 6, 3, 2, 4, 5 };
     uint8x16_t words[4];
-    int j;
+    int k;
     sort_bytes(row, words);
-    for (j = 0; j < 4; j++)
-        mirror(bytes(words, j), bytes(words, 7 - j), &s[j], &d[j]);
+    for (k = 0; k < 4; k++)
+        x[k] = pair16(vreinterpretq_s16_u16(vmovl_u8(bytes(words, order[2 * k]))),
+                      vreinterpretq_s16_u16(vmovl_u8(bytes(words, order[2 * k + 1]))));
 }
 
-/* The same for interleaved pixels: byte n of a block's 24 is component n % 3 of column n / 3. */
-NJ_INLINE void split_interleaved_mirrored(const row4 rows[3], lanes16 s[3][4], lanes16 d[3][4])
+NJ_INLINE cells16 clamp_cells(cells16 x) { return pair16(clamp16(x.a), clamp16(x.b)); }
+NJ_INLINE cells16 firsts(cells16 x, cells16 y) { return pair16(x.a, y.a); }
+NJ_INLINE cells16 seconds(cells16 x, cells16 y) { return pair16(x.b, y.b); }
+NJ_INLINE void convert_cells(cells16 x[3], void (*transform)(lanes16 x[3]))
 {
-    uint8x16_t words[12];
-    int c, j;
+    lanes16 a[3] = { x[0].a, x[1].a, x[2].a }, b[3] = { x[0].b, x[1].b, x[2].b };
+    int c;
+    transform(a);
+    transform(b);
     for (c = 0; c < 3; c++)
-        sort_bytes(rows[c], &words[4 * c]);
-    for (c = 0; c < 3; c++)
-        for (j = 0; j < 4; j++)
-            mirror(bytes(words, 3 * j + c), bytes(words, 21 - 3 * j + c), &s[c][j], &d[c][j]);
+        x[c] = pair16(a[c], b[c]);
 }
 
-/* The way back, clamping to 0..255. */
-NJ_INLINE row4 join(const lanes16 x[8])
+/* The way back from cells of neighbours to bytes, clamping to 0..255. */
+NJ_INLINE row_bytes join(const cells16 x[4])
 {
-    row4 row;
+    row_bytes row;
     uint8x16_t columns[4], a0, a1, b0, b1;
     int k;
-    for (k = 0; k < 4; k++) /* columns k and k + 4 */
-        columns[k] = vcombine_u8(vqmovun_s16(x[k]), vqmovun_s16(x[k + 4]));
+    for (k = 0; k < 2; k++) { /* columns 2k and 2k + 4, then 2k + 1 and 2k + 5 */
+        columns[2 * k] = vcombine_u8(vqmovun_s16(x[k].a), vqmovun_s16(x[k + 2].a));
+        columns[2 * k + 1] = vcombine_u8(vqmovun_s16(x[k].b), vqmovun_s16(x[k + 2].b));
+    }
     a0 = zip16(vzip1q_u8(columns[0], columns[1]), vzip1q_u8(columns[2], columns[3]), 0);
     a1 = zip16(vzip1q_u8(columns[0], columns[1]), vzip1q_u8(columns[2], columns[3]), 1);
     b0 = zip16(vzip2q_u8(columns[0], columns[1]), vzip2q_u8(columns[2], columns[3]), 0);
@@ -216,9 +240,9 @@ NJ_INLINE row4 join(const lanes16 x[8])
     return row;
 }
 
-NJ_INLINE row4 load_plane(const nj_run *runs, int i, int component)
+NJ_INLINE row_bytes load_plane(const nj_run *runs, int i, int component)
 {
-    row4 row;
+    row_bytes row;
     int k;
     for (k = 0; k < 4; k++) {
         const nj_run *run = &runs[k / 2];
@@ -227,12 +251,49 @@ NJ_INLINE row4 load_plane(const nj_run *runs, int i, int component)
     return row;
 }
 
-NJ_INLINE void store_plane(const nj_run *runs, int i, int component, row4 row)
+NJ_INLINE void store_plane(const nj_run *runs, int i, int component, const cells16 x[4])
 {
+    const row_bytes row = join(x);
     int k;
     for (k = 0; k < 4; k++) {
         const nj_run *run = &runs[k / 2];
         vst1q_u8(run->dst + i * run->dst_row + component * run->dst_component + k % 2 * 16, row.run[k]);
+    }
+}
+
+NJ_INLINE void load_pixel_rows(const nj_run *runs, int i, int size, row_bytes rows[3])
+{
+    int k, c;
+    for (k = 0; k < 4; k++) {
+        const uint8_t *src = runs[k / 2].src + i * runs[k / 2].src_row + k % 2 * 16 * size;
+        if (size == 3) {
+            const uint8x16x3_t pixels = vld3q_u8(src);
+            for (c = 0; c < 3; c++)
+                rows[c].run[k] = pixels.val[c];
+        } else {
+            const uint8x16x4_t pixels = vld4q_u8(src);
+            for (c = 0; c < 3; c++)
+                rows[c].run[k] = pixels.val[c];
+        }
+    }
+}
+
+NJ_INLINE void store_pixels_of_runs(const nj_run *runs, int i, int size, cells16 samples[3][4])
+{
+    row_bytes rows[3];
+    int k, c;
+    for (c = 0; c < 3; c++)
+        rows[c] = join(samples[c]);
+    for (k = 0; k < 4; k++) {
+        const uint8_t *src = runs[k / 2].src + i * runs[k / 2].src_row + k % 2 * 16 * size;
+        uint8_t *dst = runs[k / 2].dst + i * runs[k / 2].dst_row + k % 2 * 16 * size;
+        if (size == 3) {
+            const uint8x16x3_t pixels = { { rows[0].run[k], rows[1].run[k], rows[2].run[k] } };
+            vst3q_u8(dst, pixels);
+        } else {
+            const uint8x16x4_t pixels = { { rows[0].run[k], rows[1].run[k], rows[2].run[k], vld4q_u8(src).val[3] } };
+            vst4q_u8(dst, pixels);
+        }
     }
 }
 
@@ -302,7 +363,7 @@ NJ_INLINE lanes16x2 even_odd(lanes16 a, lanes16 b)
     return x;
 }
 
-/* Row i of each block, from and to vectors of one coefficient. */
+/* Row i of each block, from and to cells of neighbours. */
 NJ_INLINE void transpose16(lanes16 x[8])
 {
     int16x8_t a[8];
@@ -316,69 +377,36 @@ NJ_INLINE void transpose16(lanes16 x[8])
             x[k] = a[k];
     }
 }
-NJ_INLINE void load_coefficients(const int16_t *const *blocks, int i, lanes16 x[8])
-{
-    int m;
-    for (m = 0; m < 8; m++)
-        x[m] = vld1q_s16(blocks[m] + 8 * i);
-    transpose16(x);
-}
-NJ_INLINE void store_coefficients(int16_t *const *blocks, int i, const lanes16 *row)
+NJ_INLINE void load_coefficients(const int16_t *const *blocks, int i, cells16 row[4])
 {
     lanes16 x[8];
     int m;
     for (m = 0; m < 8; m++)
-        x[m] = row[m];
+        x[m] = vld1q_s16(blocks[m] + 8 * i);
+    transpose16(x);
+    for (m = 0; m < 4; m++)
+        row[m] = pair16(x[2 * m], x[2 * m + 1]);
+}
+NJ_INLINE void store_coefficients(int16_t *const *blocks, int i, const cells16 row[4])
+{
+    lanes16 x[8];
+    int m;
+    for (m = 0; m < 8; m++)
+        x[m] = m % 2 ? row[m / 2].b : row[m / 2].a;
     transpose16(x);
     for (m = 0; m < 8; m++)
         vst1q_s16(blocks[m] + 8 * i, x[m]);
 }
-NJ_INLINE int any_negative16(lanes16 x) { return vminvq_s16(x) < 0; }
-
-/* Interleaved pixels, as in lanes_avx2.h: rows[k] gets words k of all blocks. */
-NJ_INLINE void load_interleaved(const nj_run *runs, int i, row4 rows[3])
+/* Whether a number lies beyond its limit. */
+NJ_INLINE int any_beyond(const cells16 x[4], const uint16_t limits[8])
 {
-    int k, r;
-    for (r = 0; r < 4; r++) {
-        const uint8_t *src = runs[r / 2].src + i * runs[r / 2].src_row + r % 2 * 48;
-        for (k = 0; k < 3; k++)
-            rows[k].run[r] = vcombine_u8(vld1_u8(src + 8 * k), vld1_u8(src + 8 * k + 24));
+    int16x8_t room = vdupq_n_s16(0);
+    int m;
+    for (m = 0; m < 4; m++) {
+        room = vorrq_s16(room, vsubq_s16(vdupq_n_s16((int16_t)limits[2 * m]), vabsq_s16(x[m].a)));
+        room = vorrq_s16(room, vsubq_s16(vdupq_n_s16((int16_t)limits[2 * m + 1]), vabsq_s16(x[m].b)));
     }
-}
-
-NJ_INLINE void store_interleaved(const nj_run *runs, int i, const row4 rows[3])
-{
-    int k, r;
-    for (r = 0; r < 4; r++) {
-        uint8_t *dst = runs[r / 2].dst + i * runs[r / 2].dst_row + r % 2 * 48;
-        for (k = 0; k < 3; k++) {
-            vst1_u8(dst + 8 * k, vget_low_u8(rows[k].run[r]));
-            vst1_u8(dst + 8 * k + 24, vget_high_u8(rows[k].run[r]));
-        }
-    }
-}
-
-/* Pixels of four bytes: a block has four words in a row, and rows[k] gets words k of all blocks. */
-NJ_INLINE void load_padded(const nj_run *runs, int i, row4 rows[4])
-{
-    int k, r;
-    for (r = 0; r < 4; r++) {
-        const uint8_t *src = runs[r / 2].src + i * runs[r / 2].src_row + r % 2 * 64;
-        for (k = 0; k < 4; k++)
-            rows[k].run[r] = vcombine_u8(vld1_u8(src + 8 * k), vld1_u8(src + 8 * k + 32));
-    }
-}
-
-NJ_INLINE void store_padded(const nj_run *runs, int i, const row4 rows[4])
-{
-    int k, r;
-    for (r = 0; r < 4; r++) {
-        uint8_t *dst = runs[r / 2].dst + i * runs[r / 2].dst_row + r % 2 * 64;
-        for (k = 0; k < 4; k++) {
-            vst1_u8(dst + 8 * k, vget_low_u8(rows[k].run[r]));
-            vst1_u8(dst + 8 * k + 32, vget_high_u8(rows[k].run[r]));
-        }
-    }
+    return vminvq_s16(room) < 0;
 }
 
 #endif

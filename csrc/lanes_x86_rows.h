@@ -1,4 +1,4 @@
-/* What AVX2 and AVX-512 share of rows of pixels (see rows.h) and of coefficients. Included by lanes_avx2.h and
+/* What AVX2 and AVX-512 share of rows of pixels (see rows.h). Included by lanes_avx2.h and
  * lanes_avx512.h, which define, beside what lanes_x86.h wants,
  *
  *     load_apart(p, n), store_apart(p, n, x)  words of 128 bits, n bytes apart in memory
@@ -12,8 +12,6 @@ enum { NJ_STEP = sizeof(reg) };
 typedef struct lanes16x2 {
     lanes16 even, odd;
 } lanes16x2;
-
-NJ_INLINE reg bytes128(const int8_t bytes[16]) { return broadcast128(_mm_loadu_si128((const __m128i *)bytes)); }
 
 NJ_INLINE lanes16x2 even_odd_bytes(reg bytes)
 {
@@ -99,27 +97,6 @@ NJ_INLINE void store_pixels4(uint8_t *p, const lanes16x2 x[4])
     bx = MM(unpackhi_epi8)(c[2], c[3]);
     store_apart(p + 32, 64, MM(unpacklo_epi16)(rg, bx));
     store_apart(p + 48, 64, MM(unpackhi_epi16)(rg, bx));
-}
-
-/* Coefficients: eight blocks by eight of a row, within each 128 bits. */
-NJ_INLINE void transpose16(lanes16 x[8])
-{
-    reg a[8], b[8];
-    int k;
-    for (k = 0; k < 4; k++) {
-        a[2 * k] = MM(unpacklo_epi16)(x[2 * k], x[2 * k + 1]);
-        a[2 * k + 1] = MM(unpackhi_epi16)(x[2 * k], x[2 * k + 1]);
-    }
-    for (k = 0; k < 8; k += 4) {
-        b[k] = MM(unpacklo_epi32)(a[k], a[k + 2]);
-        b[k + 1] = MM(unpackhi_epi32)(a[k], a[k + 2]);
-        b[k + 2] = MM(unpacklo_epi32)(a[k + 1], a[k + 3]);
-        b[k + 3] = MM(unpackhi_epi32)(a[k + 1], a[k + 3]);
-    }
-    for (k = 0; k < 4; k++) {
-        x[2 * k] = MM(unpacklo_epi64)(b[k], b[k + 4]);
-        x[2 * k + 1] = MM(unpackhi_epi64)(b[k], b[k + 4]);
-    }
 }
 
 #endif

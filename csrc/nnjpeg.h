@@ -65,17 +65,18 @@ typedef struct nnjpeg_strides {
     ptrdiff_t image, component, row, column;
 } nnjpeg_strides;
 
-/* One quantization step q made ready: scaled_step 16q, bias 4q; reciprocal and scale divide by 8q. Each number stands twice, because
- * vector units broadcast 32 bits from memory more cheaply than 16. */
+/* Two quantization steps q made ready, which a vector takes as one number of 32 bits: scaled_step 16q; reciprocal, bias and
+ * scale divide by 8q. */
 typedef struct nnjpeg_step {
     uint16_t scaled_step[2], bias[2], reciprocal[2], scale[2];
 } nnjpeg_step;
 
-/* A quantization table made ready: for the integers in natural order, with the largest coefficients whose inverse stays
- * within 16 bits (twice each, too); for single precision, the steps q and 1 / q, transposed (horizontal frequency first). */
+/* A quantization table made ready: for the integers by column and pair of rows, both in the order of block.h; in natural order
+ * the largest coefficients whose inverse stays within 16 bits; for single precision, the steps q and 1 / q, transposed
+ * (horizontal frequency first). */
 typedef struct nnjpeg_quantizer {
-    nnjpeg_step steps[NNJPEG_BLOCK_SIZE];
-    uint16_t limits[NNJPEG_BLOCK_SIZE][2];
+    nnjpeg_step steps[NNJPEG_BLOCK][NNJPEG_BLOCK / 2];
+    uint16_t limits[NNJPEG_BLOCK_SIZE];
     float steps_f32[NNJPEG_BLOCK_SIZE], reciprocals_f32[NNJPEG_BLOCK_SIZE];
 } nnjpeg_quantizer;
 
@@ -112,6 +113,15 @@ nnjpeg_status nnjpeg_cubic_backward_f32(const nnjpeg_shape *shape, const float *
                                         const float *src, const nnjpeg_strides *src_strides, float *dst,
                                         const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
                                         nnjpeg_colorspace colorspace, nnjpeg_subsampling subsampling, int num_threads);
+
+/* The gradient with respect to the quantization steps of NNJPEG_FLOAT or NNJPEG_FLOAT_CUBIC, from the one with respect to its
+ * result: of a coefficient c with step q that comes out as q r(c / q), r - u r' at u = c / q, where r' is 1 for NNJPEG_FLOAT (as
+ * if there were no rounding); added up over all blocks that share the step. dst: 64 numbers in natural order for each table: for
+ * each image, or for one where quantizers.image_stride is 0, those of each component, or of one where component_stride is 0. */
+nnjpeg_status nnjpeg_table_backward_f32(const nnjpeg_shape *shape, const float *grad, const nnjpeg_strides *grad_strides,
+                                        const float *src, const nnjpeg_strides *src_strides, float *dst,
+                                        nnjpeg_quantizers quantizers, nnjpeg_colorspace colorspace,
+                                        nnjpeg_subsampling subsampling, nnjpeg_precision precision, int num_threads);
 
 /* Quantized coefficients: of all components in 4:4:4, else of one, whose grid of blocks is its own (and strides.component is
  * not used). */

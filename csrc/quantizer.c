@@ -9,34 +9,35 @@
  * zero t is this number, and what follows rounds up; below zero it is one less, and what follows rounds down. Any other
  * quotient is at least 1 / d from half way, in t at least 2^k / d >= 1/4, which the excess does not reach.
  *
- * Of magnitudes, (n * m) >> (16 + k) with n = |c| + 4q: the excess is at most n / 2^(16+k), less than the 1 / d >= 2^-(k+2) that
- * the quotient lacks to the next integer, for n < 2^14. That some |c| < 2^14 with a larger n are exact too is tried out. */
-static nnjpeg_step prepare(uint16_t q)
+ * Where there is no rounding product, (2t + 2^k) 2^(15-k) >> 16 is the same: 1 <= k <= 9, and |t| < 2^13. */
+static void prepare(nnjpeg_step *s, int half, uint16_t q)
 {
     const uint32_t divisor = 8u * q;
-    uint16_t step = (uint16_t)(16 * q), bias = (uint16_t)(4 * q), reciprocal, scale;
     uint32_t k = 0;
     while ((4u << k) < divisor)
         k++;
-    reciprocal = (uint16_t)((65536u << k) / divisor + 1);
-    scale = (uint16_t)(32768u >> k);
-    return (nnjpeg_step){ { step, step }, { bias, bias }, { reciprocal, reciprocal }, { scale, scale } };
+    s->scaled_step[half] = (uint16_t)(16 * q);
+    s->bias[half] = (uint16_t)(1u << k);
+    s->reciprocal[half] = (uint16_t)((65536u << k) / divisor + 1);
+    s->scale[half] = (uint16_t)(32768u >> k);
 }
 
 nnjpeg_status nnjpeg_quantizer_init(nnjpeg_quantizer *quantizer, const uint16_t *steps)
 {
-    int i, transposed;
+    int i, k, transposed;
     if (!quantizer || !steps)
         return NNJPEG_BAD_POINTER;
     for (i = 0; i < NNJPEG_BLOCK_SIZE; i++) {
         uint16_t q = steps[i];
         if (q < 1 || q > 255)
             return NNJPEG_BAD_STEP;
-        quantizer->steps[i] = prepare(q);
-        quantizer->limits[i][0] = quantizer->limits[i][1] = (uint16_t)((i < NNJPEG_BLOCK ? NJ_MOST_IN_FIRST_ROW : NJ_MOST) / q);
+        quantizer->limits[i] = (uint16_t)((i < NNJPEG_BLOCK ? NJ_MOST_IN_FIRST_ROW : NJ_MOST) / q);
         transposed = i % NNJPEG_BLOCK * NNJPEG_BLOCK + i / NNJPEG_BLOCK;
         quantizer->steps_f32[transposed] = (float)q;
         quantizer->reciprocals_f32[transposed] = NJ_TIE / (float)q;
     }
+    for (i = 0; i < NNJPEG_BLOCK; i++)
+        for (k = 0; k < NNJPEG_BLOCK; k++)
+            prepare(&quantizer->steps[i][k / 2], k % 2, steps[NNJPEG_BLOCK * nj_frequency(k) + nj_frequency(i)]);
     return NNJPEG_OK;
 }

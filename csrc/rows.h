@@ -16,6 +16,8 @@
 #ifndef NNJPEG_ROWS_H
 #define NNJPEG_ROWS_H
 
+#include <string.h>
+
 #include "isa.h"
 
 NJ_INLINE void load_pixels(const uint8_t *p, ptrdiff_t component, nj_layout layout, lanes16x2 x[4])
@@ -210,9 +212,15 @@ static void reverse_samples(const uint8_t *src, uint8_t *dst, ptrdiff_t count)
         dst[x] = src[count - 1 - x];
 }
 
-static void quantize(const int16_t *coefficients, int16_t *quantized, const nnjpeg_step *step)
+static void quantize(int16_t *coefficients, const nnjpeg_step *step)
 {
-    store16(quantized, nj_quantize(load16(coefficients), step));
+    size_t k;
+    for (k = 0; k < NJ_MAX_NUMBERS; k += sizeof(cells16) / sizeof *coefficients) {
+        cells16 x;
+        memcpy(&x, coefficients + k, sizeof x);
+        x = nj_quantize(x, step);
+        memcpy(coefficients + k, &x, sizeof x);
+    }
 }
 
 /* In the order of enum nnjpeg_subsampling. */

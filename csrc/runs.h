@@ -1,7 +1,24 @@
 /* A group of runs on a vector unit: what isa_<isa>.c makes of lanes_<isa>.h and block.h.
  *
  * Included after them. Rows are transformed on their way in and out, so the workspace, which fits the first-level
- * cache, is written and read twice; columns are found in it by address, and no block is ever transposed. */
+ * cache, is written and read twice; columns are found in it by address, and no block is ever transposed. Two rows go in
+ * together, and two columns are transformed together, so that a cell has what the next step takes of one column, or row.
+ *
+ * lanes_<isa>.h provides, beside what block.h and rows.h want,
+ *
+ *     NJ_RUNS
+ *     row_bytes                                    a row of one component of all blocks, as bytes
+ *     load_plane(runs, i, component)               row i of them
+ *     load_pixel_rows(runs, i, size, rows)         row i of three components, of pixels of `size` bytes
+ *     split_bytes(row, x), mirror_bytes(row, s, d) to cells as nj_mirror takes them, or as it leaves them
+ *     store_plane(runs, i, component, x)           row i from cells of neighbouring samples, clamped
+ *     store_pixels_of_runs(runs, i, size, x)       row i of pixels from such x[c] of three components; fourth bytes from the source
+ *     load_coefficients(blocks, i, x), store_coefficients(blocks, i, x)
+ *                                                  row i of coefficients, from and to cells of neighbours
+ *     any_beyond(x, limits)                        whether one of such a row is
+ *     firsts(x, y), seconds(x, y)                  cells of both one's numbers
+ *     clamp_cells(x), convert_cells(x, transform)  to 0..255; a colour transform
+ */
 #ifndef NNJPEG_RUNS_H
 #define NNJPEG_RUNS_H
 
@@ -31,192 +48,267 @@ NJ_INLINE void prefetch_dst(const nj_run *runs, int i, int component, int bytes)
                         1);
 }
 
-NJ_INLINE void requantize(lanes16 w[NNJPEG_BLOCK_SIZE], const nnjpeg_quantizer *quantizer)
+/* One component of a group: by column, in the order of nj_frequency, the four cells of its rows; after `requantize` cells of
+ * columns, by these and by row. */
+typedef cells16 workspace[NNJPEG_BLOCK_SIZE / 2];
+
+/* Cells of rows nj_mirrored(p, 0) and nj_mirrored(p, 1) of one component, from bytes of both. */
+NJ_INLINE void two_rows_in(const row_bytes rows[2], workspace w, int p)
 {
-    int i, j;
-    for (j = 0; j < 8; j++) {
-        lanes16 x[8];
-        for (i = 0; i < 8; i++)
-            x[i] = w[8 * i + j];
-        nj_requantize_column(x, &quantizer->steps[j]);
-        for (i = 0; i < 8; i++)
-            w[8 * i + j] = x[i];
+    uppers16 x[2][8];
+    int k, m;
+    for (m = 0; m < 2; m++) {
+        cells16 s[2], d[2];
+        mirror_bytes(rows[m], s, d);
+        nj_fdct_row(s, d, x[m]);
+    }
+    for (k = 0; k < 8; k++)
+        w[4 * k + p] = cells_of(x[0][k], x[1][k]);
+}
+
+/* Row i. */
+NJ_INLINE void row_cells(const workspace w, int i, cells16 p[4])
+{
+    int k;
+    for (k = 0; k < 4; k++)
+        p[k] = w[8 * k + i];
+}
+
+/* From columns k and k + 1: a cell of each row. */
+NJ_INLINE void two_columns_out(uppers16 x[2][8], workspace w, int k)
+{
+    int i;
+    for (i = 0; i < 8; i++)
+        w[4 * k + i] = cells_of(x[0][i], x[1][i]);
+}
+
+NJ_INLINE void requantize(workspace w, const nnjpeg_quantizer *quantizer)
+{
+    int k, m;
+    NJ_ROLLED
+    for (k = 0; k < 8; k += 2) {
+        uppers16 x[2][8];
+        for (m = 0; m < 2; m++)
+            nj_requantize_column(&w[4 * (k + m)], quantizer->steps[k + m], x[m]);
+        two_columns_out(x, w, k);
+    }
+}
+
+NJ_INLINE void plane_in(const nj_run *runs, workspace w)
+{
+    int p, m;
+    NJ_ROLLED
+    for (p = 0; p < 4; p++) {
+        row_bytes rows[2];
+        for (m = 0; m < 2; m++) {
+            prefetch_src(runs, nj_mirrored(p, m), 0, NJ_RUN_WIDTH);
+            rows[m] = load_plane(runs, nj_mirrored(p, m), 0);
+        }
+        two_rows_in(rows, w, p);
+    }
+}
+
+/* Row i as cells of neighbouring samples. */
+NJ_INLINE void row_out(const workspace w, int i, cells16 samples[4])
+{
+    cells16 p[4];
+    uppers16 x[8];
+    int k;
+    row_cells(w, i, p);
+    nj_idct_row(p, x);
+    for (k = 0; k < 4; k++)
+        samples[k] = nj_sample_cells(x[2 * k], x[2 * k + 1]);
+}
+
+NJ_INLINE void plane_out(const nj_run *runs, const workspace w)
+{
+    int i;
+    NJ_ROLLED
+    for (i = 0; i < 8; i++) {
+        cells16 samples[4];
+        row_out(w, i, samples);
+        prefetch_dst(runs, i, 0, NJ_RUN_WIDTH);
+        store_plane(runs, i, 0, samples);
     }
 }
 
 static void roundtrip_plane(const nj_run *runs, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace)
 {
-    lanes16 w[NNJPEG_BLOCK_SIZE], s[4], d[4];
-    int i;
+    workspace w;
     (void)colorspace;
-    for (i = 0; i < 8; i++) {
-        prefetch_src(runs, i, 0, NJ_RUN_WIDTH);
-        split_mirrored(load_plane(runs, i, 0), s, d);
-        nj_fdct_row(s, d, &w[8 * i]);
-    }
+    plane_in(runs, w);
     requantize(w, quantizers[0]);
-    for (i = 0; i < 8; i++) {
-        nj_idct_row(&w[8 * i]);
-        prefetch_dst(runs, i, 0, NJ_RUN_WIDTH);
-        store_plane(runs, i, 0, join(&w[8 * i]));
-    }
+    plane_out(runs, w);
 }
 
 /* One component: rows and columns to quantized coefficients; and back. */
 static void forward_blocks(const nj_run *runs, const nnjpeg_quantizer *quantizer, int16_t *const *blocks)
 {
-    lanes16 w[NNJPEG_BLOCK_SIZE], s[4], d[4];
-    int i, j;
-    for (i = 0; i < 8; i++) {
-        split_mirrored(load_plane(runs, i, 0), s, d);
-        nj_fdct_row(s, d, &w[8 * i]);
+    workspace w;
+    cells16 row[4];
+    int k, p, m;
+    plane_in(runs, w);
+    for (k = 0; k < 8; k++) {
+        uppers16 x[8];
+        nj_fdct_column(&w[4 * k], x);
+        for (p = 0; p < 4; p++)
+            w[4 * k + p] = nj_quantize(cells_of(x[2 * p], x[2 * p + 1]), &quantizer->steps[k][p]);
     }
-    for (j = 0; j < 8; j++) {
-        lanes16 x[8];
-        for (i = 0; i < 8; i++)
-            x[i] = w[8 * i + j];
-        nj_fdct_column(x);
-        for (i = 0; i < 8; i++)
-            w[8 * i + j] = nj_quantize(x[i], &quantizer->steps[8 * i + j]);
+    for (p = 0; p < 4; p++) {
+        cells16 column[8];
+        for (k = 0; k < 8; k++)
+            column[nj_frequency(k)] = w[4 * k + p];
+        for (m = 0; m < 2; m++) {
+            for (k = 0; k < 4; k++)
+                row[k] = m ? seconds(column[2 * k], column[2 * k + 1]) : firsts(column[2 * k], column[2 * k + 1]);
+            store_coefficients(blocks, nj_frequency(2 * p + m), row);
+        }
     }
-    for (i = 0; i < 8; i++)
-        store_coefficients(blocks, i, &w[8 * i]);
 }
 
 static int inverse_blocks(const int16_t *const *blocks, const nnjpeg_quantizer *quantizer, const nj_run *runs)
 {
-    lanes16 w[NNJPEG_BLOCK_SIZE], room = set16(0);
-    int i, j;
-    for (i = 0; i < 8; i++) {
-        load_coefficients(blocks, i, &w[8 * i]);
-        for (j = 0; j < 8; j++)
-            room = or16(room, sub16(spread16(quantizer->limits[8 * i + j]), abs16(w[8 * i + j])));
+    workspace w;
+    int k, p, m;
+    for (p = 0; p < 4; p++) {
+        cells16 row[2][4];
+        for (m = 0; m < 2; m++) {
+            const int i = nj_frequency(2 * p + m);
+            load_coefficients(blocks, i, row[m]);
+            if (any_beyond(row[m], &quantizer->limits[8 * i]))
+                return 0;
+        }
+        for (k = 0; k < 8; k++) {
+            const int j = nj_frequency(k);
+            w[4 * k + p] = j % 2 ? seconds(row[0][j / 2], row[1][j / 2]) : firsts(row[0][j / 2], row[1][j / 2]);
+        }
     }
-    if (any_negative16(room))
-        return 0;
-    for (j = 0; j < 8; j++) {
-        lanes16 x[8];
-        for (i = 0; i < 8; i++)
-            x[i] = nj_dequantize(w[8 * i + j], &quantizer->steps[8 * i + j]);
-        nj_idct_column(x);
-        for (i = 0; i < 8; i++)
-            w[8 * i + j] = x[i];
+    for (k = 0; k < 8; k += 2) {
+        uppers16 x[2][8];
+        for (m = 0; m < 2; m++) {
+            for (p = 0; p < 4; p++)
+                w[4 * (k + m) + p] = nj_dequantize(w[4 * (k + m) + p], &quantizer->steps[k + m][p]);
+            nj_idct_column(&w[4 * (k + m)], x[m]);
+        }
+        two_columns_out(x, w, k);
     }
-    for (i = 0; i < 8; i++) {
-        nj_idct_row(&w[8 * i]);
-        store_plane(runs, i, 0, join(&w[8 * i]));
-    }
+    plane_out(runs, w);
     return 1;
 }
 
-/* Three components of one row, x[c][column]: colour on the way in. */
-NJ_INLINE void rows_in(lanes16 x[3][8], lanes16 w[3][NNJPEG_BLOCK_SIZE], int i, nnjpeg_colorspace colorspace)
+/* Two rows of three components, as two_rows_in has them of one; in YCbCr or not. */
+NJ_INLINE void three_in(row_bytes rows[3][2], workspace w[3], int p, nnjpeg_colorspace colorspace)
 {
-    int c, j;
-    if (colorspace == NNJPEG_YCBCR)
-        for (j = 0; j < 8; j++) {
-            lanes16 pixel[3] = { x[0][j], x[1][j], x[2][j] };
-            nj_rgb_to_ycbcr(pixel);
+    int c, k, m;
+    if (colorspace == NNJPEG_YCBCR) {
+        cells16 samples[3][2][4];
+        for (m = 0; m < 2; m++) {
             for (c = 0; c < 3; c++)
-                x[c][j] = pixel[c];
+                split_bytes(rows[c][m], samples[c][m]);
+            for (k = 0; k < 4; k++) {
+                cells16 pixels[3] = { samples[0][m][k], samples[1][m][k], samples[2][m][k] };
+                convert_cells(pixels, nj_rgb_to_ycbcr);
+                for (c = 0; c < 3; c++)
+                    samples[c][m][k] = pixels[c];
+            }
         }
-    for (c = 0; c < 3; c++) {
-        lanes16 s[4], d[4];
-        nj_mirror(x[c], s, d);
-        nj_fdct_row(s, d, &w[c][8 * i]);
+        NJ_ROLLED
+        for (c = 0; c < 3; c++) {
+            uppers16 x[2][8];
+            for (m = 0; m < 2; m++) {
+                cells16 s[2], d[2];
+                nj_mirror(samples[c][m], s, d);
+                nj_fdct_row(s, d, x[m]);
+            }
+            for (k = 0; k < 8; k++)
+                w[c][4 * k + p] = cells_of(x[0][k], x[1][k]);
+        }
+    } else {
+        for (c = 0; c < 3; c++)
+            two_rows_in(rows[c], w[c], p);
     }
 }
 
-/* And on the way out. */
-NJ_INLINE void rows_out(lanes16 x[3][8], lanes16 w[3][NNJPEG_BLOCK_SIZE], int i, nnjpeg_colorspace colorspace)
+/* Row i of three components in YCbCr, as cells of neighbouring pixels in RGB. */
+NJ_INLINE void three_out(workspace w[3], int i, cells16 samples[3][4])
 {
-    int c, j;
-    for (c = 0; c < 3; c++) {
-        for (j = 0; j < 8; j++)
-            x[c][j] = w[c][8 * i + j];
-        nj_idct_row(x[c]);
+    int c, k;
+    NJ_ROLLED
+    for (c = 0; c < 3; c++)
+        row_out(w[c], i, samples[c]);
+    for (k = 0; k < 4; k++) {
+        cells16 pixels[3];
+        for (c = 0; c < 3; c++)
+            pixels[c] = clamp_cells(samples[c][k]);
+        convert_cells(pixels, nj_ycbcr_to_rgb);
+        for (c = 0; c < 3; c++)
+            samples[c][k] = pixels[c];
     }
-    if (colorspace == NNJPEG_YCBCR)
-        for (j = 0; j < 8; j++) {
-            lanes16 pixel[3];
-            for (c = 0; c < 3; c++)
-                pixel[c] = clamp16(x[c][j]);
-            nj_ycbcr_to_rgb(pixel);
-            for (c = 0; c < 3; c++)
-                x[c][j] = pixel[c];
-        }
 }
 
+/* Three planes, which are coded in YCbCr: else they go one by one. */
 static void roundtrip_planes(const nj_run *runs, const nnjpeg_quantizer *const *quantizers,
                              nnjpeg_colorspace colorspace)
 {
-    lanes16 w[3][NNJPEG_BLOCK_SIZE], x[3][8];
-    int i, c;
-    for (i = 0; i < 8; i++) {
-        for (c = 0; c < 3; c++) {
-            prefetch_src(runs, i, c, NJ_RUN_WIDTH);
-            split(load_plane(runs, i, c), x[c]);
-        }
-        rows_in(x, w, i, colorspace);
+    workspace w[3];
+    int p, m, i, c;
+    (void)colorspace;
+    NJ_ROLLED
+    for (p = 0; p < 4; p++) {
+        row_bytes rows[3][2];
+        for (m = 0; m < 2; m++)
+            for (c = 0; c < 3; c++) {
+                prefetch_src(runs, nj_mirrored(p, m), c, NJ_RUN_WIDTH);
+                rows[c][m] = load_plane(runs, nj_mirrored(p, m), c);
+            }
+        three_in(rows, w, p, NNJPEG_YCBCR);
     }
+    NJ_ROLLED
     for (c = 0; c < 3; c++)
         requantize(w[c], quantizers[c]);
+    NJ_ROLLED
     for (i = 0; i < 8; i++) {
-        rows_out(x, w, i, colorspace);
+        cells16 samples[3][4];
+        three_out(w, i, samples);
         for (c = 0; c < 3; c++) {
             prefetch_dst(runs, i, c, NJ_RUN_WIDTH);
-            store_plane(runs, i, c, join(x[c]));
+            store_plane(runs, i, c, samples[c]);
         }
     }
 }
 
 /* Pixels of three bytes, or of four with the last one copied. */
 NJ_INLINE void pixels(const nj_run *runs, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace,
-                      int pixel)
+                      int size)
 {
-    lanes16 w[3][NNJPEG_BLOCK_SIZE], padding[NNJPEG_BLOCK_SIZE], x[3][8], bytes[32];
-    row4 rows[4];
-    int i, c, j, k;
-    for (i = 0; i < 8; i++) {
-        prefetch_src(runs, i, 0, pixel * NJ_RUN_WIDTH);
-        if (pixel == 3)
-            load_interleaved(runs, i, rows);
-        else
-            load_padded(runs, i, rows);
-        if (pixel == 3 && colorspace == NNJPEG_RGB) {
-            lanes16 s[3][4], d[3][4];
-            split_interleaved_mirrored(rows, s, d);
+    workspace w[3];
+    int p, m, i, c;
+    NJ_ROLLED
+    for (p = 0; p < 4; p++) {
+        row_bytes rows[3][2];
+        NJ_ROLLED
+        for (m = 0; m < 2; m++) {
+            row_bytes row[3];
+            prefetch_src(runs, nj_mirrored(p, m), 0, size * NJ_RUN_WIDTH);
+            load_pixel_rows(runs, nj_mirrored(p, m), size, row);
             for (c = 0; c < 3; c++)
-                nj_fdct_row(s[c], d[c], &w[c][8 * i]);
-            continue;
+                rows[c][m] = row[c];
         }
-        for (k = 0; k < pixel; k++)
-            split(rows[k], &bytes[8 * k]);
-        for (j = 0; j < 8; j++) {
-            for (c = 0; c < 3; c++)
-                x[c][j] = bytes[pixel * j + c];
-            if (pixel == 4)
-                padding[8 * i + j] = bytes[4 * j + 3];
-        }
-        rows_in(x, w, i, colorspace);
+        three_in(rows, w, p, colorspace);
     }
+    NJ_ROLLED
     for (c = 0; c < 3; c++)
         requantize(w[c], quantizers[c]);
+    NJ_ROLLED
     for (i = 0; i < 8; i++) {
-        rows_out(x, w, i, colorspace);
-        for (j = 0; j < 8; j++) {
-            for (c = 0; c < 3; c++)
-                bytes[pixel * j + c] = x[c][j];
-            if (pixel == 4)
-                bytes[4 * j + 3] = padding[8 * i + j];
-        }
-        for (k = 0; k < pixel; k++)
-            rows[k] = join(&bytes[8 * k]);
-        prefetch_dst(runs, i, 0, pixel * NJ_RUN_WIDTH);
-        if (pixel == 3)
-            store_interleaved(runs, i, rows);
+        cells16 samples[3][4];
+        if (colorspace == NNJPEG_YCBCR)
+            three_out(w, i, samples);
         else
-            store_padded(runs, i, rows);
+            for (c = 0; c < 3; c++)
+                row_out(w[c], i, samples[c]);
+        prefetch_dst(runs, i, 0, size * NJ_RUN_WIDTH);
+        store_pixels_of_runs(runs, i, size, samples);
     }
 }
 

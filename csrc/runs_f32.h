@@ -145,12 +145,38 @@ NJ_INLINE void roundtrip_f32(const nj_span *s, const nnjpeg_quantizer *const *qu
     }
 }
 
+/* From the gradient of pixels to g, that of decoded components, which are x, not yet limited. */
+NJ_INLINE void decode_tile_backward(const nj_span *s, ptrdiff_t at, nj_tile x[3], nj_tile g[3], int components)
+{
+    nj_tile y[3];
+    int c, k, v;
+    for (c = 0; c < components; c++) {
+        NJ_EACH(k, v)
+            y[c][k][v] = x[c][k][v];
+        prefetch_rows(s->grad + at + c * s->grad_component, s->grad_row);
+        load_tile(s->grad + at + c * s->grad_component, s->grad_row, g[c]);
+        if (components == 3)
+            limit_f32(x[c]);
+    }
+    if (components == 3)
+        colour_f32(x, nj_ycbcr_to_rgb_f32);
+    for (c = 0; c < components; c++)
+        NJ_EACH(k, v)
+            g[c][k][v] = keep_f32(g[c][k][v], x[c][k][v], -128.0f, 127.0f);
+    if (components == 3) {
+        colour_f32(g, nj_ycbcr_to_rgb_transposed);
+        for (c = 0; c < components; c++)
+            NJ_EACH(k, v)
+                g[c][k][v] = keep_f32(g[c][k][v], y[c][k][v], -128.0f, 127.0f);
+    }
+}
+
 /* The chain rule through roundtrip_f32 with NJ_CUBIC. The scales by 255 and 1 / 255 cancel. */
 NJ_INLINE void cubic_backward_f32(const nj_span *s, const nnjpeg_quantizer *const *quantizers, int components)
 {
     ptrdiff_t at;
     for (at = 0; at < s->count * NJ_F32_RUN_WIDTH; at += NJ_F32_BLOCKS * NNJPEG_BLOCK) {
-        nj_tile x[3], g[3], slope[3], y[3];
+        nj_tile x[3], g[3], slope[3];
         int c, k, v;
         for (c = 0; c < components; c++)
             load_unit(s->src + at + c * s->src_component, s->src_row, x[c]);
@@ -162,24 +188,8 @@ NJ_INLINE void cubic_backward_f32(const nj_span *s, const nnjpeg_quantizer *cons
                 slope[c][k][v] = nj_cubic_slope(x[c][k][v], table_f32(quantizers[c]->reciprocals_f32, k, v));
             requantize_f32(x[c], quantizers[c], NJ_CUBIC);
             inverse_f32(x[c]);
-            NJ_EACH(k, v)
-                y[c][k][v] = x[c][k][v]; /* decoded, not yet limited */
-            prefetch_rows(s->grad + at + c * s->grad_component, s->grad_row);
-            load_tile(s->grad + at + c * s->grad_component, s->grad_row, g[c]);
-            if (components == 3)
-                limit_f32(x[c]);
         }
-        if (components == 3)
-            colour_f32(x, nj_ycbcr_to_rgb_f32);
-        for (c = 0; c < components; c++)
-            NJ_EACH(k, v)
-                g[c][k][v] = keep_f32(g[c][k][v], x[c][k][v], -128.0f, 127.0f);
-        if (components == 3) {
-            colour_f32(g, nj_ycbcr_to_rgb_transposed);
-            for (c = 0; c < components; c++)
-                NJ_EACH(k, v)
-                    g[c][k][v] = keep_f32(g[c][k][v], y[c][k][v], -128.0f, 127.0f);
-        }
+        decode_tile_backward(s, at, x, g, components);
         for (c = 0; c < components; c++) {
             forward_f32(g[c]);
             NJ_EACH(k, v)
@@ -195,6 +205,72 @@ NJ_INLINE void cubic_backward_f32(const nj_span *s, const nnjpeg_quantizer *cons
             store_tile(s, c, at, g[c]);
         }
     }
+}
+
+NJ_INLINE void clear_tile(nj_tile x)
+{
+    int k, v;
+    NJ_EACH(k, v)
+        x[k][v] = set_f32(0.0f);
+}
+
+/* The gradient of dequantized coefficients times the derivative of these by their steps. */
+NJ_INLINE void add_by_steps(nj_tile sum, nj_tile gradient, nj_tile slope)
+{
+    int k, v;
+    NJ_EACH(k, v)
+        sum[k][v] = madd_f32(gradient[k][v], slope[k][v], sum[k][v]);
+}
+
+NJ_INLINE void step_slopes(nj_tile x, const nnjpeg_quantizer *q, nj_rounding rounding, nj_tile slope)
+{
+    int k, v;
+    NJ_EACH(k, v)
+        slope[k][v] = nj_step_slope(x[k][v], table_f32(q->reciprocals_f32, k, v), rounding);
+}
+
+/* The sum over a span, which single precision has room for, to that over many. */
+NJ_INLINE void add_to_sums(double sums[NNJPEG_BLOCK_SIZE], nj_tile x)
+{
+    float row[NJ_F32_BLOCKS * NNJPEG_BLOCK];
+    int k, v, b, i;
+    for (k = 0; k < NNJPEG_BLOCK; k++) {
+        for (v = 0; v < NJ_F32_VECTORS; v++)
+            store_f32(&row[v * NJ_F32_VECTOR_WIDTH], x[k][v]);
+        for (b = 0; b < NJ_F32_BLOCKS; b++)
+            for (i = 0; i < NNJPEG_BLOCK; i++)
+                sums[8 * k + i] += row[8 * b + i];
+    }
+}
+
+/* The gradient by the steps, on the same way, but for the scale by 1 / 255. */
+NJ_INLINE void by_steps_f32(const nj_span *s, const nnjpeg_quantizer *const *quantizers, int components, nj_rounding rounding)
+{
+    nj_tile sums[3];
+    ptrdiff_t at;
+    int c;
+    for (c = 0; c < components; c++)
+        clear_tile(sums[c]);
+    for (at = 0; at < s->count * NJ_F32_RUN_WIDTH; at += NJ_F32_BLOCKS * NNJPEG_BLOCK) {
+        nj_tile x[3], g[3], slope[3];
+        for (c = 0; c < components; c++)
+            load_unit(s->src + at + c * s->src_component, s->src_row, x[c]);
+        if (components == 3)
+            colour_f32(x, nj_rgb_to_ycbcr_f32);
+        for (c = 0; c < components; c++) {
+            forward_f32(x[c]);
+            step_slopes(x[c], quantizers[c], rounding, slope[c]);
+            requantize_f32(x[c], quantizers[c], rounding);
+            inverse_f32(x[c]);
+        }
+        decode_tile_backward(s, at, x, g, components);
+        for (c = 0; c < components; c++) {
+            forward_f32(g[c]);
+            add_by_steps(sums[c], g[c], slope[c]);
+        }
+    }
+    for (c = 0; c < components; c++)
+        add_to_sums(s->sums + c * NNJPEG_BLOCK_SIZE, sums[c]);
 }
 
 static void nearest_f32(const nj_span *span, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace)
@@ -222,6 +298,22 @@ static void backward_f32(const nj_span *span, const nnjpeg_quantizer *const *qua
     else
         cubic_backward_f32(span, quantizers, 1);
     end_stream();
+}
+
+static void nearest_by_steps_f32(const nj_span *span, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace)
+{
+    if (colorspace == NNJPEG_YCBCR)
+        by_steps_f32(span, quantizers, 3, NJ_NEAREST);
+    else
+        by_steps_f32(span, quantizers, 1, NJ_NEAREST);
+}
+
+static void cubic_by_steps_f32(const nj_span *span, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace)
+{
+    if (colorspace == NNJPEG_YCBCR)
+        by_steps_f32(span, quantizers, 3, NJ_CUBIC);
+    else
+        by_steps_f32(span, quantizers, 1, NJ_CUBIC);
 }
 
 /* One component in -128..127, whole blocks of it; the result is not limited. */
@@ -266,6 +358,36 @@ static void plane_backward_f32(const nj_span *s, const nnjpeg_quantizer *const *
         inverse_f32(g);
         store_tile(s, 0, at, g);
     }
+}
+
+NJ_INLINE void plane_by_steps_f32(const nj_span *s, const nnjpeg_quantizer *q, nj_rounding rounding)
+{
+    nj_tile sum;
+    ptrdiff_t at;
+    clear_tile(sum);
+    for (at = 0; at < s->count * NJ_F32_RUN_WIDTH; at += NJ_F32_BLOCKS * NNJPEG_BLOCK) {
+        nj_tile x, g, slope;
+        load_tile(s->src + at, s->src_row, x);
+        load_tile(s->grad + at, s->grad_row, g);
+        forward_f32(x);
+        step_slopes(x, q, rounding, slope);
+        forward_f32(g);
+        add_by_steps(sum, g, slope);
+    }
+    add_to_sums(s->sums, sum);
+}
+
+static void plane_nearest_by_steps_f32(const nj_span *span, const nnjpeg_quantizer *const *quantizers,
+                                       nnjpeg_colorspace colorspace)
+{
+    (void)colorspace;
+    plane_by_steps_f32(span, quantizers[0], NJ_NEAREST);
+}
+
+static void plane_cubic_by_steps_f32(const nj_span *span, const nnjpeg_quantizer *const *quantizers, nnjpeg_colorspace colorspace)
+{
+    (void)colorspace;
+    plane_by_steps_f32(span, quantizers[0], NJ_CUBIC);
 }
 
 /* Row k of a tile whose blocks lie apart, 64 numbers each. */
@@ -356,8 +478,11 @@ static void to_floats(const uint8_t *src, float *dst, ptrdiff_t count)
         convert_to_floats(src, dst, rest);
 }
 
-#define NJ_ISA_F32                                                                                               \
-    NJ_ISA_ROWS_F32,                                                                                             \
-        { nearest_f32, cubic_f32, backward_f32, plane_nearest_f32, plane_cubic_f32, plane_backward_f32 }, dct_run, idct_run, to_bytes, to_floats
+#define NJ_ISA_F32                                                                             \
+    NJ_ISA_ROWS_F32,                                                                           \
+        { nearest_f32, cubic_f32, backward_f32, nearest_by_steps_f32, cubic_by_steps_f32,      \
+          plane_nearest_f32, plane_cubic_f32, plane_backward_f32, plane_nearest_by_steps_f32,  \
+          plane_cubic_by_steps_f32 },                                                          \
+        dct_run, idct_run, to_bytes, to_floats
 
 #endif

@@ -20,8 +20,9 @@ typedef struct nj_strips_job {
 
 nnjpeg_status nj_run_strips(const nj_strips_job *job);
 
-/* The gradient of the cubic rounding's round trip of floats, with chroma subsampling: of job->src into job->dst. */
-nnjpeg_status nj_run_gradient(const nj_strips_job *job, const nj_samples *grad);
+/* The gradient of the round trip of floats with chroma subsampling. tables NULL: that of job->src, into job->dst, where
+ * coefficients are rounded by the cubic; else that of the tables, and there is no job->dst. */
+nnjpeg_status nj_run_gradient(const nj_strips_job *job, const nj_samples *grad, float *tables);
 
 /* image.c's part of nnjpeg_roundtrip_f32; arguments are checked. */
 nnjpeg_status nj_roundtrip_f32_as_uint8(const nnjpeg_shape *shape, const float *src, const nnjpeg_strides *src_strides,

@@ -98,13 +98,13 @@ static void transform_u8(const nj_walk *w, uint8_t *slot, ptrdiff_t image, ptrdi
     flush(w, &g);
 }
 
-void nj_transform_f32(const nj_walk *w, nj_f32_job kind, uint8_t *src, uint8_t *grad, uint8_t *dst, ptrdiff_t image, int c,
-                      ptrdiff_t mcu, ptrdiff_t mcu_end, ptrdiff_t first_mcu)
+void nj_transform_f32(const nj_walk *w, nj_f32_job kind, uint8_t *src, uint8_t *grad, uint8_t *dst, double *sums,
+                      ptrdiff_t image, int c, ptrdiff_t mcu, ptrdiff_t mcu_end, ptrdiff_t first_mcu)
 {
     const nj_plane *p = &w->planes[c];
     const nnjpeg_quantizer *q = nj_quantizer_of(w->job->quantizers, image, c);
     const ptrdiff_t blocks = w->v / p->v, end = nj_at_most(mcu_end * blocks, p->block_rows), row_of = p->row / w->size;
-    nj_span span = { NULL, NULL, NULL, row_of, 0, row_of, 0, row_of, 0, (p->columns - 1) / NJ_F32_RUN_WIDTH + 1, 0 };
+    nj_span span = { NULL, NULL, NULL, sums, row_of, 0, row_of, 0, row_of, 0, (p->columns - 1) / NJ_F32_RUN_WIDTH + 1, 0 };
     ptrdiff_t row;
     for (row = mcu * blocks; row < end; row++) {
         const ptrdiff_t y = (row - first_mcu * blocks) * NNJPEG_BLOCK;
@@ -124,5 +124,5 @@ void nj_transform_strip(const nj_walk *w, uint8_t *slot, ptrdiff_t image, ptrdif
         transform_u8(w, slot, image, unit, mcu, mcu_end, from_c);
     else
         for (c = from_c; c < w->coded; c++)
-            nj_transform_f32(w, kind, slot, NULL, slot, image, c, mcu, mcu_end, mcu);
+            nj_transform_f32(w, kind, slot, NULL, slot, NULL, image, c, mcu, mcu_end, mcu);
 }

@@ -79,10 +79,10 @@ void nj_encode_strip_backward(const nj_walk *w, uint8_t *slot, ptrdiff_t image, 
 /* Components from_c.. of the strip: the round trip, or a half of it, in place. */
 void nj_transform_strip(const nj_walk *w, uint8_t *slot, ptrdiff_t image, ptrdiff_t unit, ptrdiff_t mcu, ptrdiff_t mcu_end,
                         int from_c);
-/* The same of one component in single precision, from one slot to another; grad: NULL where the job takes none. first_mcu: the
- * row of MCUs that the slots begin with. */
-void nj_transform_f32(const nj_walk *w, nj_f32_job kind, uint8_t *src, uint8_t *grad, uint8_t *dst, ptrdiff_t image, int c,
-                      ptrdiff_t mcu, ptrdiff_t mcu_end, ptrdiff_t first_mcu);
+/* The same of one component in single precision, from one slot to another; grad, sums: NULL where the job takes none.
+ * first_mcu: the row of MCUs that the slots begin with. */
+void nj_transform_f32(const nj_walk *w, nj_f32_job kind, uint8_t *src, uint8_t *grad, uint8_t *dst, double *sums,
+                      ptrdiff_t image, int c, ptrdiff_t mcu, ptrdiff_t mcu_end, ptrdiff_t first_mcu);
 
 /* A row of chroma between its neighbours, Cb and Cr. */
 typedef struct nj_chroma {

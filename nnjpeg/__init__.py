@@ -1,6 +1,8 @@
-"""nnjpeg: libjpeg-turbo's bits without the file, with tables of your own.
+"""JPEG compression and decompression with libjpeg-turbo's bits, without a file, with any quantization table.
 
-This package and all it imports here need NumPy and Pillow alone; `nnjpeg.transforms` needs torch and torchvision.
+This package and all it imports here need NumPy and Pillow alone; `nnjpeg.transforms` and `nnjpeg.ops` need torch.
+Read `codec` first (arrays), then `qtable` and `files`; `transforms` and `ops` are the same for torch. The folders:
+`compat` (the JPEG of other libraries), `robust` (the paper's method), `paper` (its experiments), `cli` (the commands).
 """
 
 from importlib.metadata import version as _version

@@ -1,5 +1,5 @@
 # cython: freethreading_compatible=True, language_level=3, boundscheck=False, wraparound=False, embedsignature=False
-"""The binding of csrc/nnjpeg.h: buffers in, status codes to exceptions, nothing else.
+"""The binding of csrc/nnjpeg.h: buffers in, status codes to exceptions, nothing else; and of csrc/cuda/job.h.
 
 Arrays are validated by nnjpeg.codec. `axes` names, for images, components, rows and columns in this order, the axis
 of the array that holds it, or -1 where there is none.
@@ -60,6 +60,9 @@ cdef extern from "nnjpeg.h" nogil:
     nnjpeg_status nnjpeg_cubic_backward_f32(const nnjpeg_shape *, const float *, const nnjpeg_strides *, const float *,
                                             const nnjpeg_strides *, float *, const nnjpeg_strides *,
                                             nnjpeg_quantizers, nnjpeg_colorspace, nnjpeg_subsampling, int)
+    nnjpeg_status nnjpeg_table_backward_f32(const nnjpeg_shape *, const float *, const nnjpeg_strides *, const float *,
+                                            const nnjpeg_strides *, float *, nnjpeg_quantizers, nnjpeg_colorspace,
+                                            nnjpeg_subsampling, nnjpeg_precision, int)
     nnjpeg_status nnjpeg_forward(const nnjpeg_shape *, const uint8_t *, const nnjpeg_strides *,
                                  const nnjpeg_coefficients *, nnjpeg_quantizers, nnjpeg_colorspace, nnjpeg_subsampling,
                                  int)
@@ -87,6 +90,51 @@ cdef extern from "nnjpeg.h" nogil:
     const char *nnjpeg_isa()
     const char *nnjpeg_compiled_isa(int, int *)
     nnjpeg_status nnjpeg_use_isa(const char *)
+
+cdef extern from "cuda/job.h":
+    enum:
+        NNJPEG_CUDA_KERNEL_COUNT
+        NNJPEG_CUDA_TYPE_COUNT
+        NNJPEG_CUDA_THREADS
+    ctypedef enum nnjpeg_cuda_type:
+        pass
+    ctypedef enum nnjpeg_cuda_kernel:
+        pass
+    ctypedef struct nnjpeg_cuda_view:
+        void *data
+        nnjpeg_strides strides
+    ctypedef struct nnjpeg_cuda_tables:
+        void *steps
+        Py_ssize_t image_stride, component_stride
+        nnjpeg_cuda_type type
+    ctypedef struct nnjpeg_cuda_call:
+        nnjpeg_shape shape
+        nnjpeg_cuda_view src, grad, dst
+        nnjpeg_cuda_tables tables
+        void *workspace
+        nnjpeg_cuda_type type
+        nnjpeg_colorspace colorspace
+        nnjpeg_subsampling subsampling
+        nnjpeg_precision precision
+    ctypedef struct nnjpeg_cuda_job:
+        pass
+    ctypedef struct nnjpeg_cuda_launch:
+        nnjpeg_cuda_kernel kernel
+        nnjpeg_cuda_type type
+        unsigned blocks
+    ctypedef struct nnjpeg_cuda_plan:
+        size_t workspace
+        nnjpeg_cuda_job job
+        int count
+        nnjpeg_cuda_launch *launches
+    ctypedef struct nnjpeg_cuda_description:
+        const char *file
+        const char *name
+        int types
+
+    const nnjpeg_cuda_description *nnjpeg_cuda_describe(nnjpeg_cuda_kernel)
+    const char *nnjpeg_cuda_name_of_type(nnjpeg_cuda_type)
+    void nnjpeg_cuda_plan_init(nnjpeg_cuda_plan *, const nnjpeg_cuda_call *)
 
 
 cdef int check(nnjpeg_status status) except -1:
@@ -214,6 +262,26 @@ def cubic_backward_f32(cnp.ndarray grad not None, cnp.ndarray src not None, cnp.
     with nogil:
         status = nnjpeg_cubic_backward_f32(&shape, g, &gs, s, &ss, d, &ds, q, colorspace,
                                            <nnjpeg_subsampling>subsampling, num_threads)
+    check(status)
+
+
+def table_backward_f32(cnp.ndarray grad not None, cnp.ndarray src not None, float[:, :, ::1] dst not None,
+                       tuple axes not None, Quantizers quantizers not None, bint ycbcr, bint cubic, int num_threads,
+                       int subsampling=0):
+    cdef nnjpeg_shape shape = shape_of(src, axes)
+    cdef nnjpeg_strides gs = strides_of(grad, axes), ss = strides_of(src, axes)
+    cdef const float *g = <const float *>cnp.PyArray_DATA(grad)
+    cdef const float *s = <const float *>cnp.PyArray_DATA(src)
+    cdef nnjpeg_quantizers q = quantizers.view(&shape)
+    cdef nnjpeg_colorspace colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
+    cdef nnjpeg_precision precision = NNJPEG_FLOAT_CUBIC if cubic else NNJPEG_FLOAT
+    cdef nnjpeg_status status
+    if (dst.shape[0], dst.shape[1], dst.shape[2]) != (quantizers.images, quantizers.components, NNJPEG_BLOCK_SIZE):
+        raise ValueError(f"dst must have shape ({quantizers.images}, {quantizers.components}, 64)")
+    cdef float *d = &dst[0, 0, 0]
+    with nogil:
+        status = nnjpeg_table_backward_f32(&shape, g, &gs, s, &ss, d, q, colorspace, <nnjpeg_subsampling>subsampling,
+                                           precision, num_threads)
     check(status)
 
 
@@ -414,3 +482,80 @@ def compiled_isas():
 
 def use_isa(str name not None):
     check(nnjpeg_use_isa(name.encode()))
+
+
+# Of a GPU: nothing here computes, or needs CUDA.
+
+CUDA_THREADS = NNJPEG_CUDA_THREADS
+CUDA_JOB_BYTES = sizeof(nnjpeg_cuda_job)
+
+
+def cuda_types():
+    """The types of samples by torch's names, each at its number."""
+    return [nnjpeg_cuda_name_of_type(<nnjpeg_cuda_type><int>type).decode() for type in range(NNJPEG_CUDA_TYPE_COUNT)]
+
+
+def cuda_kernels():
+    """The kernels, each at its number: its file without the ending, its name, and the numbers of its types."""
+    cdef const nnjpeg_cuda_description *description
+    kernels = []
+    for kernel in range(NNJPEG_CUDA_KERNEL_COUNT):
+        description = nnjpeg_cuda_describe(<nnjpeg_cuda_kernel><int>kernel)
+        types = [type for type in range(NNJPEG_CUDA_TYPE_COUNT) if description.types >> type & 1]
+        kernels.append((description.file.decode(), description.name.decode(), types))
+    return kernels
+
+
+cdef nnjpeg_strides strides_from(tuple numbers) except *:
+    cdef nnjpeg_strides strides
+    strides.image, strides.component, strides.row, strides.column = numbers
+    return strides
+
+
+cdef class CudaPlan:
+    """The launches that a call takes: nnjpeg_cuda_plan.
+
+    Images are given by address and strides (in samples); `grad` is None in a round trip. tables: the number of their type,
+    address, and strides by image and by component. workspace: how many bytes `use_workspace` wants the address of.
+    """
+
+    cdef nnjpeg_cuda_call call
+    cdef nnjpeg_cuda_plan plan
+
+    def __init__(self, int type, tuple shape not None, tuple src not None, tuple grad, tuple dst not None,
+                 tuple tables not None, bint ycbcr, int subsampling, bint exact, bint cubic):
+        cdef nnjpeg_cuda_call *call = &self.call
+        call.type = <nnjpeg_cuda_type><int>type
+        call.shape.images, call.shape.components, call.shape.height, call.shape.width = shape
+        call.src.data, call.src.strides = <void *><size_t>src[0], strides_from(src[1])
+        call.dst.data, call.dst.strides = <void *><size_t>dst[0], strides_from(dst[1])
+        if grad is not None:
+            call.grad.data, call.grad.strides = <void *><size_t>grad[0], strides_from(grad[1])
+        call.tables.type = <nnjpeg_cuda_type><int>tables[0]
+        call.tables.steps = <void *><size_t>tables[1]
+        call.tables.image_stride, call.tables.component_stride = tables[2], tables[3]
+        call.colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
+        call.subsampling = <nnjpeg_subsampling>subsampling
+        call.precision = NNJPEG_UINT8 if exact else NNJPEG_FLOAT_CUBIC if cubic else NNJPEG_FLOAT
+        nnjpeg_cuda_plan_init(&self.plan, call)
+
+    @property
+    def workspace(self):
+        return self.plan.workspace
+
+    def use_workspace(self, size_t address):
+        self.call.workspace = <void *>address
+        nnjpeg_cuda_plan_init(&self.plan, &self.call)
+
+    @property
+    def job(self):
+        """The address of what every kernel of this plan is given; as long as this object lives."""
+        return <size_t>&self.plan.job
+
+    @property
+    def launches(self):
+        """The numbers of kernel and type, and how many thread blocks, one launch after another."""
+        return [
+            (self.plan.launches[i].kernel, self.plan.launches[i].type, self.plan.launches[i].blocks)
+            for i in range(self.plan.count)
+        ]

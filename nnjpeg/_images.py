@@ -1,4 +1,4 @@
-"""Images of every type through the codec: PIL images, tensors, tv_tensors and arrays, by tables at a quality."""
+"""The codec on images of every type: PIL images, tensors, tv_tensors and arrays, with tables at a quality."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from nnjpeg._arguments import (
     default_layout,
     number,
 )
+from nnjpeg._operands import values_are_hidden
 from nnjpeg._pil import roundtrip_image
 from nnjpeg._threads import tensor_threads
 from nnjpeg.codec import prepare, roundtrip_with
@@ -48,7 +49,7 @@ _Known = float | npt.NDArray[np.float64] | None
 
 
 class Options(NamedTuple):
-    """What `nnjpeg.transforms.nn_jpeg` takes by the same names."""
+    """The arguments of `nnjpeg.transforms.nn_jpeg` by the same names."""
 
     colorspace: Colorspace
     subsampling: Subsampling
@@ -107,7 +108,7 @@ def _plan(shape: tuple[int, ...], colorspace: Colorspace, subsampling: Subsampli
 
 
 def _check_picture(image: PIL.Image.Image) -> int:
-    """How many components it has."""
+    """The number of components of a PIL image, if it can be coded."""
     if 0 in image.size:
         raise ValueError(f"image must have width and height of at least 1, got {image.width} x {image.height}")
     if image.mode == "RGB":
@@ -144,11 +145,11 @@ def _maybe_known(quality: Tensor) -> _Known | Tensor:
     """A tensor where the values are not to be read."""
     if quality.dtype.is_complex or quality.dtype == torch.bool or quality.ndim > 1:
         raise _not_qualities(quality)
-    if quality.requires_grad and torch.is_grad_enabled():
-        raise NotImplementedError("there is no gradient of quality: give quality.detach()")
-    if quality.device.type != "cpu" or ops.values_are_hidden():
+    if quality.device.type != "cpu" or values_are_hidden():
         return quality.reshape(-1)
-    quality = quality.detach()
+    if quality.requires_grad:  # an optimizer may have moved it out of its range
+        known = _known(quality.detach().double().clamp(1, 100).numpy())
+        return quality.reshape(-1) if torch.is_grad_enabled() else known
     return _known((quality.double() if quality.is_floating_point() else quality).numpy())
 
 

@@ -1,4 +1,4 @@
-"""PIL images in place: Pillow keeps RGB as 4-byte pixels and hands out their memory by the Arrow interface."""
+"""The codec on the memory of PIL images: Pillow stores RGB as 4-byte pixels and exposes them by the Arrow interface."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["roundtrip_image"]
 
 
 def roundtrip_image(image: PIL.Image.Image, quantizers: _core.Quantizers, coding: Coding) -> PIL.Image.Image:
-    """A new image: the round trip of one in mode L or RGB."""
+    """The round trip of an image in mode L or RGB, as a new image."""
     if image.mode == "RGB":
         result = image.copy()
         pixels = _memory(result)

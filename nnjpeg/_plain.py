@@ -1,7 +1,8 @@
 """The round trip in plain torch operations: for devices without a kernel, for double precision, and as an oracle.
 
-Slow, but exact in integers, and differentiable in floats. Images are (B, C, H, W), tables (B or 1, C or 1, 8, 8); h and
-v are how many times as fine luma is as chroma, along columns and along rows.
+Slow, but exact in integers, and differentiable in floats. Images are (B, C, H, W), tables (B or 1, C or 1, 8, 8): a
+`qtable` is rounded to whole steps here, `steps` are used as they are. h and v are how many times as fine luma is as
+chroma, along columns and along rows.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from nnjpeg import reference
 
-__all__ = ["cubic_tangent", "roundtrip_float", "roundtrip_uint8", "steps_of"]
+__all__ = ["roundtrip_float", "roundtrip_uint8", "steps_of", "straight_steps", "tangent", "zeros_with_gradient_of"]
 
 
 def _to_blocks(planes: Tensor) -> Tensor:
@@ -55,6 +56,18 @@ def steps_of(qtable: Tensor) -> Tensor:
     if qtable.dtype == torch.uint8:
         return qtable.clamp(min=1)
     return qtable.nan_to_num(nan=1.0).round().clamp(1, 255)
+
+
+def zeros_with_gradient_of(x: Tensor) -> Tensor:
+    """Zeros like `x`, to be added where the gradient is to be that of `x`; of what is not finite there is none."""
+    finite = x.nan_to_num()
+    return finite - finite.detach()
+
+
+def straight_steps(qtable: Tensor) -> Tensor:
+    """`steps_of`, with the gradient straight through the rounding and the clamp, in double precision where there is."""
+    x = qtable.to(_working(qtable))
+    return steps_of(x) + zeros_with_gradient_of(x)
 
 
 def roundtrip_uint8(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) -> Tensor:
@@ -150,33 +163,55 @@ def _upsample(planes: Tensor, size: tuple[int, int], h: int, v: int) -> Tensor:
 _TIE = 1 + 2**-16  # block_f32.h's NJ_TIE
 
 
-def roundtrip_float(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, cubic: bool) -> Tensor:
-    """Of a float tensor in [0, 1], without rounding samples; differentiable if `cubic`, in double precision inside."""
+def roundtrip_float(image: Tensor, steps: Tensor, ycbcr: bool, h: int, v: int, cubic: bool) -> Tensor:
+    """Of a float tensor in [0, 1], without rounding samples, in double precision inside.
+
+    Differentiable by `image` and by `steps`: of coefficients u in steps, the derivative is that of
+    round(u) + (u - round(u))^3, to which they are rounded; if not `cubic`, it passes straight through the rounding.
+    """
     samples = 255 * _limit(image.to(_working(image)), 0.0, 1.0) - 128
     rounded = []
-    for u in _in_steps(samples, qtable, ycbcr, h, v):
+    for u in _in_steps(samples, steps, ycbcr, h, v):
         nearest = torch.round(u).detach()
-        rounded.append(nearest + (u - nearest) ** 3 if cubic else nearest)
-    decoded = _from_steps(rounded, qtable, h, v)
+        if cubic:
+            nearest = nearest + (u - nearest) ** 3
+        elif not is_for_onnx():
+            nearest = nearest + zeros_with_gradient_of(u)
+        rounded.append(nearest)
+    decoded = _from_steps(rounded, steps, h, v)
     if ycbcr:
         decoded = [_limit(plane, -128.0, 127.0) for plane in decoded]
     return _laid_out(_limit((_joined(decoded, image, ycbcr, h, v) + 128) / 255, 0.0, 1.0), image)
 
 
-def cubic_tangent(tangent: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) -> Tensor:
-    """The derivative of `roundtrip_float` with `cubic` along `tangent`, which is like `image`."""
+def tangent(
+    image: Tensor,
+    steps: Tensor,
+    of_image: Tensor,
+    of_steps: Tensor,
+    ycbcr: bool,
+    h: int,
+    v: int,
+    cubic: bool,
+) -> Tensor:
+    """The derivative of `roundtrip_float` along `of_image`, which is like `image`, and `of_steps`, like `steps`."""
     x = image.to(_working(image))
-    within = 255 * _within(x, 0.0, 1.0, tangent.to(x.dtype))
+    samples = 255 * _limit(x, 0.0, 1.0) - 128
+    of_samples = 255 * _within(x, 0.0, 1.0, of_image.to(x.dtype))
     rounded, moved = [], []
-    for u, du in zip(
-        _in_steps(255 * _limit(x, 0.0, 1.0) - 128, qtable, ycbcr, h, v),
-        _in_steps(within, qtable, ycbcr, h, v),
+    for u, du, step, of_step in zip(
+        _in_steps(samples, steps, ycbcr, h, v),
+        _in_steps(of_samples, steps, ycbcr, h, v),
+        _each_step(steps, x.dtype, h, v),
+        _each_step(of_steps, x.dtype, h, v),
         strict=True,
     ):
         nearest = torch.round(u)
-        rounded.append(nearest + (u - nearest) ** 3)
-        moved.append(3 * (u - nearest) ** 2 * du)
-    decoded, along = _from_steps(rounded, qtable, h, v), _from_steps(moved, qtable, h, v)
+        offset = u - nearest
+        value, slope = (nearest + offset**3, 3 * offset**2) if cubic else (nearest, 1.0)
+        rounded.append(value)
+        moved.append(slope * du + (value - slope * u) * (of_step / step))
+    decoded, along = _from_steps(rounded, steps, h, v), _from_steps(moved, steps, h, v)
     if ycbcr:
         along = [_within(plane, -128.0, 127.0, d) for plane, d in zip(decoded, along, strict=True)]
         decoded = [_limit(plane, -128.0, 127.0) for plane in decoded]
@@ -188,23 +223,28 @@ def _working(image: Tensor) -> torch.dtype:
     return torch.float32 if image.device.type == "mps" else torch.float64  # which that device does not have
 
 
-def _in_steps(samples: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) -> list[Tensor]:
+def _each_step(steps: Tensor, dtype: torch.dtype, h: int, v: int) -> list[Tensor]:
+    """Steps part by part, (B or 1, C or 1, 1, 1, 8, 8), for blocks."""
+    return [part[:, :, None, None] for part in _parts(steps.to(dtype), h, v)]
+
+
+def _in_steps(samples: Tensor, steps: Tensor, ycbcr: bool, h: int, v: int) -> list[Tensor]:
     """Coefficients of level-shifted samples in units of their steps, part by part: a linear map."""
     planes = _parts(_rgb_to_ycbcr(samples) if ycbcr else samples, h, v)
     planes[1:] = [_downsample(plane, h, v) for plane in planes[1:]]
-    steps, dct = _parts(steps_of(qtable).to(samples.dtype), h, v), _dct_matrix(samples)
+    dct = _dct_matrix(samples)
     return [
-        dct @ _to_blocks(plane) @ dct.T * (_TIE / step[:, :, None, None])
-        for plane, step in zip(planes, steps, strict=True)
+        dct @ _to_blocks(plane) @ dct.T * (_TIE / step)
+        for plane, step in zip(planes, _each_step(steps, dct.dtype, h, v), strict=True)
     ]
 
 
-def _from_steps(coefficients: list[Tensor], qtable: Tensor, h: int, v: int) -> list[Tensor]:
+def _from_steps(coefficients: list[Tensor], steps: Tensor, h: int, v: int) -> list[Tensor]:
     """Planes of level-shifted samples, not limited, in whole blocks: a linear map."""
     dct = _dct_matrix(coefficients[0])
-    steps = _parts(steps_of(qtable).to(dct.dtype), h, v)
     return [
-        _from_blocks(dct.T @ (u * step[:, :, None, None]) @ dct) for u, step in zip(coefficients, steps, strict=True)
+        _from_blocks(dct.T @ (u * step) @ dct)
+        for u, step in zip(coefficients, _each_step(steps, dct.dtype, h, v), strict=True)
     ]
 
 

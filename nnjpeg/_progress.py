@@ -1,8 +1,8 @@
 """Progress: a bar on a terminal, where tqdm is installed; else a line on stderr every few seconds, for a log.
 
-The line tells of all that is going on, the outermost first: ``nnjpeg train: 4:10 so far; M50: 130 of 400 steps, 1:20
-left``. It comes from a thread, and so during a single long step too. What takes less than the first line's time says
-nothing.
+The line names everything that is in progress, the outermost first: ``nnjpeg train: 4:10 so far; M50: 130 of 400 steps,
+1:20 left``. It comes from a thread, so it appears during a single long step too. Work that ends before the first line
+is due prints nothing.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ _PERIOD = 9.0  # seconds between lines: ten at most, also where the machine is b
 
 @final
 class Progress:
-    """How far something is; a context manager.
+    """The progress of a piece of work; a context manager.
 
     Parameters
     ----------
     what : str
-        What is done.
+        Name of the work.
     total : int, optional
-        How many there are; None where nobody knows.
+        Number of units; None if it is unknown.
     unit : str
-        What they are, in the singular.
+        Name of a unit, in the singular.
     done : int
-        How many were done before.
+        Number of units that were done before.
     quiet : bool
-        Says nothing: for processes that leave talking to another.
+        Print nothing: for processes whose progress another process prints.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Progress:
             _reporter.go_on()
 
     def write(self, line: str, file: TextIO | None = None) -> None:
-        """Print a line at once, on stdout by default; a bar makes way for it."""
+        """Print a line at once, on stdout by default, above a bar if there is one."""
         file = file or sys.stdout
         with self._bar.external_write_mode(file=file) if self._bar is not None else contextlib.nullcontext():
             print(line, file=file, flush=True)
@@ -87,13 +87,13 @@ class Progress:
 
 @contextlib.contextmanager
 def stage(what: str, *, quiet: bool = False) -> Iterator[None]:
-    """While it lasts, lines begin with `what` and its time; bars stand for themselves."""
+    """Context in which lines begin with `what` and its time; bars are unchanged."""
     with Progress(what, quiet=quiet or _tqdm() is not None):
         yield
 
 
 def _tqdm() -> Any:
-    """The class of bars, where there is a terminal to show one on."""
+    """The class of tqdm's bars, if a terminal can show one."""
     if sys.stderr is None or not sys.stderr.isatty():
         return None
     try:
@@ -110,9 +110,9 @@ def _clock(seconds: float) -> str:
 
 
 class _Reporter:
-    """Writes a line every `_PERIOD` seconds in which something was going on.
+    """Writes a line every `_PERIOD` seconds while work is in progress.
 
-    Its thread lives as long as something is, and not across a fork: the parent has it again from the next update on.
+    Its thread ends with the work and does not survive a fork; the next update in the parent starts it again.
     """
 
     def __init__(self) -> None:

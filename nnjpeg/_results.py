@@ -1,8 +1,8 @@
-"""Memory of large results, which comes again.
+"""Memory of large results, which is used again.
 
 The C library gives blocks beyond 32 MB back to the system as soon as they are free, and the system fills the pages of
-the next one with zeros: for a batch of floats that takes half as long as the transform. So such a block is kept, when
-the last tensor that has it is gone, for the next result of its size.
+the next one with zeros: for a batch of floats that takes half as long as the transform. So when
+the last tensor that uses such a block is gone, the block is kept for the next result of its size.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _waiting: deque[npt.NDArray[np.uint8]] = deque()
 
 
 def empty_like(image: Tensor) -> Tensor:
-    """As of torch."""
+    """An uninitialised tensor like `image`, as `torch.empty_like` makes it."""
     size = image.nbytes
     if not _LEAST <= size <= _MOST_KEPT or image.dtype not in _DTYPES:
         result = torch.empty_like(image)

@@ -37,8 +37,8 @@ def thread_limit(num_threads: int | None) -> int:
 def tensor_threads(samples: int) -> int:
     """The limit for a call on a tensor: one for small ones.
 
-    Between its operations torch's threads wait for the next one without letting go of their CPUs. Ours, which are not
-    of the same OpenMP, wait for these CPUs longer than a small tensor takes: measured in training steps.
+    Between operations, torch's threads keep their CPUs busy while they wait. This package's threads belong to another
+    OpenMP and would wait for these CPUs longer than a small tensor takes, as measured in training steps.
     """
     return 1 if samples < _SMALL_TENSOR else thread_limit(None)
 

@@ -1,9 +1,9 @@
-"""Files that are there whole or not at all.
+"""Files that are written completely or not at all.
 
-A file is written under a temporary name beside its own and then renamed. Whatever ends the process, the temporary
-file goes: at once on errors, Ctrl-C and SIGTERM (where `discard` is called), and else when anybody writes a file into
-the same folder by this module again. Its writer holds a lock on it, which the system takes away with the process, so
-that nobody takes the file of a running process for a dead one's.
+A file is written under a temporary name in the same folder and then renamed. If the process ends before that, the
+temporary file is removed: at once on errors, Ctrl-C and SIGTERM (where `discard` is called), otherwise the next time
+that this module writes into the same folder. The writer holds a lock on the temporary file, which the system releases
+when the process ends, so the file of a running process is never removed.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ def write(path: str | PathLike[str], data: bytes, *, overwrite: bool = True) -> 
 
 @contextlib.contextmanager
 def opened(path: str | PathLike[str], *, overwrite: bool = True) -> Iterator[BinaryIO]:
-    """A file under a temporary name beside `path`, which is renamed to it when the block ends, unless by an error.
+    """Open a file under a temporary name beside `path`; it is renamed to `path` when the block ends without an error.
 
     Raises
     ------
     FileExistsError
-        If `path` exists and `overwrite` is false; also if it came into being meanwhile.
+        If `path` exists and `overwrite` is false, even if it was made in the meantime.
     """
     path = Path(path)
     with _naming(path), _draft(path) as draft:
@@ -61,10 +61,10 @@ def opened(path: str | PathLike[str], *, overwrite: bool = True) -> Iterator[Bin
 
 
 def write_many(files: Iterable[tuple[Path, bytes]], *, overwrite: bool = True) -> Generator[OSError | None]:
-    """Write files, each as `write` does, and yield for each in turn, once it is there, None, or why it is not.
+    """Write files, each as `write` does; yield for each, in order, None once it exists, or the error.
 
-    Their folders are made. All that are given wait for the disk at once: a file system commits what many wait for in
-    one go. What is given up, by closing the iterator, is not written.
+    Folders are made. All files wait for the disk together, since a file system commits many at once. If the iterator is
+    closed early, the remaining files are not written.
     """
     with contextlib.ExitStack() as stack:
         drafts = [_written(stack, path, data) for path, data in files]
@@ -104,7 +104,7 @@ def _written(stack: contextlib.ExitStack, path: Path, data: bytes) -> _Draft | O
 
 
 def sweep(folder: str | PathLike[str]) -> None:
-    """Remove the temporary files that processes have left in a folder which are no more; once a process and folder."""
+    """Remove the temporary files of ended processes from a folder; done once for each process and folder."""
     folder = os.path.abspath(folder)
     if folder in _swept:
         return
@@ -116,14 +116,14 @@ def sweep(folder: str | PathLike[str]) -> None:
 
 
 def discard() -> None:
-    """Remove the temporary files of this process: its end, which nothing can raise through."""
+    """Remove the temporary files of this process; called at its end, and never raises."""
     for path in list(_temporary):
         _remove(path)
 
 
 @contextlib.contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Errors name `path`: a full disk does not say whose it is, and others say the temporary name."""
+    """Make errors name `path`: a full disk names no file, and other errors name the temporary one."""
     try:
         yield
     except OSError as error:
@@ -167,7 +167,7 @@ _SYNCING = 16
 
 
 def _sync(drafts: Sequence[_Draft]) -> dict[_Draft, OSError]:
-    """Wait until all are on the disk; what went wrong, of those with which something did."""
+    """Wait until all are on the disk; return the errors of those that failed."""
     failures: dict[_Draft, OSError] = {}
     waiting = list(reversed(drafts))
 
@@ -210,7 +210,7 @@ def _create(folder: Path) -> tuple[str, int]:
 
 
 def _lock(handle: int) -> bool:
-    """Whether nobody else has the lock; true, too, on file systems without locks, where nothing is swept either."""
+    """Take the lock; False if another process has it. True on file systems without locks, where nothing is swept."""
     if fcntl is None:
         return True
     try:
@@ -224,7 +224,7 @@ def _lock(handle: int) -> bool:
 
 @contextlib.contextmanager
 def _locked(handle: int) -> Iterator[None]:
-    """Keeps the lock of a file when `handle` is closed, until the block ends: it must last until the file is renamed.
+    """Hold the lock of a file until the block ends, even if `handle` is closed before the file is renamed.
 
     Not on Windows, where an open file cannot be renamed.
     """

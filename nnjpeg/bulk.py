@@ -1,8 +1,8 @@
-"""Many images to JPEG files, one by one or in tar files: what `nnjpeg compress` does with what it finds.
+"""Code many images as JPEG files or as members of tar files: the work of `nnjpeg compress`.
 
-Threads read and code images ahead of the one that writes and reports them, in their order (`_Ahead`). What goes wrong
-with one image is that image's alone. What goes wrong with writing (a full disk, a closed pipe) ends the run; what has
-been written by then is whole.
+Threads read and code images ahead of the thread that writes and reports them in order (`_Ahead`). A failure of one
+image is reported and does not stop the others. A failure of writing (a full disk, a closed pipe) ends the run; the
+files written by then are complete.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = ["Coder", "Listener", "Result", "to_files", "to_tar"]
 
 
 class Result(NamedTuple):
-    """An image as a file, and what is to be known about it."""
+    """A coded image, with its size, PSNR, warnings and what was left out."""
 
     data: bytes
     size: tuple[int, int]
@@ -50,7 +50,7 @@ class Result(NamedTuple):
 
 
 class Coder(NamedTuple):
-    """How images become files."""
+    """The settings by which images are coded."""
 
     qtables: tuple[QTable, ...]
     """One for all components, or one for each; of a grey image that is coded in YCbCr the first."""
@@ -70,13 +70,13 @@ class Coder(NamedTuple):
         pixels = picture.pixels
         coding: dict[str, Any] = {"colorspace": self.colorspace, "subsampling": self.subsampling}
         data = encode(pixels, self.qtables, exif=picture.exif, icc_profile=picture.icc_profile, **coding)
-        # What a reader of `data` gets, sooner than by reading it.
+        # What a reader of `data` gets, computed faster than by reading.
         decoded = roundtrip(pixels, self.qtables, num_threads=1, **coding)
         psnr = _psnr(pixels, decoded)
         return Result(data, (pixels.shape[1], pixels.shape[0]), psnr, picture.left_out, picture.warnings)
 
     def description(self) -> dict[str, Any]:
-        """What it does, as JSON can hold it; that of version 0.1.0 where it could do the same."""
+        """The settings in a form that JSON can hold; that of version 0.1.0 where it suffices."""
         tables = [table.to_list() for table in self.qtables]
         description: dict[str, Any] = {
             "qtable": tables[0] if len(tables) == 1 else tables, "colorspace": self.colorspace,
@@ -108,9 +108,9 @@ Made = TypeVar("Made", bound=Result | None)
 
 
 class _Ahead(Generic[Item, Made]):
-    """Results by threads, ahead of who takes them, in the order of the items; a context manager.
+    """Results that threads compute ahead, returned in the order of the items; a context manager.
 
-    An exception is the result of its item. What is not taken when the block ends is given up.
+    If an item raises, the exception is its result. Results that were not taken when the block ends are dropped.
     """
 
     _MOST, _MOST_BYTES = 128, 1 << 26  # that wait to be taken
@@ -141,7 +141,7 @@ class _Ahead(Generic[Item, Made]):
             self._listening.__exit__(None, None, None)
 
     def take(self, most: int = 1) -> list[tuple[Item, Made | Exception]]:
-        """The next, and up to `most` in all that need not be waited for; none at the end."""
+        """The next result, and as many as are ready, up to `most` in all; an empty list at the end."""
         taken: list[tuple[Item, Made | Exception]] = []
         self._fill()
         while len(taken) < most:
@@ -191,7 +191,7 @@ _HAS_GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class Listener(Protocol):
-    """Who is told of each image; what it raises ends the run."""
+    """Receives a call for each image; an exception that it raises ends the run."""
 
     def done(self, result: Result, target: object) -> None:
         """An image was encoded, for a file or a member of a tar file."""
@@ -200,7 +200,7 @@ class Listener(Protocol):
         """An image could not be read, encoded or written."""
 
     def passed(self, line: str, images: int) -> None:
-        """`images` needed nothing; `line` says why."""
+        """`images` images were already done; `line` says why."""
 
 
 # Files
@@ -218,12 +218,12 @@ _MOST_AT_ONCE = 64
 def to_files(
     images: Iterable[tuple[Source, Path]], coder: Coder, listener: Listener, *, overwrite: bool = False
 ) -> None:
-    """Write each image to the path that stands beside it; its folder is made.
+    """Write each image to its path; folders are made.
 
     Raises
     ------
     OSError
-        If files cannot be written at all.
+        If files cannot be written.
     """
     written: set[Path] = set()
     group: dict[Path, tuple[Source, Result | Exception]] = {}
@@ -280,12 +280,12 @@ def to_tar(
 ) -> None:
     """Write a member for each image, to one tar file or to several of `images_each` images.
 
-    A tar file that is there is not made again, but what failed then is tried again.
+    A tar file that exists is not made again, but images that failed in it are tried again.
 
     Raises
     ------
     FileExistsError
-        If one is there that holds something else, and `overwrite` is false.
+        If one exists with other contents, and `overwrite` is false.
     OSError
         If tar files cannot be written.
     """
@@ -315,7 +315,7 @@ def to_tar(
 
 
 class _Shard:
-    """A tar file, and the images that belong in it."""
+    """A tar file and the images that belong into it."""
 
     def __init__(self, path: Path, sources: Sequence[Source], coder: Coder) -> None:
         self.path, self._sources, self._coder = path, sources, coder
@@ -327,7 +327,7 @@ class _Shard:
         }
 
     def is_there(self) -> bool:
-        """Whether the tar file holds these images, or those of them that did not fail."""
+        """Whether the tar file exists and holds these images, except for those that failed."""
         found = shards.description_of(self.path)
         return found is not None and {**found, "failed": 0} == {**self._description, "failed": 0}
 
@@ -337,7 +337,7 @@ class _Shard:
             return self._write(members, overwrite)
 
     def complete(self, listener: Listener) -> None:
-        """Try again what failed when it was written, and put in what does not fail now."""
+        """Try again the images that failed before, and add those that succeed now."""
         failed = (shards.description_of(self.path) or {}).get("failed")
         there = frozenset() if failed == 0 else shards.names_of(self.path)
         if failed == 0 or len(there) == len(self._sources):  # version 0.1.0 did not count failures

@@ -1,7 +1,7 @@
 """Chunks of image arrays as bytes: what the codecs for numcodecs and Zarr store.
 
-A chunk of one image is an ordinary JPEG file, which any reader shows. A chunk of several is those files one after the
-other behind a header: ``NNJC``, their number, and the length of each, as little-endian uint32.
+A chunk of one image is an ordinary JPEG file, which any reader shows. A chunk of several images is a header
+followed by their files: ``NNJC``, their number, and the length of each, as little-endian uint32.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MAGIC = b"NNJC"
 
 
 class Chunks:
-    """How chunks of one array become bytes, and again an array.
+    """Conversion between the chunks of an array and bytes.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Chunks:
     subsampling : {"4:4:4", "4:2:2", "4:2:0"}
         As for `nnjpeg.encode`.
     layout : {"HW", "HWC", "CHW", "NHWC", "NCHW"}
-        Of the chunks; 1 or 3 components.
+        Layout of a chunk, with 1 or 3 components.
 
     Raises
     ------
@@ -76,9 +76,9 @@ class Chunks:
         self.__dict__.update({"subsampling": "4:4:4", **state, "tables": tuple(state["tables"])})
 
     def config(self) -> dict[str, Any]:
-        """The arguments that make it again, as JSON can hold them.
+        """The arguments of the constructor, in a form that JSON can hold.
 
-        Without subsampling they are those of version 0.1.0, which reads what is stored so.
+        Without subsampling they are those of version 0.1.0, which can read such chunks.
         """
         return {
             "qtable": [table.to_list() for table in self.tables],
@@ -106,8 +106,8 @@ class Chunks:
         Raises
         ------
         ValueError
-            If it is not of the layout, no JPEG file can hold its images, or its components do not fit the colour space
-            or the tables.
+            If it does not have the layout, no JPEG file can hold its images, or its components do not fit the colour
+            space             or the tables.
         """
         axes = axes_of("chunk", shape, self.layout)
         try:
@@ -119,7 +119,7 @@ class Chunks:
         tables_for(self.tables, components, self.colorspace)
 
     def encode(self, chunk: npt.NDArray[np.uint8]) -> bytes:
-        """A chunk as bytes; reading them gives ``roundtrip(chunk)``.
+        """Encode a chunk as bytes, from which `decode` gives ``roundtrip(chunk)``.
 
         Raises
         ------
@@ -136,12 +136,12 @@ class Chunks:
         return _MAGIC + struct.pack(f"<{len(files) + 1}I", len(files), *map(len, files)) + b"".join(files)
 
     def decode(self, data: bytes) -> npt.NDArray[np.uint8]:
-        """The array that `encode` was given, as its files hold it.
+        """Decode bytes that `encode` returned.
 
         Raises
         ------
         ValueError
-            If `data` is not such a chunk, is cut off or damaged.
+            If `data` is not such a chunk, or is cut off or damaged.
         """
         files = _split(data)
         if not self._batched() and len(files) != 1:

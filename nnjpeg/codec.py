@@ -50,32 +50,33 @@ def roundtrip(
     out: npt.NDArray[np.uint8] | None = None,
     num_threads: int | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """Compress and decompress: the samples that libjpeg-turbo would return, without the file.
+    """Compress and decompress an image: the samples that libjpeg-turbo returns, without a file.
 
     The result equals, in every sample, Pillow's ``save(file, "JPEG", qtables=[qtable], subsampling=0, keep_rgb=True)``
     followed by ``open`` (with ``colorspace="ycbcr"``: the same without ``keep_rgb``, and with the subsampling that is
-    given), where Pillow is built on libjpeg-turbo. It is defined for every image, also where libjpeg's Huffman coder
-    would give up.
+    given), where Pillow is built on libjpeg-turbo. It never fails, not even on images for which libjpeg's Huffman coder
+    fails.
 
     Parameters
     ----------
     image : ndarray of uint8
-        Samples 0..255, any strides, height and width from 1. Not a multiple of 8: extended by its last column and row
-        for the transform, as libjpeg does, and cropped. A batch of 0 images gives an empty result.
+        Samples 0..255, any strides, height and width from 1. If they are no multiples of 8, the last column and row
+        are repeated for the transform, as libjpeg does, and the result is cropped. An empty batch gives an empty
+        result.
     qtable : QTable, array_like or sequence of these
-        One 8x8 table for all components, or one for each component (``[luma, chroma, chroma]``, of which a grey image
-        with "ycbcr" takes the first).
+        One 8x8 table for all components, or one for each component: ``[luma, chroma, chroma]``. With "ycbcr", a grey
+        image takes the first of them.
     colorspace : {"rgb", "ycbcr"}
         "rgb" codes the components as they are, any number of them. "ycbcr" codes 3 components as JFIF YCbCr, and 1
         component, which is grey, as it is.
     subsampling : {"4:4:4", "4:2:2", "4:2:0", "4:4:0"}
-        Of chroma, so with "ycbcr": none, along rows, in both directions (what nearly all JPEG files have), along
-        columns. Grey has none, whatever is given. Chroma is averaged, and interpolated as libjpeg-turbo does by default
-        ("fancy upsampling"). "4:4:0", which Pillow can't write, equals OpenCV.
+        Chroma subsampling, with "ycbcr" alone: none, along rows, in both directions (as in nearly all JPEG files), or
+        along columns. Grey images have none, whatever is given. Chroma is averaged, and interpolated as libjpeg-turbo
+        does by default ("fancy upsampling"). "4:4:0", which Pillow cannot write, equals OpenCV's.
     layout : {"HW", "HWC", "CHW", "NHWC", "NCHW"}, optional
-        By default the channels-last layout of the array's number of dimensions, of at most 4 components.
+        By default the channels-last layout for the array's number of dimensions, with at most 4 components.
     out : ndarray of uint8, optional
-        Where to put the result: shape of `image`, writable. May be `image` itself; must not overlap it otherwise.
+        Array for the result: of the shape of `image`, writable. It may be `image` itself, but not overlap it in part.
     num_threads : int, optional
         At most this many threads; fewer where the image is too small to gain from them. By default as many as OpenMP,
         the process's affinity and its control group's quota allow, and one inside a worker of a torch DataLoader. A
@@ -84,7 +85,7 @@ def roundtrip(
     Returns
     -------
     ndarray of uint8
-        `out`, or a new array of the shape of `image`, with its axes in the same order in memory.
+        `out`, or a new array of the shape and the memory order of `image`.
 
     Raises
     ------
@@ -107,7 +108,7 @@ def roundtrip_with(
     out: npt.NDArray[np.uint8] | None = None,
     num_threads: int | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """`roundtrip` once `image` and the tables are checked and prepared; `nnjpeg.transforms` joins here."""
+    """`roundtrip` after `image` and the tables were checked and prepared; `nnjpeg.transforms` calls it."""
     if out is not None:
         check_out(out, image)
     ycbcr, subsampling = coding
@@ -151,7 +152,7 @@ def forward(
     layout: Layout | None = None,
     num_threads: int | None = None,
 ) -> Coefficients:
-    """The quantized coefficients that a JPEG file would hold.
+    """Transform and quantize: the coefficients that a JPEG file would hold.
 
     Parameters
     ----------
@@ -161,10 +162,10 @@ def forward(
     Returns
     -------
     ndarray of int16, or a tuple of three
-        -1024..1024. Shape of `image` with height and width counted in blocks, and (8, 8) at the end: natural order,
-        vertical frequency first. With chroma subsampling (of an image that is not grey) one array for each of Y, Cb and
-        Cr, of the shape of `image` without its axis of components, height and width counted in that component's blocks,
-        and (8, 8) at the end. Blocks that a file adds to fill its last MCUs are not among them.
+        Values in -1024..1024. The shape is that of `image` with height and width counted in blocks, and (8, 8) at the
+        end: natural order, vertical frequency first. With chroma subsampling (and an image that is not grey) there is
+        one array for each of Y, Cb and Cr, without the axis of components, its height and width counted in blocks of
+        that component. Blocks that a file adds to fill its last MCUs are left out.
     """
     check_array("image", image, UINT8)
     axes, components, (ycbcr, number) = plan(image.shape, layout, colorspace, subsampling)
@@ -195,12 +196,12 @@ def inverse(
     Parameters
     ----------
     coefficients : ndarray of int16, or a tuple of three
-        As from `forward`. Any values: beyond what an 8-bit image can give, the arithmetic is carried out without
-        overflow and the samples are clamped, where libjpeg-turbo's own instruction sets differ from each other.
+        As `forward` returns them. Any values are accepted: for those that no 8-bit image has, and for which
+        libjpeg-turbo's instruction sets differ from each other, nothing overflows and samples are clamped.
     qtable, colorspace, subsampling, num_threads
         As for `roundtrip`.
     size : (height, width), optional
-        Of the image, to crop to. By default whole blocks (of luma).
+        Size of the image, to which whole blocks are cropped. By default nothing is cropped.
     layout : {"HW", "HWC", "CHW", "NHWC", "NCHW"}, optional
         Of the image.
 
@@ -297,14 +298,14 @@ def dct(
 def idct(
     coefficients: npt.NDArray[np.float32], *, size: tuple[int, int] | None = None, layout: Layout | None = None
 ) -> npt.NDArray[np.float32]:
-    """The inverse of `dct`, not rounded, not clamped.
+    """The inverse of `dct`, neither rounded nor clamped.
 
     Parameters
     ----------
     coefficients : ndarray of float32
-        As from `dct`.
+        As `dct` returns them.
     size : (height, width), optional
-        Of the image, to crop to. By default whole blocks.
+        Size of the image, to which whole blocks are cropped. By default nothing is cropped.
     layout : {"HW", "HWC", "CHW", "NHWC", "NCHW"}, optional
         Of the image.
 
@@ -330,7 +331,7 @@ def _from_coefficients(
     size: tuple[int, int] | None,
     layout: Layout | None,
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Axes]:
-    """Coefficients as the core wants them, blocks of 64 consecutive aligned elements; an image to put samples into; its
+    """Coefficients as the core takes them, in blocks of 64 consecutive aligned elements; an image for the samples; its
     axes.
     """
     _check_coefficients(coefficients, dtype)
@@ -348,7 +349,7 @@ def _with_size(shape: tuple[int, ...], axes: Axes, height: int, width: int) -> t
 
 
 def _aligned(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """`array`, or a copy if its elements do not lie at whole multiples of their size."""
+    """`array`, or a copy if its elements are not aligned."""
     if array.flags.c_contiguous and array.flags.aligned:
         return array
     return np.require(array, requirements="A") if all(s % array.itemsize == 0 for s in array.strides) else array.copy()
@@ -369,7 +370,7 @@ def _grids(shape: tuple[int, ...], axes: Axes, subsampling: int) -> list[tuple[i
 
 
 def quantizers_for(qtable: QTables, components: int, colorspace: str) -> _core.Quantizers:
-    """Tables as a caller gives them, checked and ready for the core."""
+    """A caller's tables, checked and prepared for the core."""
     if isinstance(qtable, QTable):
         return qtable.quantizers
     if type(qtable) is np.ndarray and 64 <= qtable.size <= 4 * 64:

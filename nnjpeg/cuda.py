@@ -33,7 +33,7 @@ _state = "not loaded: no CUDA tensor has come yet"
 def _folder_of_sources() -> Path:
     """csrc: inside an installed package, beside it in a source tree."""
     for folder in (_PACKAGE / "csrc", _PACKAGE.parent / "csrc"):
-        if (folder / "cuda" / "kernel.cu").is_file():
+        if (folder / "cuda" / "plan.c").is_file():
             return folder
     raise RuntimeError("the kernel's sources are not installed")
 
@@ -109,7 +109,7 @@ def build(folder: str | os.PathLike[str] | None = None, *, verbose: bool = False
     return Path(
         cpp_extension.load(
             name=NAME,
-            sources=[*map(str, sorted((sources / "cuda").glob("*.cu"))), str(sources / "cuda" / "torch_binding.cpp")],
+            sources=[str(path) for ending in ("cu", "c", "cpp") for path in sorted(sources.glob(f"cuda/*.{ending}"))],
             extra_include_paths=[str(sources), *_headers(home)],
             extra_cflags=["-O2", "-DUSE_CUDA", f"-DTORCH_TARGET_VERSION={_STABLE_ABI}"],
             # No product may be fused with a sum unasked: floats become bytes by two roundings on every device.

@@ -1,7 +1,7 @@
-"""EXIF data of a picture that has been turned upright.
+"""EXIF data of a picture that was turned upright.
 
-The bytes stay as they are but for what has become wrong. (Pillow would write them anew: text beyond ASCII would become
-question marks, and makers' notes, which hold offsets into the whole, would move.)
+Only the entries that have become wrong are changed. (If Pillow wrote the data again, text beyond ASCII would become
+question marks, and makers' notes, which hold offsets into the data, would be moved.)
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def is_exif(data: bytes) -> bool:
 
 
 def upright(data: bytes, size: tuple[int, int]) -> bytes:
-    """`data` with the orientation 1, the size of the picture as it now is, and without a thumbnail.
+    """EXIF data with the orientation 1, the size of the upright picture, and no thumbnail.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def upright(data: bytes, size: tuple[int, int]) -> bytes:
     Returns
     -------
     bytes
-        With `PREFIX`. Its length is that of `data`, less a thumbnail at its end (elsewhere one is blanked).
+        With `PREFIX`, as long as `data` less a thumbnail at its end (a thumbnail elsewhere is blanked).
 
     Raises
     ------
@@ -89,7 +89,7 @@ def _set(body: bytearray, order: str, entry: _Entry, value: int) -> None:
 
 
 def _remove_thumbnail(body: bytearray, order: str, first: int) -> None:
-    """It shows the picture as it was before it was compressed and turned."""
+    """Remove the thumbnail, which shows the picture before it was compressed and turned."""
     (count,) = struct.unpack_from(f"{order}H", body, first)
     link = first + 2 + 12 * count
     if link + 4 > len(body):

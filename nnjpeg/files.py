@@ -1,4 +1,4 @@
-"""Real JPEG files, made and read by Pillow's libjpeg-turbo, that hold exactly what the codec computes."""
+"""JPEG files, written and read by Pillow's libjpeg-turbo, with exactly the samples that the codec computes."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def encode(
     icc_profile: bytes | None = None,
     optimize: bool = False,
 ) -> bytes:
-    r"""A standard baseline JPEG file: ``decode(encode(x, t))`` is ``roundtrip(x, t)``.
+    r"""Encode an image as a baseline JPEG file: ``decode(encode(x, t))`` equals ``roundtrip(x, t)``.
 
     Components are stored as R, G, B without subsampling (an Adobe marker says so), as YCbCr, or as grey: every decoder
     reads them.
@@ -81,9 +81,9 @@ def encode(
         By default HW or HWC.
     exif : bytes, optional
         EXIF data to put into the file as it is, with or without the leading ``Exif\0\0``; up to 65533 bytes with
-        it. An orientation in it should be 1: `image` is stored as it lies.
+        it. Its orientation should be 1, since the pixels are stored as they are.
     icc_profile : bytes, optional
-        ICC profile of the colours, of RGB for 3 components and of grey for 1; up to 16,707,345 bytes.
+        ICC profile: of RGB for 3 components, of grey for 1; up to 16,707,345 bytes.
     optimize : bool
         Whether the Huffman tables are made for this image (ITU-T T.81, annex K.2) in place of the standard ones (annex
         K.3): a smaller file of the same samples.
@@ -95,8 +95,8 @@ def encode(
     Raises
     ------
     TypeError, ValueError
-        As `roundtrip`; a ValueError also if `exif` or `icc_profile` is not as above, or if libjpeg gives up: with
-        `optimize`, where Huffman's tree has more than 32 levels, which takes millions of coefficients.
+        As `roundtrip`; a ValueError also if `exif` or `icc_profile` is not as above, or if libjpeg fails: with
+        `optimize`, where the Huffman tree has more than 32 levels, which takes millions of coefficients.
     """
     check_array("image", image, UINT8)
     axes = axes_of("image", image.shape, layout)
@@ -140,8 +140,8 @@ def encode(
 def _file(pixels: int) -> BinaryIO:
     """A file in memory for an image of so many pixels.
 
-    Into one that has a descriptor Pillow codes without the GIL, so that threads code at once; of small images that is
-    not worth the system's calls.
+    If the file has a descriptor, Pillow codes without the GIL, so that several threads can code. For small images that
+    is not worth the system calls.
     """
     if pixels >= _LARGE and hasattr(os, "memfd_create"):
         with contextlib.suppress(OSError):  # too many are open, or a sandbox has none
@@ -201,7 +201,7 @@ def coded_size(
     layout: Layout | None = None,
     num_threads: int | None = None,
 ) -> int | npt.NDArray[np.int64]:
-    """The number of bytes of a JPEG file, which is not made: ``len(encode(image, qtable))``, 2 to 20 times as fast.
+    """Compute the size of a JPEG file without making it: ``len(encode(image, qtable))``, 2 to 20 times as fast.
 
     Parameters
     ----------
@@ -217,8 +217,8 @@ def coded_size(
     Returns
     -------
     int, or ndarray of int64 of shape (N,) for a batch
-        All of a file: headers, tables, Huffman codes of the quantized coefficients (ITU-T T.81, annex F.1.2, with the
-        tables of annex K.3, or by `optimize` K.2), and the zero bytes that are stuffed into them.
+        Bytes of the whole file: headers, tables, Huffman codes of the quantized coefficients (ITU-T T.81, annex F.1.2,
+        with the tables of annex K.3, or with `optimize` of K.2), and the zero bytes stuffed into them.
 
     Raises
     ------
@@ -250,8 +250,8 @@ class _Unopened(io.BytesIO):
 def _save_optimized(picture: Image.Image, file: BinaryIO, options: dict[str, Any]) -> None:
     """``picture.save(file, "JPEG", optimize=True, **options)`` with a buffer for the largest file there is.
 
-    libjpeg wants all of an optimized file in one buffer, and that of Pillow has two bytes a pixel, which noise at fine
-    steps exceeds. ``PIL.ImageFile.MAXBLOCK`` would enlarge it for the whole process.
+    libjpeg needs the whole of an optimized file in one buffer. Pillow's buffer has two bytes a pixel, and noise with
+    small steps needs more. ``PIL.ImageFile.MAXBLOCK`` would enlarge it for the whole process.
     """
     with contextlib.suppress(_Prepared):
         picture.save(_Unopened(), "JPEG", optimize=True, **options)
@@ -279,7 +279,7 @@ def check_storable(name: str, shape: tuple[int, ...], axes: Axes) -> None:
 
 
 def writable_subsampling(subsampling: str, colorspace: str, components: int) -> Subsampling:
-    """The subsampling that a JPEG file of an image has: none of a grey one.
+    """The subsampling of an image's JPEG file; a grey image has none.
 
     Raises
     ------
@@ -301,7 +301,7 @@ def check_exif(exif: bytes) -> None:
     Raises
     ------
     TypeError, ValueError
-        If it is no EXIF data, or too long.
+        If it is not EXIF data, or too long.
     """
     if not isinstance(exif, bytes):
         raise TypeError(f"exif must be bytes, got {type(exif).__name__}")
@@ -318,7 +318,7 @@ def check_icc_profile(profile: bytes, components: int) -> None:
     Raises
     ------
     TypeError, ValueError
-        If it is no ICC profile, of other colours, or too long.
+        If it is not an ICC profile, belongs to other colours, or is too long.
     """
     if not isinstance(profile, bytes):
         raise TypeError(f"icc_profile must be bytes, got {type(profile).__name__}")
@@ -335,14 +335,14 @@ def check_icc_profile(profile: bytes, components: int) -> None:
 def decode(source: Source, *, layout: Layout | None = None) -> npt.NDArray[np.uint8]:
     """Read a JPEG file of any kind in grey, RGB or YCbCr.
 
-    Pixels as stored: an orientation in the metadata is not applied.
+    The pixels are returned as stored: the orientation in the metadata is not applied.
 
     Parameters
     ----------
     source : bytes, path or binary file object
-        What has a method ``read`` is read to its end.
+        An object with a method ``read`` is read to its end.
     layout : {"HW", "HWC", "CHW"}, optional
-        Of the result. By default HW for a grey image and HWC for a coloured one.
+        Layout of the result. By default HW for a grey image and HWC for one in colour.
 
     Returns
     -------
@@ -352,12 +352,12 @@ def decode(source: Source, *, layout: Layout | None = None) -> npt.NDArray[np.ui
     Raises
     ------
     TypeError
-        If `source` is nothing of the kind.
+        If `source` is none of these.
     FileNotFoundError, OSError
         If the file cannot be read.
     ValueError
         If it is not a JPEG image, is cut off or damaged, has 12 bits a sample or other colours (CMYK), or so many
-        pixels that Pillow takes it for an attack (``PIL.Image.MAX_IMAGE_PIXELS``).
+        pixels that Pillow refuses it (``PIL.Image.MAX_IMAGE_PIXELS``).
     """
     with opened("source", source) as (name, file):
         data = file.read()
@@ -365,7 +365,7 @@ def decode(source: Source, *, layout: Layout | None = None) -> npt.NDArray[np.ui
 
 
 def decode_bytes(name: str, data: bytes, layout: Layout | None) -> npt.NDArray[np.uint8]:
-    """`decode` of what has been read; errors call it `name`."""
+    """`decode` for bytes; `name` is what errors call them."""
     bits = sample_bits(data)
     if bits not in (None, 8):
         raise ValueError(f"{name}: JPEG image of {bits} bits a sample, accepted are 8")

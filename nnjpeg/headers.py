@@ -1,7 +1,6 @@
-"""The headers of JPEG files: what stands before the first scan, read as libjpeg reads it (its jdmarker.c).
+"""The headers of JPEG files, up to the first scan, read as libjpeg reads them (its jdmarker.c).
 
-No pixel is decoded, and nothing after the headers is read. Whatever the bytes are, what is wrong with them is a
-ValueError.
+No pixel is decoded, and nothing after the headers is read. Any bytes that are not valid headers raise ValueError.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class Component(NamedTuple):
 
 
 class Headers(NamedTuple):
-    """What the headers of a JPEG file say."""
+    """The contents of the headers of a JPEG file."""
 
     bits: int
     """Of a sample."""
@@ -51,12 +50,12 @@ class Headers(NamedTuple):
 
 @contextlib.contextmanager
 def opened(argument: str, source: Source) -> Iterator[tuple[str, BinaryIO]]:
-    """What errors call a source, and the source as a binary file; a file object is read from where it stands.
+    """The name of a source for errors, and the source as a binary file; a file object is read from its position.
 
     Raises
     ------
     TypeError
-        If it is nothing of the kind; the error calls it `argument`.
+        If it is none of these; the error calls it `argument`.
     OSError
         If the file cannot be opened.
     """
@@ -78,7 +77,7 @@ def opened(argument: str, source: Source) -> Iterator[tuple[str, BinaryIO]]:
 
 
 def read_headers(file: BinaryIO) -> Headers:
-    """Read the headers of a JPEG file, of which `START` was read.
+    """Read the headers of a JPEG file after its first bytes, `START`, were read.
 
     Raises
     ------
@@ -138,7 +137,7 @@ def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def _marker(file: BinaryIO) -> int:
-    """The next marker; what is none before it is passed over, as libjpeg does with a warning."""
+    """The next marker; other bytes before it are skipped, as libjpeg does with a warning."""
     before = 0
     while True:
         (byte,) = _exactly(file, 1)
@@ -148,7 +147,7 @@ def _marker(file: BinaryIO) -> int:
 
 
 def _exactly(file: BinaryIO, length: int) -> bytes:
-    """As many bytes, also of a file object that gives fewer at a time."""
+    """Read a number of bytes, also from a file object that returns fewer at a time."""
     found = b""
     while len(found) < length:
         part = file.read(length - len(found))

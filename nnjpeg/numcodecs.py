@@ -1,4 +1,4 @@
-"""NN-JPEG as a numcodecs codec, for Zarr's format 2 and whatever else takes numcodecs.
+"""NN-JPEG as a numcodecs codec, for Zarr's format 2 and everything else that takes numcodecs.
 
 It is registered by its entry point: ``numcodecs.get_codec({"id": "nnjpeg"})`` finds it once nnjpeg is installed.
 """
@@ -20,18 +20,18 @@ _FORTRAN = b"NNJF"
 
 
 class NNJpegCodec(Chunks, Codec):
-    """Store chunks of images as JPEG files with tables of your own: lossy, read back as `nnjpeg.roundtrip` gives them.
+    """Store chunks of images as JPEG files (lossy); reading gives what `nnjpeg.roundtrip` gives.
 
-    Its parameters, and its errors, are those of `nnjpeg.chunks.Chunks`; a damaged chunk is a ValueError.
+    Parameters and errors are those of `nnjpeg.chunks.Chunks`; a damaged chunk raises ValueError.
 
     Notes
     -----
-    A chunk is compressed by itself. It is what the transform makes of whole images where chunks hold whole images, or
-    where their sides are multiples of 8 that divide the images' sides: Zarr fills a chunk that reaches beyond the array
-    with its fill value, not with the last row and column.
+    Each chunk is compressed by itself. Its images equal what the transform gives if chunks hold whole images, or if
+    their sides are multiples of 8 that divide the images' sides: Zarr fills a chunk that reaches beyond the array with
+    the fill value, not with the last row and column.
 
-    Zarr's format 2 hands over an array with ``order="F"`` in Fortran order and wants it back so. The bytes of such a
-    chunk begin with ``NNJF``; what follows is as ever.
+    In Zarr's format 2, an array with ``order="F"`` is passed in Fortran order, and must be returned so. The bytes of
+    such a chunk begin with ``NNJF``; the rest is as usual.
     """
 
     codec_id = "nnjpeg"

@@ -1,4 +1,4 @@
-"""The codec as torch operators: ``torch.ops.nnjpeg.roundtrip`` and the gradient of its cubic rounding.
+"""The codec as torch operators: ``torch.ops.nnjpeg.roundtrip``, and its gradients by the image and by the tables.
 
 Here stand the schemas, and what each device does: the CPU calls the C core, CUDA the kernel of csrc/cuda (see
 `nnjpeg.cuda`), any other device, and CUDA without the kernel, plain torch operations (`nnjpeg._plain`). `roundtrip` is
@@ -40,7 +40,9 @@ Precision = Literal["uint8", "float"]
 # The operators. image: (B, C, H, W), uint8 or float, but not double; qtable: uint8, or float32 to be rounded to whole
 # steps in 1..255, (B or 1, C or 1, 8, 8), on the image's device; h, v: how many times as fine luma is as chroma, along
 # columns and along rows; grad: like image. exact: a float image takes the way of 8 bits; cubic: coefficients are
-# rounded so that there is a derivative. Every device checks its arguments: here, and CUDA's kernel in its binding.
+# rounded so that there is a derivative, else it passes straight through their rounding. table_backward gives float32 of
+# qtable's shape, a sum over what shares a table. Every device checks its arguments: here, and CUDA's kernel in its
+# binding.
 
 _library = torch.library.Library("nnjpeg", "DEF")
 _library.define(
@@ -51,8 +53,13 @@ _library.define(
     "cubic_backward(Tensor grad, Tensor image, Tensor qtable, bool ycbcr, int h, int v) -> Tensor",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
+_library.define(
+    "table_backward(Tensor grad, Tensor image, Tensor qtable, bool ycbcr, int h, int v, bool cubic) -> Tensor",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
 _roundtrip = torch.ops.nnjpeg.roundtrip.default
 _cubic_backward = torch.ops.nnjpeg.cubic_backward.default
+_table_backward = torch.ops.nnjpeg.table_backward.default
 
 
 @torch.library.register_fake("nnjpeg::roundtrip", lib=_library)
@@ -65,6 +72,12 @@ def _(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, exact: bool, c
 def _(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) -> Tensor:
     check_operands(image, qtable, ycbcr, h, v, grad)
     return torch.empty_like(image)
+
+
+@torch.library.register_fake("nnjpeg::table_backward", lib=_library)
+def _(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, cubic: bool) -> Tensor:
+    check_operands(image, qtable, ycbcr, h, v, grad)
+    return torch.empty(qtable.shape, dtype=torch.float32, device=qtable.device)
 
 
 # The CPU
@@ -97,8 +110,22 @@ def _cubic_backward_cpu(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool
     return result if single is result else result.copy_(single)
 
 
+def _table_backward_cpu(
+    grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, cubic: bool
+) -> Tensor:
+    check_operands(image, qtable, ycbcr, h, v, grad)
+    result = torch.zeros(qtable.shape)
+    if image.numel() == 0:
+        return result
+    arguments = grad.float().numpy(), image.float().numpy(), result.numpy().reshape(*qtable.shape[:2], 64)
+    quantizers, number, threads = quantizers_of(qtable), FACTORS.index((h, v)), tensor_threads(image.numel())
+    _core.table_backward_f32(*arguments, LAYOUTS["NCHW"], quantizers, ycbcr, cubic, threads, number)
+    return result
+
+
 _library.impl("roundtrip", _roundtrip_cpu, "CPU")
 _library.impl("cubic_backward", _cubic_backward_cpu, "CPU")
+_library.impl("table_backward", _table_backward_cpu, "CPU")
 
 # Every other device. CUDA's kernel registers itself when it is loaded: then these are not called for CUDA any more.
 
@@ -123,46 +150,66 @@ def _roundtrip_plain(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int,
     if exact:
         pixels = _plain.roundtrip_uint8(_bytes(image), qtable, ycbcr, h, v)
         return pixels.double() / 255 if image.dtype == torch.float64 else (pixels / 255).to(image.dtype)
-    return _plain.roundtrip_float(image, qtable, ycbcr, h, v, cubic)
+    return _plain.roundtrip_float(image, _plain.steps_of(qtable), ycbcr, h, v, cubic)
 
 
 def _cubic_backward_elsewhere(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) -> Tensor:
     if image.is_cuda and cuda.load():
         return _cubic_backward(grad, image, qtable, ycbcr, h, v)
     check_operands(image, qtable, ycbcr, h, v, grad)
+    steps = _plain.steps_of(qtable)
     # torch.func, since an operator is called where torch.autograd records nothing.
-    pulled_back = torch.func.vjp(lambda x: _plain.roundtrip_float(x, qtable, ycbcr, h, v, cubic=True), image)[1]
+    pulled_back = torch.func.vjp(lambda x: _plain.roundtrip_float(x, steps, ycbcr, h, v, cubic=True), image)[1]
     return torch.empty_like(image).copy_(pulled_back(grad)[0])
+
+
+def _table_backward_elsewhere(
+    grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, cubic: bool
+) -> Tensor:
+    check_operands(image, qtable, ycbcr, h, v, grad)
+    steps = _plain.steps_of(qtable).to(torch.float32)
+    pulled_back = torch.func.vjp(lambda t: _plain.roundtrip_float(image, t, ycbcr, h, v, cubic), steps)[1]
+    return pulled_back(grad)[0].contiguous()
 
 
 _library.impl("roundtrip", _roundtrip_elsewhere, "CompositeExplicitAutograd")
 _library.impl("cubic_backward", _cubic_backward_elsewhere, "CompositeExplicitAutograd")
+_library.impl("table_backward", _table_backward_elsewhere, "CompositeExplicitAutograd")
 
 # Gradients and vmap. torch.compile and autograd take those that are registered with the operators; torch.func and
-# forward-mode differentiation take autograd Functions alone, which `_Roundtrip` and `_CubicBackward` are.
+# forward-mode differentiation take autograd Functions alone, which `_Roundtrip` and those after it are.
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     image, qtable, *ctx.coding, _, ctx.cubic = inputs
-    if ctx.needs_input_grad[1]:
-        raise NotImplementedError("there is no gradient of qtable: give qtable.detach()")
-    if ctx.cubic:
+    ctx.by_image, ctx.by_table = ctx.needs_input_grad[:2]
+    if (ctx.by_image and ctx.cubic) or ctx.by_table:
         ctx.save_for_backward(image, qtable)
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    if ctx.cubic:
+def _backward(
+    ctx: Any,
+    grad: Tensor,
+    cubic_backward: Callable[..., Tensor] = _cubic_backward,
+    table_backward: Callable[..., Tensor] = _table_backward,
+) -> tuple[Tensor | None, ...]:
+    of_image, of_table = grad if ctx.by_image else None, None
+    if (ctx.by_image and ctx.cubic) or ctx.by_table:
         image, qtable = ctx.saved_tensors
-        grad = _cubic_backward(grad, image, qtable, *ctx.coding)
-    return grad, None, None, None, None, None, None
+        if ctx.by_image and ctx.cubic:
+            of_image = cubic_backward(grad, image, qtable, *ctx.coding)
+        if ctx.by_table:
+            of_table = table_backward(grad, image, qtable, *ctx.coding, ctx.cubic)
+    return of_image, of_table, None, None, None, None, None
 
 
 def _no_second_derivative(ctx: Any, *_: Any) -> Any:
-    raise NotImplementedError("the gradient of the cubic rounding has no derivative here; that of a float64 image has")
+    raise NotImplementedError("this gradient has no derivative here; that of a float64 image has")
 
 
 torch.library.register_autograd("nnjpeg::roundtrip", _backward, setup_context=_setup_context, lib=_library)
 torch.library.register_autograd("nnjpeg::cubic_backward", _no_second_derivative, lib=_library)
+torch.library.register_autograd("nnjpeg::table_backward", _no_second_derivative, lib=_library)
 
 
 def _roundtrip_vmap(info: Any, in_dims: tuple[Any, ...], image: Tensor, qtable: Tensor, *flags: Any) -> Any:
@@ -183,8 +230,24 @@ def _cubic_backward_vmap(
     return result.unflatten(0, (info.batch_size, images)), 0
 
 
+def _table_backward_vmap(
+    info: Any, in_dims: tuple[Any, ...], grad: Tensor, image: Tensor, qtable: Tensor, *flags: Any
+) -> Any:
+    flat = flatten(info.batch_size, image, in_dims[1])
+    images = flat.shape[0] // info.batch_size
+    # A table for each image, though all may be one: what vmap maps over is not to be added up.
+    mapped = qtable.unsqueeze(0) if in_dims[2] is None else qtable.movedim(in_dims[2], 0)
+    shared = mapped.shape[1] == 1
+    tables = mapped.expand(info.batch_size, images, *mapped.shape[2:]).flatten(0, 1).contiguous()
+    function = _TableBackward.apply if in_functorch() else _table_backward
+    result = function(flatten(info.batch_size, grad, in_dims[0]), flat, tables, *flags)
+    result = result.unflatten(0, (info.batch_size, images))
+    return result.sum(1, keepdim=True) if shared else result, 0
+
+
 torch.library.register_vmap("nnjpeg::roundtrip", _roundtrip_vmap, lib=_library)
 torch.library.register_vmap("nnjpeg::cubic_backward", _cubic_backward_vmap, lib=_library)
+torch.library.register_vmap("nnjpeg::table_backward", _table_backward_vmap, lib=_library)
 
 
 class _Roundtrip(torch.autograd.Function):
@@ -199,22 +262,24 @@ class _Roundtrip(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         _setup_context(ctx, inputs, output)
-        if ctx.cubic:
-            ctx.save_for_forward(*inputs[:2])
+        ctx.save_for_forward(*inputs[:2])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        if ctx.cubic:
-            image, qtable = ctx.saved_tensors
-            grad = _CubicBackward.apply(grad, image, qtable, *ctx.coding)
-        return grad, None, None, None, None, None, None
+        return _backward(ctx, grad, _CubicBackward.apply, _TableBackward.apply)
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
-        if not ctx.cubic:
-            return tangent.clone()
+    def jvp(ctx: Any, of_image: Tensor | None, of_table: Tensor | None, *_: None) -> Tensor:
+        if of_table is None and not ctx.cubic and of_image is not None:
+            return of_image.clone()
         image, qtable = ctx.saved_tensors
-        return _plain.cubic_tangent(tangent, image, qtable, *ctx.coding)
+        steps = _plain.steps_of(qtable)
+        of_steps = torch.zeros_like(steps) if of_table is None else of_table
+        if ctx.cubic:
+            of_image = torch.zeros_like(image) if of_image is None else of_image
+            return _plain.tangent(image, steps, of_image, of_steps, *ctx.coding, True)
+        by_table = _plain.tangent(image, steps, torch.zeros_like(image), of_steps, *ctx.coding, False)
+        return by_table if of_image is None else by_table + of_image
 
 
 class _CubicBackward(torch.autograd.Function):
@@ -234,9 +299,30 @@ class _CubicBackward(torch.autograd.Function):
     jvp = staticmethod(_no_second_derivative)
 
 
+class _TableBackward(torch.autograd.Function):
+    """As `_Roundtrip`."""
+
+    vmap = staticmethod(_table_backward_vmap)
+
+    @staticmethod
+    def forward(*arguments: Any) -> Tensor:
+        return _table_backward(*arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        pass
+
+    backward = staticmethod(_no_second_derivative)
+    jvp = staticmethod(_no_second_derivative)
+
+
+def _has_tangent(*tensors: Tensor) -> bool:
+    return forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)
+
+
 def _differentiable(image: Tensor, qtable: Tensor, *flags: Any) -> Tensor:
     """The operator, by the way that gives the derivatives which are asked for."""
-    if not torch.compiler.is_compiling() and (in_functorch() or forward_ad.unpack_dual(image).tangent is not None):
+    if not torch.compiler.is_compiling() and (in_functorch() or _has_tangent(image, qtable)):
         return _Roundtrip.apply(image, qtable, *flags)
     return _roundtrip(image, qtable, *flags)
 
@@ -256,19 +342,31 @@ def steps_of(tables: Sequence[Sequence[QTable]], device: torch.device) -> Tensor
     return steps.to(device, non_blocking=True)
 
 
+def _has_derivative(*tensors: Tensor) -> bool:
+    """Whether anybody may ask for the derivative by one of them."""
+    return any(t.requires_grad for t in tensors) or in_functorch() or _has_tangent(*tensors)
+
+
 def at_quality(steps: Tensor, quality: Tensor) -> Tensor:
-    """`QTable.at_quality` on tensors: steps (B or 1, C or 1, 8, 8), a quality for each image, or one, (B,)."""
+    """`QTable.at_quality` on tensors: steps (B or 1, C or 1, 8, 8), a quality for each image, or one, (B,).
+
+    Of floats with a derivative, it passes straight through every rounding and clamp.
+    """
     if not (quality.dtype.is_floating_point or steps.dtype.is_floating_point):
         q = quality.to(steps.device, torch.int32, non_blocking=True).clamp(1, 100)[:, None, None, None]
         scale = torch.where(q < 50, 5000 // q, 200 - 2 * q)
-        scaled = (steps.to(torch.int32) * scale + 50) // 100
-    else:
-        # In double precision, as in Python, but on mps, which does not have it.
-        q = quality.to(torch.float32 if steps.device.type == "mps" else torch.float64)
-        q = q.to(steps.device, non_blocking=True).clamp(1, 100)[:, None, None, None]
-        scale = torch.where(q < 50, (5000 / q).floor(), 200 - 2 * q)
-        scaled = ((steps.to(q.dtype) * scale + 50) / 100).floor()
-    return scaled.clamp(1, 255).to(torch.uint8)
+        return ((steps.to(torch.int32) * scale + 50) // 100).clamp(1, 255).to(torch.uint8)
+    # In double precision, as in Python, but on mps, which does not have it.
+    working = torch.float32 if steps.device.type == "mps" else torch.float64
+    given = quality.to(working).to(steps.device, non_blocking=True)[:, None, None, None]
+    whole, q = _plain.steps_of(steps).to(working), given.clamp(1, 100)
+    scale = torch.where(q < 50, (5000 / q).floor(), 200 - 2 * q)
+    scaled = ((whole * scale + 50) / 100).floor().clamp(1, 255)
+    if not _has_derivative(steps, quality):
+        return scaled.to(torch.uint8)
+    q = q.detach() + _plain.zeros_with_gradient_of(given)
+    smooth = _plain.straight_steps(steps) * torch.where(q < 50, 5000 / q, 200 - 2 * q) / 100
+    return (scaled.detach() + _plain.zeros_with_gradient_of(smooth)).to(torch.float32)
 
 
 def _tensor_tables(qtable: Tensor, images: int, components: int, device: torch.device) -> Tensor:
@@ -293,6 +391,8 @@ def _tensor_tables(qtable: Tensor, images: int, components: int, device: torch.d
             f"{components}, got {shape}"
         )
     if qtable.dtype.is_floating_point:
+        if qtable.device.type == "cpu" and not values_are_hidden() and qtable.isnan().any():
+            raise ValueError("qtable must hold numbers, got nan")
         qtable = qtable.to(torch.float32)
     elif qtable.dtype != torch.uint8:
         if qtable.device.type == "cpu" and not values_are_hidden() and qtable.numel():
@@ -348,16 +448,20 @@ def roundtrip(
         1..255, of shape (8, 8), (C, 8, 8), (B, 8, 8) or (B, C, 8, 8), where B counts the images of all leading
         dimensions. Where B equals C, a stack of three dimensions could mean both, and is refused. A sequence of
         QTables is one for each component, of which a grey image with "ycbcr" takes the first. Steps in a tensor on an
-        accelerator are not read back, so they are not checked: 0 counts as 1, and integers wider than 8 bits are
-        clamped to 1..255. Floats in a tensor are rounded to the nearest integer and clamped to 1..255 on every device;
-        there is no gradient with respect to them.
+        accelerator are not read back, so they are not checked: 0 and NaN count as 1, and integers wider than 8 bits are
+        clamped to 1..255. Floats in a tensor are rounded to the nearest integer and clamped to 1..255 on every device,
+        and may require a gradient; see `gradient` and the notes.
     colorspace, subsampling
         As for `nnjpeg.roundtrip`.
     gradient : {"straight-through", "cubic", "none"}
         Of a float image. "straight-through": the transform counts as the identity (BPDA; Athalye et al., 2018; the
         attacker of the paper's section 4.3). "cubic": the rounding of coefficients counts as
         u -> round(u) + (u - round(u))^3 (Shin and Song, 2017), and the gradient is the exact derivative of that,
-        through the DCT, the clamps, the padding and the subsampling. "none": the result has none.
+        through the DCT, the clamps, the padding and the subsampling. "none": the result has none. Of tables of floats,
+        for a coefficient c with step q that comes out as q r(c / q): the derivative by q is r - u r' at u = c / q, with
+        r' = 1 for "straight-through", thus round(u) - u, and with the cubic r for "cubic". It meets the gradient of
+        that coefficient, the exact transpose of decoding, clamps and subsampling included, and is added up over all
+        blocks that share the step.
     precision : {"uint8", "float"}
         For a float image. "uint8": samples are rounded to n / 255 (ties up), take the way of uint8 and come back as
         n / 255: the transform that is deployed, bit for bit, with the gradient that was asked for; this is what an
@@ -378,7 +482,7 @@ def roundtrip(
     TypeError, ValueError
         If an argument is not as above.
     NotImplementedError
-        If `qtable` requires a gradient, or one of the notes' limits is met.
+        If one of the notes' limits is met.
 
     Notes
     -----
@@ -387,12 +491,16 @@ def roundtrip(
     ``precision="uint8"``; with ``"float"`` it makes its block (of all components that are coded together) NaN, and of
     subsampled chroma the samples beside the block as well.
 
+    The gradient of a table passes straight through the rounding of its steps and through their clamp to 1..255, where
+    the clamp is active too: the result does not change with such a step, but one that has reached an end can come back.
+    An optimizer can also move it further away, from where it takes long to come back; `table.clamp_(1, 255)` under
+    `torch.no_grad()` after each of its steps prevents that. The gradient of a batch of bytes is none, since the result
+    is bytes.
+
     Forward-mode differentiation (`torch.func.jvp`, `jacfwd`, `hessian`, `torch.autograd.forward_ad`) works in eager
     mode. Under `torch.compile` it is an error.
     """
     coding = check(image, colorspace, subsampling, gradient, precision, components)
-    if isinstance(qtable, Tensor) and qtable.requires_grad and torch.is_grad_enabled():
-        raise NotImplementedError("there is no gradient of qtable: give qtable.detach()")
     tables = tables_tensor(qtable, colorspace, math.prod(image.shape[:-3]), image.shape[-3], image.device)
     return apply(image, tables, coding, gradient, precision)
 
@@ -508,7 +616,9 @@ def is_at_hand(image: Tensor) -> bool:
 def apply(image: Tensor, tables: Tensor, coding: Coding, gradient: Gradient, precision: Precision) -> Tensor:
     """`roundtrip` once its arguments are checked and the tables are (B or 1, C or 1, 8, 8) on the image's device."""
     if gradient == "none":
-        image = image.detach()
+        image, tables = image.detach(), tables.detach()
+    elif image.dtype == torch.uint8:  # whose result has no gradient either
+        tables = tables.detach()
     if image.dtype != torch.uint8 and _range.is_due():
         _range.check(image)
     batch = image if image.ndim == 4 else image.reshape(math.prod(image.shape[:-3]), *image.shape[-3:])
@@ -555,8 +665,12 @@ _range = _RangeCheck()
 
 def _double(image: Tensor, tables: Tensor, ycbcr: bool, h: int, v: int, exact: bool, cubic: bool) -> Tensor:
     """Double precision, by torch's own operations and gradients."""
-    surrogate = _plain.roundtrip_float(image, tables, ycbcr, h, v, cubic=True) if cubic else image
-    if not exact and cubic:
-        return surrogate
-    value = _roundtrip_plain(image.detach(), tables, ycbcr, h, v, exact, cubic)
-    return value + (surrogate - surrogate.detach())
+    steps = _plain.straight_steps(tables)
+    if cubic:
+        smooth = _plain.roundtrip_float(image, steps, ycbcr, h, v, cubic)
+    else:
+        by_steps = _plain.roundtrip_float(image.detach(), steps, ycbcr, h, v, cubic)
+        smooth = by_steps + _plain.zeros_with_gradient_of(image)
+    if not exact:
+        return smooth
+    return _roundtrip_plain(image, tables, ycbcr, h, v, exact, cubic) + _plain.zeros_with_gradient_of(smooth)

@@ -1,7 +1,7 @@
 """Image files as 8-bit grey or RGB, with the metadata that a JPEG file can keep: what `nnjpeg compress` reads.
 
-What is no loss happens by itself: a palette becomes its colours, an alpha channel that is opaque goes. What would be a
-loss needs a word, see `Rules`. What is left out all the same is named in `Picture.left_out`.
+Conversions without loss are always made: a palette becomes colours, an opaque alpha channel is dropped. Conversions
+with loss must be allowed by `Rules`. `Picture.left_out` names what is left out.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["Picture", "Rules", "listening", "read"]
 
 
 class Rules(NamedTuple):
-    """What may be done to images that 8-bit grey or RGB cannot hold."""
+    """The conversions that are allowed for images that 8-bit grey or RGB cannot hold."""
 
     background: tuple[int, int, int] | None = None
     """What is seen through transparent pixels, R, G, B; None refuses them."""
@@ -39,7 +39,7 @@ class Rules(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """An image as it can be coded."""
+    """An image that can be coded."""
 
     pixels: npt.NDArray[np.uint8]
     """(h, w) or (h, w, 3), upright."""
@@ -61,7 +61,7 @@ def read(path: str | PathLike[str], rules: Rules = _NO_RULES) -> Picture:
     Parameters
     ----------
     path : path
-        Of any format that Pillow reads.
+        An image in any format that Pillow reads.
     rules : Rules
         With `convert`, grey samples v of 16 bits become the nearest to ``255 * v / 65535`` (of 12 bits, likewise). Of
         deep RGB, Pillow gives the upper eight bits alone (of PPM, the nearest). CMYK becomes sRGB by its ICC profile,
@@ -74,11 +74,11 @@ def read(path: str | PathLike[str], rules: Rules = _NO_RULES) -> Picture:
     Raises
     ------
     OSError
-        If the file cannot be read; as Pillow, if it is damaged or no image.
+        If the file cannot be read, is damaged, or is not an image.
     ValueError
         If 8-bit grey or RGB cannot hold its pixels and `rules` do not allow the conversion.
     Exception
-        Readers of Pillow's raise many others on damaged files.
+        Pillow's readers raise many other exceptions on damaged files.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would be to wait for who writes to it
         raise ValueError("not a regular file")
@@ -96,10 +96,10 @@ _thread = threading.local()
 
 @contextlib.contextmanager
 def listening() -> Iterator[None]:
-    """While it lasts, `read` may be called by several threads, in copies of this one's context.
+    """Context in which several threads may call `read`, each in a copy of this thread's context.
 
-    What is done with warnings is the process's own affair (with context_aware_warnings, the context's), so that threads
-    could not each begin and end to collect theirs.
+    How warnings are handled is set for the whole process (with context_aware_warnings, for the context), so threads
+    cannot collect their own warnings separately.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -259,7 +259,7 @@ _SAMPLES: dict[str | None, Callable[[Image.Image, bytes], _Sample]] = {
 
 
 def _turned(image: Image.Image, left_out: list[str]) -> Image.Image:
-    """Upright. Damaged EXIF data is no reason to lose the image."""
+    """The image turned upright. Damaged EXIF data is ignored."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:
@@ -275,7 +275,7 @@ def _turned(image: Image.Image, left_out: list[str]) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image, sample: _Sample, rules: Rules, left_out: list[str]) -> Image.Image:
-    """In mode L or RGB."""
+    """The image in mode L or RGB."""
     if sample.bits > 8:
         image = _shallow(image, sample, rules.convert, left_out)
     if image.has_transparency_data:
@@ -362,7 +362,7 @@ _TIFF_LEFT_OUT = {33723: "IPTC", 34377: "Photoshop data", 33550: "georeference",
 
 
 def _other_content(image: Image.Image) -> list[str]:
-    """What the file holds that is never kept."""
+    """The contents of the file that are never kept."""
     found = [_FRAMES] if _has_frames(image) else []
     found += [name for key, name in _LEFT_OUT.items() if image.info.get(key)]
     if image.format == "PNG":
@@ -389,7 +389,7 @@ def _has_frames(image: Image.Image) -> bool:
 
 
 def _exif(image: Image.Image, size: tuple[int, int], left_out: list[str]) -> bytes | None:
-    """The image's EXIF data, as it is right for the upright pixels."""
+    """The image's EXIF data, corrected for the upright pixels."""
     try:
         data = _exif_of(image)
         if data is None:

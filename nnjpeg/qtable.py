@@ -59,7 +59,7 @@ _JSON_KEY = "nnjpeg_qtables"
 
 
 def _check_steps(steps: Any) -> npt.NDArray[np.uint16]:
-    """Steps as a new uint16 (8, 8) array, or an error that names what is wrong with them."""
+    """Steps as a new uint16 (8, 8) array; raises an error that says what is wrong with them."""
     if isinstance(steps, Mapping):
         raise TypeError(
             f"qtable must be a table, or a sequence of tables, one for each component, got a {type(steps).__name__}; "
@@ -202,8 +202,8 @@ class QTable:
         """The table scaled by the Independent JPEG Group's rule, with this table as quality 50.
 
         s = floor(5000 / q) below quality 50, else 200 - 2q; each entry t becomes floor((t s + 50) / 100), clipped to
-        1..255: at whole q libjpeg's integers (jcparam.c). Quality 100 is a table of ones. That a "quality" of the
-        NN-JPEG table means this is our reading: the paper does not say.
+        1..255. At whole q these are libjpeg's integers (jcparam.c). Quality 100 is a table of ones. That the quality of
+        the NN-JPEG table means this is a choice of this package: the paper does not say.
 
         Parameters
         ----------
@@ -220,22 +220,38 @@ class QTable:
         Parameters
         ----------
         path : path
-            Where to.
+            The file to write.
         provenance : dict, optional
-            Where the table comes from, to stand beside it in JSON; it is for readers, and not loaded.
+            A description of the table's origin for human readers, written into the JSON file. `load` ignores it.
 
         Raises
         ------
         ValueError
             For another ending.
         """
+        self.save_all([self], path, provenance=provenance)
+
+    @staticmethod
+    def save_all(
+        tables: Sequence[QTable], path: str | PathLike[str], *, provenance: dict[str, Any] | None = None
+    ) -> None:
+        """Write tables into one file, in their order, as `save` writes one; `load_all` reads them.
+
+        Raises
+        ------
+        ValueError
+            If there are none, or the name has another ending.
+        """
+        if not tables:
+            raise ValueError("tables must not be empty")
         path = Path(path)
         if path.suffix == ".json":
             also = {} if provenance is None else {"provenance": provenance}
-            text = json.dumps({_JSON_KEY: [self.to_list()], **also}) + "\n"
+            text = json.dumps({_JSON_KEY: [table.to_list() for table in tables], **also}) + "\n"
         elif path.suffix == ".txt":
-            rows = "\n".join(" ".join(f"{step:3d}" for step in row) for row in self.to_list())
-            text = f"# Quantization table, natural order; for cjpeg -qtables\n{rows}\n"
+            grids = ["\n".join(" ".join(f"{step:3d}" for step in row) for row in table.to_list()) for table in tables]
+            what = "Quantization table" if len(tables) == 1 else "Quantization tables"
+            text = f"# {what}, natural order; for cjpeg -qtables\n" + "\n\n".join(grids) + "\n"
         else:
             raise ValueError(f"path must end in .json or .txt, got {str(path)!r}")
         atomic.write(path, text.encode())
@@ -247,7 +263,7 @@ class QTable:
         Raises
         ------
         ValueError
-            If the file is not such a file, or holds several tables.
+            If the file has another format, or holds several tables.
         """
         tables = cls.load_all(file)
         if len(tables) != 1:
@@ -260,8 +276,8 @@ class QTable:
         """Read every table of a file: JSON as `save` writes it, cjpeg's text, or a JPEG file.
 
         cjpeg's text is 64 numbers a table, one to four tables, in natural order, with comments from ``#`` to the end
-        of the line. Of a JPEG file there is a table for each component, and only its headers are read. Which of these
-        it is, the contents tell, not the name.
+        of the line. A JPEG file gives a table for each component, and only its headers are read. The contents decide
+        which of these a file is, not its name.
 
         Parameters
         ----------
@@ -270,11 +286,11 @@ class QTable:
         Raises
         ------
         TypeError
-            If `file` is nothing of the kind.
+            If `file` is none of these.
         FileNotFoundError, OSError
             If it cannot be read.
         ValueError
-            If it is no such file, is damaged, or has steps beyond 1..255.
+            If the file has another format, is damaged, or has steps outside of 1..255.
         """
         with opened("file", file) as (name, source):
             try:
@@ -379,7 +395,7 @@ def as_tables(qtable: QTables, components: int | None = None) -> list[QTable]:
 
 
 def tables_for(qtable: QTables, components: int, colorspace: str) -> list[QTable]:
-    """`as_tables` of an image: of tables for YCbCr, a grey one has the first, that of luma."""
+    """`as_tables` for an image: a grey one takes the first of the tables for YCbCr, that of luma."""
     if components == 1 and colorspace == "ycbcr":
         return as_tables(qtable)[:1]
     return as_tables(qtable, components)

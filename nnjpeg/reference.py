@@ -1,9 +1,9 @@
-"""The codec as its definition: one function a stage, over integer arrays, or tensors, of blocks (..., 8, 8).
+"""The definition of the codec: one function for each stage, over arrays or tensors of blocks (..., 8, 8).
 
-Slow and plain, the oracle of the tests, and what torch devices without a kernel run (32 bits are enough). It follows
-the text of libjpeg's jfdctint.c, jcdctmgr.c, jidctint.c (shared products and all), jcsample.c and jdsample.c, so that
-it and csrc/ are two derivations of the same numbers. Doubles that hold integers give the same numbers too: where a
-runtime has no arithmetic shift, as ONNX.
+It is slow and simple. The tests compare the core with it, and torch devices without a kernel run it (32 bits are
+enough). It follows the text of libjpeg's jfdctint.c, jcdctmgr.c, jidctint.c (with their shared products), jcsample.c
+and jdsample.c, so it and csrc/ are two derivations of the same numbers. float64 arrays of whole numbers give the same
+numbers too, for runtimes without an arithmetic shift, such as ONNX.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def ycbcr_to_rgb(ycbcr: Ints) -> Ints:
 
 
 def groups(length: int, size: int) -> int:
-    """How many groups of a size hold so many: of positive numbers, as not every runtime divides negative ones so."""
+    """The number of groups of a size; all are positive, since runtimes divide negative numbers differently."""
     return (length + size - 1) // size
 
 
@@ -117,7 +117,7 @@ def extend(x: Ints, height: int, width: int) -> Ints:
 
 
 def downsample(component: Ints, h: int, v: int) -> Ints:
-    """Full-size chroma (..., height, width) to whole blocks of samples that each stand for h x v (jcsample.c).
+    """Average full-size chroma (..., height, width) over h x v samples, and extend it to whole blocks (jcsample.c).
 
     Columns are extended before and rows after it: of an even height, the last row is not that of the extended image.
     """
@@ -133,9 +133,9 @@ def downsample(component: Ints, h: int, v: int) -> Ints:
 
 
 def triangle(x: Ints, reach: int = 1) -> tuple[Ints, Ints]:
-    """Of samples along the last axis, three times each and its neighbour before, and the same and that after.
+    """For samples along the last axis: three times each plus the one before, and three times each plus the one after.
 
-    The first and the last are their own neighbours; with a reach of 0, all are.
+    The first and the last sample are their own neighbours; with a reach of 0, all samples are.
     """
     last = x.shape[-1] - 1
     if isinstance(x, np.ndarray):
@@ -149,7 +149,7 @@ def triangle(x: Ints, reach: int = 1) -> tuple[Ints, Ints]:
 
 
 def reach(width: int, h: int) -> int:
-    """How far the triangle reaches: 1, but 0, which is repetition, if h = 2 and there are at most 2 columns of chroma.
+    """The reach of the triangle filter: 1, or 0 (repetition) if h = 2 and there are at most 2 columns of chroma.
 
     Without a branch, so that it holds for widths that are not known yet.
     """
@@ -162,7 +162,7 @@ def interleave(even: Ints, odd: Ints) -> Ints:
 
 
 def upsample(samples: Ints, size: tuple[int, int], h: int, v: int) -> Ints:
-    """Chroma (..., rows, columns), maybe with more of these than belong to an image of `size`, at full size.
+    """Chroma (..., rows, columns) at the full `size` of the image; surplus rows and columns are cropped.
 
     The "fancy" upsampling of jdsample.c, which is its default; it is plain repetition for the narrowest images.
     """
@@ -236,12 +236,12 @@ def quantize(coefficients: Ints, steps: Ints) -> Ints:
 
 
 def dequantize(quantized: Ints, steps: Ints) -> Ints:
-    """Times q: coefficients at the scale of the orthonormal DCT."""
+    """Multiply by q: coefficients at the scale of the orthonormal DCT."""
     return quantized * steps
 
 
 def idct_sums(x: Ints) -> Ints:
-    """As `fdct_sums`, of jidctint.c."""
+    """The same as `fdct_sums` for jidctint.c."""
     d = _split(x)
     z1 = (d[2] + d[6]) * _fix(0.541196100)
     tmp2, tmp3 = z1 - d[6] * _fix(1.847759065), z1 + d[2] * _fix(0.765366865)
@@ -304,7 +304,7 @@ def inverse(
     colorspace: Colorspace = "rgb",
     subsampling: Subsampling = "4:4:4",
 ) -> npt.NDArray[np.uint8]:
-    """The image (height, width, components) of `size` that quantized coefficients are decoded to."""
+    """Decode quantized coefficients to an image (height, width, components) of `size`."""
     components = len(coefficients)
     h, v = SUBSAMPLINGS[check_subsampling(subsampling, colorspace, components)]
     planes: list[npt.NDArray[np.int64]] = []

@@ -1,4 +1,4 @@
-"""Whether this installation keeps its promise on this machine: the same bits as libjpeg-turbo, from every way."""
+"""The self-test: does this installation give libjpeg-turbo's bits on this machine, on every path?"""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _cases() -> Iterator[Case]:
 
 
 def _expected(image: Pixels, table: QTable, coding: Coding) -> Pixels:
-    """What libjpeg-turbo makes of it; the reference where that is not here, or Pillow can't write such a file."""
+    """The result of libjpeg-turbo; of the reference if Pillow has no libjpeg-turbo or cannot write such a file."""
     if not features.check("libjpeg_turbo"):
         return _reference(image, table, coding)
     try:

@@ -1,4 +1,4 @@
-"""What a JPEG file was coded with, as arguments: "compress as that file was"."""
+"""The settings that a JPEG file was coded with, as arguments for the codec."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Settings", "settings_of"]
 
 
 class Settings(NamedTuple):
-    """What a JPEG file was coded with; ``roundtrip(image, **settings._asdict())`` codes another image so."""
+    """The settings of a JPEG file; ``roundtrip(image, **settings._asdict())`` codes another image by them."""
 
     qtable: tuple[QTable, ...]
     """Three tables, one a component; one where the file is grey."""
@@ -22,17 +22,17 @@ class Settings(NamedTuple):
 
 
 def settings_of(file: Source) -> Settings:
-    """Read what a JPEG file was coded with: its tables, its colour space and its chroma subsampling.
+    """Read the settings of a JPEG file: its tables, its colour space and its chroma subsampling.
 
-    If libjpeg wrote a file from pixels x, ``encode(x, **settings_of(file)._asdict())`` holds the same samples. What a
-    file says of its colours is understood as libjpeg does (``default_decompress_parms`` in its jdapimin.c): by the JFIF
-    marker, else the Adobe marker, else the identifiers of the components.
+    If libjpeg wrote a file from pixels x, ``encode(x, **settings_of(file)._asdict())`` holds the same samples. The
+    colour space is read as libjpeg does (``default_decompress_parms`` in its jdapimin.c): from the JFIF marker, else
+    from the Adobe marker, else from the identifiers of the components.
 
     Parameters
     ----------
     file : bytes, path or binary file object
-        A JPEG file: baseline or progressive, by Huffman or arithmetic coding. Only its headers are read; of a file
-        object, from where it stands up to the first scan; ``file.seek(0)`` goes back for another reader.
+        A JPEG file: baseline or progressive, with Huffman or arithmetic coding. Only its headers are read. A file
+        object is read from its position to the first scan; call ``file.seek(0)`` before another reader uses it.
 
     Returns
     -------
@@ -42,11 +42,11 @@ def settings_of(file: Source) -> Settings:
     Raises
     ------
     TypeError
-        If `file` is nothing of the kind.
+        If `file` is none of these.
     FileNotFoundError, OSError
         If it cannot be read.
     ValueError
-        If it is no JPEG file, its headers are cut off or damaged, or nothing here codes as it does: lossless and
+        If it is not a JPEG file, its headers are cut off or damaged, or this package has no such coding: lossless and
         hierarchical files, 12 bits a sample, CMYK, steps above 255, other sampling factors (4:1:1), RGB with
         subsampling.
     """
@@ -83,7 +83,7 @@ def _colorspace(headers: Headers) -> Colorspace:
 
 
 def _subsampling(headers: Headers) -> Subsampling:
-    """By what chroma's sampling is to luma's: that of a component alone means nothing."""
+    """From the ratio of the sampling factors of luma and chroma."""
     if len(headers.components) == 1:
         return "4:4:4"
     luma, *chroma = (component.sampling for component in headers.components)

@@ -29,12 +29,12 @@ def key_of(name: Path) -> str:
 
 
 def shard_name(path: Path, number: int | None) -> Path:
-    """``set.tar`` is ``set-000007.tar`` as shard 7."""
+    """The path of a shard: ``set.tar`` becomes ``set-000007.tar`` for shard 7."""
     return path if number is None else path.with_name(f"{path.stem}-{number:06d}{path.suffix}")
 
 
 def stale(path: Path, kept: Collection[Path]) -> list[Path]:
-    """Shards of `path` (``set-000007.tar``) that are there, beside those that are `kept`."""
+    """Shards of `path` (``set-000007.tar``) that exist and are not among the `kept`."""
     name = re.compile(rf"{re.escape(path.stem)}-\d{{6,}}{re.escape(path.suffix)}")
     return sorted(one for one in path.parent.glob("*") if name.fullmatch(one.name) and one not in kept)
 
@@ -42,24 +42,24 @@ def stale(path: Path, kept: Collection[Path]) -> list[Path]:
 def write(
     path: Path, members: Iterable[tuple[str, bytes] | None], description: dict[str, Any], *, overwrite: bool = False
 ) -> int:
-    """Write members (name, contents) to a tar file, there whole or not at all; return how many there were.
+    """Write members (name, contents) to a tar file, complete or not at all; return their number.
 
     Parameters
     ----------
     path : Path
-        Where to. Its folder is made.
+        The file to write. Its folder is made.
     members : iterable of (str, bytes) or None
-        As they are to be read; None for each that failed. Without any, no file is made.
+        In the order of the file; None for each that failed. Without members, no file is made.
     description : dict
-        What is in it, as JSON can hold it; `description_of` reads it. It stands in the tar file's global header, with
-        the number of failures as "failed".
+        Description of the contents, in a form that JSON can hold. It is written into the tar file's global header, with
+        the number of failures as "failed"; `description_of` reads it.
     overwrite : bool
         Whether `path` may exist.
 
     Raises
     ------
     FileExistsError
-        If it exists and must not.
+        If `path` exists and `overwrite` is false.
     """
     failed = 0
     waiting = iter(members)
@@ -97,9 +97,9 @@ def _header(description: dict[str, Any], failed: int) -> bytes:
 
 
 def description_of(path: Path) -> dict[str, Any] | None:
-    """The description of a tar file that `write` wrote; None if another wrote it, or it is no tar file.
+    """The description of a tar file that `write` wrote; None for any other file.
 
-    Those of version 0.1.0 do not tell how many failed.
+    Version 0.1.0 did not record the number of failures.
     """
     try:
         with tarfile.open(path) as tar:
@@ -116,7 +116,7 @@ def names_of(path: Path) -> frozenset[str]:
 
 @contextlib.contextmanager
 def contents(path: Path) -> Iterator[Callable[[str], bytes]]:
-    """A function from the name of a member of a tar file to what is in it, as long as the block lasts."""
+    """A context with a function that reads a member of a tar file by its name."""
     with tarfile.open(path) as tar:
         members = {member.name: member for member in tar}
 

@@ -1,4 +1,4 @@
-"""Where images come from: files that are named, and folders with all in them."""
+"""The images that `nnjpeg compress` is given: files, and folders with everything in them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Found", "Source", "find"]
 
 
 class Source(NamedTuple):
-    """An image file. There may be millions: paths are made when they are asked for."""
+    """An image file. There may be millions, so paths are made only when they are used."""
 
     folder: Path
     """That was given; of a file that was given itself, its own."""
@@ -33,7 +33,7 @@ class Source(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What there is."""
+    """The images that were found, and the folders that could not be read."""
 
     sources: list[Source]
     unreadable: list[OSError]
@@ -41,7 +41,7 @@ class Found(NamedTuple):
 
 
 def find(given: Iterable[Path]) -> Found:
-    """Files as they are; of folders, all files with a suffix that Pillow knows, in the order of their names.
+    """Find the images: each file as given, and in folders all files with a suffix that Pillow knows, ordered by name.
 
     Links to folders are followed, but not back into a folder that holds them.
 

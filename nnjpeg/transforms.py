@@ -18,6 +18,7 @@ from torchvision.transforms.v2.functional import is_pure_tensor
 from nnjpeg import _plain, ops
 from nnjpeg._arguments import Colorspace, Subsampling, coding_of, number
 from nnjpeg._images import Image, Options, Qualities, code, code_bytes
+from nnjpeg._operands import values_are_hidden
 from nnjpeg.ops import Gradient, Precision
 from nnjpeg.qtable import NN_TABLE, QTable, QTables, as_tables
 
@@ -54,8 +55,11 @@ def nn_jpeg(
     quality : number, or array or tensor of numbers, optional
         1..100, whole or not: scales the tables by `QTable.at_quality`. One dimension holds one quality for each image
         of the batch (for each clip of a video). By default the tables are used as they are. A tensor on an accelerator
-        is not read back: what is out of range there counts as the nearer end. (A list or tuple with one for each image
-        is deprecated: in `NNJpeg` a pair is a range to draw from.)
+        is not read back: what is out of range there counts as the nearer end. So it does in a tensor that requires a
+        gradient: an optimizer may have moved it there. Such a tensor gets the gradient of the steps, through the rule
+        of `QTable.at_quality` without its roundings and straight through both clamps; of a float `image` it is that of
+        a table of `nnjpeg.ops.roundtrip`. (A list or tuple with one for each image is deprecated: in `NNJpeg` a pair is
+        a range to draw from.)
     colorspace, subsampling
         As for `nnjpeg.roundtrip`.
     gradient, precision
@@ -72,8 +76,6 @@ def nn_jpeg(
     ------
     TypeError, ValueError
         If an argument is not as above.
-    NotImplementedError
-        If a tensor of qualities or of tables requires a gradient: there is none of these.
     """
     if isinstance(quality, (list, tuple)):
         if not torch.compiler.is_compiling():
@@ -101,7 +103,7 @@ def jpeg(
     image : PIL image, tensor or uint8 ndarray
         As for `nn_jpeg`, of 3 components or 1.
     quality : number, or array or tensor of numbers
-        1..100, whole or not; one dimension holds one for each image of a batch. As for `nn_jpeg`.
+        1..100, whole or not; one dimension holds one for each image of a batch. As for `nn_jpeg`, with a gradient too.
     gradient, precision
         For float tensors; as for `nnjpeg.ops.roundtrip`.
 
@@ -114,8 +116,6 @@ def jpeg(
     ------
     TypeError, ValueError
         If an argument is not as above.
-    NotImplementedError
-        If a tensor of qualities requires a gradient: there is none of these.
     """
     if quality is None or isinstance(quality, (list, tuple)):
         accepted = "a number in 1..100, or an array or tensor with one for each image"
@@ -149,17 +149,21 @@ class _Transform(v2.Transform):
     gradient: Gradient
     precision: Precision
     components: int | None = None
+    learn: bool = False
 
     steps: Tensor
-    """The tables, at the quality if that is fixed: uint8 (1, C or 1, 8, 8). Not part of the state dict, and made again
-    from the arguments whenever the module moves."""
+    """The tables, at the quality if that is fixed: (1, C or 1, 8, 8). If they learn, a parameter, float32; else uint8,
+    not part of the state dict, and made again from the arguments whenever the module moves."""
 
     def _set_up(self, tables: Sequence[QTable], quality: Any, gradient: Gradient, precision: Precision) -> None:
         ops.check_choice("gradient", gradient, Gradient)
         ops.check_choice("precision", precision, Precision)
         self.quality, self.gradient, self.precision = quality, gradient, precision
         self._tables = self._tables_of(tables, quality)
-        self.register_buffer("steps", self._steps(), persistent=False)
+        if self.learn:
+            self.steps = torch.nn.Parameter(self._steps().to(torch.float32))
+        else:
+            self.register_buffer("steps", self._steps(), persistent=False)
 
     @staticmethod
     def _tables_of(tables: QTable | Sequence[QTable], quality: Any) -> tuple[QTable, ...]:
@@ -171,13 +175,22 @@ class _Transform(v2.Transform):
 
     def reset_parameters(self) -> None:
         """Write the tables into `steps` again, where its memory is new (as after `to_empty`)."""
-        if not ops.values_are_hidden():
-            self.steps.copy_(self._steps())
+        if not values_are_hidden():
+            with torch.no_grad():
+                self.steps.copy_(self._steps())
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         super()._apply(fn, recurse)
-        self.reset_parameters()
+        if not self.learn:
+            self.reset_parameters()
         return self
+
+    def _present(self) -> tuple[QTable, ...]:
+        """The tables as they are now, at the quality if that is fixed."""
+        if not self.learn:
+            return self._tables
+        steps = self.steps.detach()[0].float().cpu().round().clamp(1, 255)
+        return tuple(QTable(table) for table in steps.numpy())
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self._fixed and name in self.__dict__:
@@ -190,7 +203,7 @@ class _Transform(v2.Transform):
         """Transform a sample, or an image: the common case, without the search for what is one."""
         if not others and type(image) is Tensor and self.components is None and ops.is_at_hand(image):
             quality = self._draw([image], hidden=False)
-            return code_bytes(image, self._tables, quality, self.colorspace, self.subsampling)
+            return code_bytes(image, self._present(), quality, self.colorspace, self.subsampling)
         if not others and (
             type(image) is Tensor
             or isinstance(image, (PIL.Image.Image, tv_tensors.Image, tv_tensors.Video, np.ndarray))
@@ -220,7 +233,7 @@ class _Transform(v2.Transform):
 
     def _draw(self, images: list[Any], hidden: bool | None = None) -> Any:
         """Qualities for the images of one call; None where the tables are at theirs. `hidden`, if it is known: whether
-        values are (`ops.values_are_hidden`).
+        values are (`_operands.values_are_hidden`).
         """
         raise NotImplementedError
 
@@ -236,10 +249,14 @@ class _Transform(v2.Transform):
             if isinstance(quality, Tensor) and not isinstance(inpt, Tensor):
                 quality = quality.cpu().numpy()
         options = Options(self.colorspace, self.subsampling, self.gradient, self.precision, self.components)
-        tables, steps = self._tables, self.steps if isinstance(inpt, Tensor) else None
-        if self.colorspace == "ycbcr" and _is_grey(inpt):  # which has luma alone
-            tables, steps = tables[:1], None if steps is None else steps[:, :1]
-        return code(inpt, tables, quality, options, steps)
+        steps = self.steps if isinstance(inpt, Tensor) else None
+        grey = self.colorspace == "ycbcr" and _is_grey(inpt)  # which has luma alone
+        if steps is not None and grey:
+            steps = steps[:, :1]
+        if steps is not None and self.learn:
+            return code(inpt, steps, quality, options)
+        tables = self._present()
+        return code(inpt, tables[:1] if grey else tables, quality, options, steps)
 
 
 def _is_untyped(value: Any) -> bool:
@@ -275,6 +292,11 @@ class NNJpeg(_Transform):
         Of float tensors; see `nnjpeg.ops.roundtrip`.
     components : int, optional
         Needed where images have more than 4; see `nnjpeg.ops.roundtrip`.
+    learn : bool
+        Whether the tables, at the quality if that is a number, are where a parameter starts: `steps`, float32 of shape
+        (1, 1, 8, 8), or (1, C, 8, 8) for several tables. Float tensors give it a gradient, as they give it to a table
+        of `nnjpeg.ops.roundtrip`: a step is rounded and clamped to 1..255 whenever it is used, and its gradient passes
+        through both; `table` has what is used. By default there is no parameter, and the state dict is empty.
 
     Raises
     ------
@@ -285,9 +307,11 @@ class NNJpeg(_Transform):
     --------
     >>> v2.Compose([v2.CenterCrop(224), NNJpeg(), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
     >>> defended = torch.nn.Sequential(NNJpeg(), v2.Normalize(mean, std), model)
+    >>> learning = NNJpeg(QTable.standard_luminance(), learn=True)
+    >>> optimizer = torch.optim.Adam(learning.parameters(), lr=1)
     """
 
-    _fixed = ("qtable", "quality")
+    _fixed = ("qtable", "quality", "learn")
 
     def __init__(
         self,
@@ -299,9 +323,18 @@ class NNJpeg(_Transform):
         gradient: Gradient = "straight-through",
         precision: Precision = "uint8",
         components: int | None = None,
+        learn: bool = False,
     ) -> None:
         super().__init__()
+        if not isinstance(learn, bool):
+            raise TypeError(f"learn must be True or False, got {learn!r}")
+        if isinstance(qtable, Tensor) and qtable.requires_grad and not learn:
+            raise ValueError(
+                "qtable requires a gradient, which it would not get, since NNJpeg copies it: give learn=True for a "
+                "parameter of the layer, or qtable.detach(); nn_jpeg takes a tensor as it is"
+            )
         coding_of(colorspace, subsampling, 3)
+        self.learn = learn
         self.colorspace, self.subsampling, self.components = colorspace, subsampling, components
         tables = as_tables(qtable.detach().cpu().numpy() if isinstance(qtable, Tensor) else qtable)
         self.qtable: QTable | tuple[QTable, ...] = tables[0] if len(tables) == 1 else tuple(tables)
@@ -320,7 +353,22 @@ class NNJpeg(_Transform):
         device = [*(i.device for i in images if isinstance(i, Tensor)), torch.device("cpu")][0]
         draws = _drawn(self.quality, (max([_count(i) for i in images], default=0),), device)
         # As an array where they may be had without waiting.
-        return draws if device.type != "cpu" or ops.values_are_hidden() else draws.numpy()
+        return draws if device.type != "cpu" or values_are_hidden() else draws.numpy()
+
+    def table(self) -> QTable | tuple[QTable, ...]:
+        """The table that is used now, or the tables, one for each component, at the quality if that is a number.
+
+        Returns
+        -------
+        QTable or tuple of QTable
+
+        Raises
+        ------
+        ValueError
+            If the parameter holds NaN.
+        """
+        tables = self._present()
+        return tables[0] if len(tables) == 1 else tables
 
     def extra_repr(self) -> str:
         """One argument a line, so that the table stays a grid."""
@@ -328,6 +376,7 @@ class NNJpeg(_Transform):
             f"qtable={self.qtable!r},\nquality={self.quality!r}, colorspace={self.colorspace!r}, "
             f"subsampling={self.subsampling!r}, gradient={self.gradient!r}, precision={self.precision!r}"
             + (f", components={self.components}" if self.components is not None else "")
+            + (", learn=True" if self.learn else "")
         )
 
 
@@ -385,7 +434,7 @@ class JPEG(_Transform):
         return super()._first_untyped(flat_inputs) if tensor is None else tensor
 
     def _draw(self, images: list[Any], hidden: bool | None = None) -> Any:
-        hidden, between = ops.values_are_hidden() if hidden is None else hidden, self.quality
+        hidden, between = values_are_hidden() if hidden is None else hidden, self.quality
         fixed = not isinstance(between, tuple)
         if fixed and hidden:
             return None

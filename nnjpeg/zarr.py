@@ -23,16 +23,16 @@ __all__ = ["NNJpegCodec"]
 
 @dataclass(frozen=True, init=False, repr=False)
 class NNJpegCodec(ArrayBytesCodec):
-    """Store chunks of images as JPEG files with tables of your own; parameters and notes as for `numcodecs`' twin.
+    """Store chunks of images as JPEG files (lossy); parameters and notes are those of `nnjpeg.numcodecs.NNJpegCodec`.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as there, the array's dtype is not uint8, or its dimensions do not fit the layout.
+        If an argument is invalid, the array's dtype is not uint8, or its dimensions do not fit the layout.
 
     See Also
     --------
-    nnjpeg.numcodecs.NNJpegCodec : its parameters, and when a chunk is what the transform makes of an image.
+    nnjpeg.numcodecs.NNJpegCodec : the parameters, and when a chunk equals the transform of an image.
     """
 
     is_fixed_size = False
@@ -52,21 +52,21 @@ class NNJpegCodec(ArrayBytesCodec):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> NNJpegCodec:
-        """From an array's metadata."""
+        """Make the codec from an array's metadata."""
         return cls(**data.get("configuration", {}))
 
     def to_dict(self) -> dict[str, Any]:
-        """For an array's metadata."""
+        """The codec as an array's metadata."""
         return {"name": "nnjpeg", "configuration": self.chunks.config()}
 
     def __repr__(self) -> str:
         return repr(self.chunks).replace(type(self.chunks).__name__, type(self).__name__, 1)
 
     def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
-        """Refuse arrays that cannot be stored so.
+        """Refuse arrays that the codec cannot store.
 
-        Zarr asks with the axes of the array itself, so an array that a TransposeCodec turns into the codec's layout is
-        refused: give the layout of the array and leave that codec out.
+        Zarr passes the axes of the array itself, so an array that a TransposeCodec would turn into the codec's layout
+        is refused: give the layout of the array, and no TransposeCodec.
         """
         native = dtype.to_native_dtype() if hasattr(dtype, "to_native_dtype") else np.dtype(dtype)
         if native != UINT8:

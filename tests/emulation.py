@@ -6,68 +6,31 @@ from pathlib import Path
 
 import torch
 
+from nnjpeg import _core
 from nnjpeg._arguments import FACTORS
 
 ROOT = Path(__file__).parent.parent
-TYPES = {torch.uint8: 0, torch.float32: 1, torch.float16: 2, torch.bfloat16: 3}  # nnjpeg_cuda_type
+TYPES = {getattr(torch, name): number for number, name in enumerate(_core.cuda_types())}
 UINT8, FLOAT, FLOAT_CUBIC = range(3)  # nnjpeg_precision
 
 
-class Shape(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_ssize_t) for name in ("images", "components", "height", "width")]
+class Launch(ctypes.Structure):
+    """nnjpeg_cuda_launch."""
 
-
-class Strides(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_ssize_t) for name in ("image", "component", "row", "column")]
-
-
-class View(ctypes.Structure):
-    _fields_ = [("data", ctypes.c_void_p), ("strides", Strides)]
-
-
-class Tables(ctypes.Structure):
-    _fields_ = [
-        ("steps", ctypes.c_void_p),
-        ("type", ctypes.c_int),
-        ("image_stride", ctypes.c_ssize_t),
-        ("component_stride", ctypes.c_ssize_t),
-    ]
-
-
-class Call(ctypes.Structure):
-    """nnjpeg_cuda_call."""
-
-    _fields_ = [
-        ("shape", Shape),
-        ("type", ctypes.c_int),
-        ("src", View),
-        ("grad", View),
-        ("dst", View),
-        ("tables", Tables),
-        ("colorspace", ctypes.c_int),
-        ("subsampling", ctypes.c_int),
-        ("precision", ctypes.c_int),
-        ("workspace", ctypes.c_void_p),
-    ]
+    _fields_ = [("kernel", ctypes.c_int), ("type", ctypes.c_int), ("blocks", ctypes.c_uint)]
 
 
 def compile_kernel(folder):
     flags = ["-std=c++17", "-O1", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
     sanitize = ["-fsanitize=undefined", "-fno-sanitize-recover=all"]
-    includes = ["-I", str(ROOT / "tests/c/emulation"), "-I", str(ROOT / "csrc"), "-I", str(ROOT / "csrc/cuda")]
+    includes = ["-include", "cuda_runtime.h", "-I", str(ROOT / "tests/c/emulation"), "-I", str(ROOT / "csrc")]
     sources = ["-x", "c++", *map(str, sorted((ROOT / "csrc/cuda").glob("*.cu")))]
     library = str(folder / "emulated.so")
     subprocess.run(["g++", *flags, *sanitize, "-fPIC", "-shared", *includes, *sources, "-o", library], check=True)
 
 
 def load_kernel(folder):
-    library = ctypes.CDLL(str(folder / "emulated.so"))
-    library.nnjpeg_cuda_workspace.restype = ctypes.c_size_t
-    return library
-
-
-def _view(tensor):
-    return View() if tensor is None else View(tensor.data_ptr(), Strides(*tensor.stride()))
+    return ctypes.CDLL(str(folder / "emulated.so"))
 
 
 def run(library, image, qtable, ycbcr, h, v, precision, grad=None):
@@ -75,12 +38,20 @@ def run(library, image, qtable, ycbcr, h, v, precision, grad=None):
     result = torch.empty_like(image)
     images, components = qtable.shape[:2]
     strides = 64 * components if images > 1 else 0, 64 if components > 1 else 0
-    tables = Tables(qtable.data_ptr(), TYPES[qtable.dtype], *strides)
-    views = _view(image), _view(grad), _view(result)
-    coding = ycbcr, FACTORS.index((h, v))
-    call = Call(Shape(*image.shape), TYPES[image.dtype], *views, tables, *coding, precision)
-    # Of junk: as floats, NaN.
-    workspace = torch.full((library.nnjpeg_cuda_workspace(ctypes.byref(call)),), 0xFF, dtype=torch.uint8)
-    call.workspace = workspace.data_ptr()
-    assert library.nnjpeg_cuda_run(ctypes.byref(call), None) == 0
+    plan = _core.CudaPlan(
+        TYPES[image.dtype],
+        tuple(image.shape),
+        (image.data_ptr(), image.stride()),
+        None if grad is None else (grad.data_ptr(), grad.stride()),
+        (result.data_ptr(), result.stride()),
+        (TYPES[qtable.dtype], qtable.data_ptr(), *strides),
+        ycbcr,
+        FACTORS.index((h, v)),
+        precision == UINT8,
+        precision == FLOAT_CUBIC,
+    )
+    workspace = torch.full((plan.workspace,), 0xFF, dtype=torch.uint8)  # junk: as floats, NaN
+    plan.use_workspace(workspace.data_ptr())
+    for launch in plan.launches:
+        assert library.nnjpeg_cuda_launch_kernel(ctypes.byref(Launch(*launch)), ctypes.c_void_p(plan.job), None) == 0
     return result

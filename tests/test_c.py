@@ -188,6 +188,18 @@ def test_neon_gives_the_same_bits_under_an_emulator(tmp_path):
     assert set(pixels) == {"neon", "generic"}
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+@pytest.mark.parametrize("flags", [["-U__SSE2__"], ["-U__SSE2__", "-U__BYTE_ORDER__"]], ids=["vectors", "loops"])
+def test_portable_c_gives_the_same_bits_without_sse2(flags, tmp_path):
+    """lanes_vectors.h, by the compiler's vectors and in loops, for CPUs and compilers that are not here."""
+    (tmp_path / "native").mkdir()
+    native = run([build(tmp_path / "native", "gcc", [], ["-O2"]), "3"])
+    assert run([build(tmp_path, "gcc", [], ["-O2", *flags]), "3"]) == native
+    pixels = run([link(tmp_path, tmp_path, "gcc", [], ["-O2", *flags], COLOUR)])
+    assert pixels == {"generic": str(256**3)}
+
+
 @pytest.mark.slow(49)
 @pytest.mark.skipif(has_libfuzzer(), reason="libFuzzer does it, below")
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")

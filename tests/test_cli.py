@@ -33,23 +33,6 @@ def test_wrong_arguments(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.slow(3)
-def test_demo(tmp_path, capsys):
-    path = tmp_path / "demo.png"
-    assert main(["demo", "-o", str(path)]) == 0
-    text = capsys.readouterr().out
-    assert "0 of 2732172 samples differ" in text
-    assert text.count("NN-JPEG") == text.count("JPEG 75") == 4
-    with Image.open(path) as picture:
-        assert picture.size[0] > 1000
-    assert [p.name for p in tmp_path.iterdir()] == ["demo.png"]
-
-
-def test_demo_into_a_missing_folder(tmp_path, capsys):
-    assert main(["demo", "-o", str(tmp_path / "none" / "demo.png")]) == 1
-    assert "no folder" in capsys.readouterr().err
-
-
 def test_commands_run_as_installed(tmp_path):
     for command in ([sys.executable, "-m", "nnjpeg"], [os.path.join(os.path.dirname(sys.executable), "nnjpeg")]):
         result = subprocess.run([*command, "--version"], capture_output=True, text=True, cwd=tmp_path, timeout=60)

@@ -1,11 +1,14 @@
 """NNJpeg as a layer of a model."""
 
 import copy
+import pickle
 import warnings
 
+import numpy as np
+import PIL.Image
 import pytest
 import torch
-from tensors import noise, some_tables, uniform
+from tensors import compiles, noise, some_tables, uniform
 
 from nnjpeg import NN_TABLE, QTable, ops
 from nnjpeg.transforms import NNJpeg, nn_jpeg
@@ -120,6 +123,127 @@ def test_tables_given_as_tensors():
 def test_fixed_quality_of_floats():
     image = uniform(2, 3, 16, 16)
     assert torch.equal(NNJpeg(quality=30)(image), ops.roundtrip(image, NN_TABLE.at_quality(30)))
+
+
+# Tables that learn
+
+TABLES = [NN_TABLE, QTable.standard_luminance(), QTable.standard_chrominance()]
+YCBCR = {"colorspace": "ycbcr", "subsampling": "4:2:0"}
+
+
+def learnt(layer, steps):
+    """The layer with other steps, as an optimizer writes them."""
+    with torch.no_grad():
+        layer.steps.copy_(steps)
+    return layer
+
+
+def test_a_table_that_learns_is_a_parameter():
+    for qtable, shape in ((NN_TABLE, (1, 1, 8, 8)), (TABLES, (1, 3, 8, 8))):
+        layer = NNJpeg(qtable, learn=True)
+        assert list(layer.state_dict()) == ["steps"]
+        assert [parameter.shape for parameter in layer.parameters()] == [shape]
+        assert layer.steps.dtype == torch.float32
+        assert layer.table() == NNJpeg(qtable).table() == layer.qtable
+    assert not list(NNJpeg().parameters())
+    assert NNJpeg(quality=30, learn=True).table() == NNJpeg(quality=30).table() == NN_TABLE.at_quality(30)
+
+
+@pytest.mark.parametrize("options", [{}, YCBCR, {**YCBCR, "quality": 70}, {**YCBCR, "quality": (70, 70)}])
+@pytest.mark.parametrize("qtable", [NN_TABLE, TABLES])
+def test_all_kinds_of_images_have_the_bits_of_the_learnt_table(qtable, options):
+    layer = NNJpeg(qtable, learn=True, **options)
+    learnt(layer, uniform(*layer.steps.shape, low=-5, high=300))
+    drawn = {"quality": options["quality"]} if isinstance(options.get("quality"), tuple) else {}
+    same = NNJpeg(layer.table(), **{**options, "quality": None, **drawn})
+    pixels = noise(2, 3, 21, 35)
+    arrays = pixels.permute(0, 2, 3, 1).contiguous().numpy()
+    for image in (pixels, pixels[0], pixels / 255, (pixels / 255).double(), pixels.unsqueeze(0)):
+        assert torch.equal(layer(image), same(image))
+    for image in (arrays, arrays[0], PIL.Image.fromarray(arrays[0])):
+        assert np.array_equal(np.asarray(layer(image)), np.asarray(same(image)))
+    assert not layer(pixels).requires_grad
+    assert layer(pixels / 255).requires_grad
+    if options:
+        assert torch.equal(layer(pixels[:, :1]), same(pixels[:, :1]))
+        assert torch.equal(layer(pixels[:, :1] / 255), same(pixels[:, :1] / 255))
+
+
+def test_it_learns_in_a_model():
+    torch.manual_seed(0)
+    layer = NNJpeg(TABLES, learn=True, gradient="cubic", **YCBCR)
+    model = torch.nn.Sequential(layer, torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.LazyLinear(5))
+    image = uniform(2, 3, 16, 24)
+    expected = ops.roundtrip(image, TABLES, gradient="cubic", **YCBCR)
+    assert torch.equal(layer(image), expected)
+    before, optimizer = layer.table(), torch.optim.SGD(model.parameters(), lr=1e4)
+    model(image).square().sum().backward()
+    optimizer.step()
+    after = layer.table()
+    assert all(a != b for a, b in zip(before, after, strict=True))
+    assert torch.equal(layer(image), ops.roundtrip(image, after, gradient="cubic", **YCBCR))
+
+
+def test_a_learnt_table_is_kept():
+    layer = learnt(NNJpeg(TABLES, learn=True), uniform(1, 3, 8, 8, low=1, high=255))
+    loaded = NNJpeg(TABLES, learn=True)
+    loaded.load_state_dict(layer.state_dict())
+    twice = layer.to(torch.float64).to(torch.float32)
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), loaded, twice):
+        assert torch.equal(other.steps, layer.steps)
+        assert other.table() == layer.table()
+        assert repr(other) == repr(layer)
+    assert "learn=True" in repr(layer)
+    assert "learn" not in repr(NNJpeg())
+    assert layer.to("meta").steps.device.type == "meta"
+    emptied = layer.to_empty(device="cpu")
+    emptied.reset_parameters()
+    assert emptied.table() == tuple(TABLES)
+    assert emptied.steps.requires_grad
+
+
+def test_a_layer_of_half_precision_learns():
+    layer = NNJpeg(TABLES, learn=True).to(torch.bfloat16)
+    image = uniform(2, 3, 16, 24).to(torch.bfloat16)
+    result = layer(image)
+    assert torch.equal(result, NNJpeg(TABLES)(image))
+    result.sum().backward()
+    assert layer.steps.grad.dtype == torch.bfloat16
+
+
+@pytest.mark.slow
+@compiles
+def test_a_layer_that_learns_compiles_and_exports():
+    layer, image = NNJpeg(TABLES, learn=True, **YCBCR), uniform(2, 3, 16, 24)
+    torch.compiler.reset()
+    compiled = torch.compile(layer, fullgraph=True)
+    gradients = []
+    for function in (layer, compiled):
+        result = function(image)
+        assert torch.equal(result, NNJpeg(TABLES, **YCBCR)(image))
+        gradients.append(torch.autograd.grad(result.square().sum(), layer.steps)[0])
+    torch.testing.assert_close(*gradients)
+    exported = torch.export.export(layer, (image,))
+    assert list(exported.state_dict) == ["steps"]
+    assert torch.equal(exported.module()(image), layer(image))
+    moved = {"steps": layer.steps.detach() + 40}
+    assert torch.equal(
+        torch.func.functional_call(layer, moved, (image,)), ops.roundtrip(image, moved["steps"], **YCBCR)
+    )
+
+
+def test_what_would_not_learn_is_refused():
+    with pytest.raises(ValueError, match=r"qtable requires a gradient, .* give learn=True"):
+        NNJpeg(torch.full((8, 8), 16.0, requires_grad=True))
+    assert NNJpeg(torch.full((8, 8), 16.0, requires_grad=True), learn=True).table() == QTable(np.full((8, 8), 16))
+    with pytest.raises(TypeError, match="learn must be True or False, got 1"):
+        NNJpeg(learn=1)
+    with pytest.raises(AttributeError, match=r"NNJpeg\.learn is fixed"):
+        NNJpeg().learn = True
+    diverged = learnt(NNJpeg(learn=True), torch.full((1, 1, 8, 8), torch.nan))
+    for call in (diverged.table, lambda: diverged(uniform(3, 8, 8)), lambda: diverged(noise(3, 8, 8))):
+        with pytest.raises(ValueError, match="nan"):
+            call()
 
 
 def test_an_attack_of_foolbox_goes_through_it_unmodified():

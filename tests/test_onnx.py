@@ -215,7 +215,7 @@ def test_torch_export_keeps_the_operator():
 
 
 def test_the_documented_example(tmp_path, monkeypatch):
-    page = Path(__file__).parent.parent / "docs/onnx.md"
+    page = Path(__file__).parent.parent / "docs/how-to/onnx.md"
     if not page.exists():
         pytest.skip("the documentation is not here")
     monkeypatch.chdir(tmp_path)

@@ -52,10 +52,11 @@ def test_tables_at_any_strides():
 def test_tables_of_floats_are_rounded(kind):
     batch = noise(2, 3, 16, 24)
     tables = uniform(2, 3, 8, 8, low=-3, high=300).to(kind)
-    tables[0, 0, 0, :4] = torch.tensor([torch.nan, 0.4, 254.6, 1.49])
-    whole = tables.double().nan_to_num(nan=1).round().clamp(1, 255).to(torch.uint8)
+    tables[0, 0, 0, :5] = torch.tensor([torch.inf, -torch.inf, 0.4, 254.6, 1.49])
+    whole = tables.double().round().clamp(1, 255).to(torch.uint8)
     for image in (batch, batch / 255, batch.double() / 255):
         assert torch.equal(ops.roundtrip(image, tables), ops.roundtrip(image, whole))
+    tables[1, 2, 0, 0], whole[1, 2, 0, 0] = torch.nan, 1
     direct = ops._roundtrip(batch, tables.float(), True, 2, 2, True, False)
     assert torch.equal(direct, ops._roundtrip_elsewhere(batch, tables.float(), True, 2, 2, True, False))
     assert torch.equal(direct, ops._roundtrip(batch, whole, True, 2, 2, True, False))
@@ -280,6 +281,9 @@ def test_operators_refuse_operands_that_do_not_fit(device):
         (lambda: ops.roundtrip(noise(3, 8, 8), NN * 0), ValueError, r"1\.\.255, got 0"),
         (lambda: ops.roundtrip(noise(3, 8, 8), NN.int() * 100), ValueError, r"1\.\.255, got 5000"),
         (lambda: ops.roundtrip(noise(3, 8, 8), NN.int() - 16), ValueError, r"1\.\.255, got 0"),
+        (lambda: ops.roundtrip(noise(3, 8, 8), NN * torch.nan), ValueError, "qtable must hold numbers, got nan"),
+        (lambda: ops.roundtrip(uniform(3, 8, 8), NN + 1j), TypeError, "or of floats, got torch.complex64"),
+        (lambda: ops.roundtrip(uniform(3, 8, 8), NN[:7] / 1), ValueError, r"shape \(8, 8\), .* got \(7, 8\)"),
         (lambda: ops.roundtrip(noise(4, 3, 8, 8), some_tables(5)), ValueError, r"B is 4 and C is 3, got \(5, 8, 8\)"),
         (lambda: ops.roundtrip(noise(4, 3, 8, 8), some_tables(3, 4)), ValueError, r"got \(3, 4, 8, 8\)"),
         (lambda: ops.roundtrip(noise(3, 3, 8, 8), some_tables(3)), ValueError, r"\(3, 1, 8, 8\) or \(1, 3, 8, 8\)"),

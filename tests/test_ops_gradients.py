@@ -8,7 +8,7 @@ from tensors import CODINGS, FLOATS, TOLERANCE, away_from_ties, compiles, some_t
 
 from nnjpeg import _plain, ops
 from nnjpeg._arguments import SUBSAMPLINGS
-from nnjpeg.transforms import NNJpeg, jpeg, nn_jpeg
+from nnjpeg.transforms import NNJpeg
 
 # What torch itself imports for forward-mode differentiation.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
@@ -28,36 +28,6 @@ def test_straight_through_is_the_identity(precision, dtype):
 def test_straight_through_is_the_identity_with_subsampling(coding):
     image, grad = uniform(2, 3, 13, 21).requires_grad_(), uniform(2, 3, 13, 21, seed=1)
     assert torch.equal(torch.autograd.grad(ops.roundtrip(image, **coding), image, grad)[0], grad)
-
-
-def test_tables_have_no_gradient():
-    image = uniform(2, 3, 16, 16)
-    for table in (uniform(8, 8, low=1, high=99), uniform(2, 3, 8, 8, low=1, high=99)):
-        table.requires_grad_()
-        for x in (image, image.double(), (image * 255).byte()):
-            with pytest.raises(NotImplementedError, match=r"no gradient of qtable: give qtable\.detach\(\)"):
-                ops.roundtrip(x, table)
-        with torch.no_grad():
-            result = ops.roundtrip(image, table)
-        assert torch.equal(result, ops.roundtrip(image, table.detach()))
-    with pytest.raises(NotImplementedError, match="no gradient of qtable"):
-        torch.ops.nnjpeg.roundtrip(image, table, False, 1, 1, False, True)
-    with pytest.raises(NotImplementedError, match="no gradient of qtable"):
-        torch.func.grad(lambda t: ops.roundtrip(image, t).sum())(table.detach())
-
-
-def test_qualities_have_no_gradient():
-    image = uniform(2, 3, 16, 16)
-    for quality in (torch.tensor([50.0, 70.5], requires_grad=True), torch.tensor(50.0, requires_grad=True)):
-        for function in (jpeg, nn_jpeg):
-            for x in (image, (image * 255).byte()):
-                with pytest.raises(NotImplementedError, match=r"no gradient of quality: give quality\.detach\(\)"):
-                    function(x, quality=quality)
-            with torch.no_grad():
-                result = function(image, quality=quality)
-            assert torch.equal(result, function(image, quality=quality.detach()))
-    with pytest.raises(NotImplementedError, match="no gradient of quality"):
-        torch.func.grad(lambda q: jpeg(image, q).sum())(torch.tensor(50.0))
 
 
 def test_none_has_no_gradient():
@@ -84,7 +54,9 @@ def test_gradcheck_of_the_cubic(coding, size):
     tangent = uniform(1, 3, *size, low=-1, seed=5).double()
     along = torch.func.jvp(function, (image.detach(),), (tangent,))[1]
     flags = coding["colorspace"] == "ycbcr", *SUBSAMPLINGS[coding.get("subsampling", "4:4:4")]
-    torch.testing.assert_close(_plain.cubic_tangent(tangent, image.detach(), table, *flags), along)
+    torch.testing.assert_close(
+        _plain.tangent(image.detach(), table, tangent, torch.zeros(1, 3, 8, 8), *flags, cubic=True), along
+    )
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -1,31 +1,29 @@
 """What the README says is so."""
 
 import json
-import re
-from pathlib import Path
 
+import documents
 import pytest
 
-README = Path(__file__).parent.parent / "README.md"
-
-pytestmark = pytest.mark.skipif(not README.exists(), reason="the README is not here")
+pytestmark = pytest.mark.skipif(not (documents.ROOT / "docs").exists(), reason="the documentation is not here")
 
 
 def test_the_python_examples_run():
-    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.S | re.M)
+    blocks = documents.python_blocks("README.md")
     assert len(blocks) >= 2
     for block in blocks:
-        if "from nnjpeg.robust import" in block:
-            continue  # trains a model first; test_evaluation runs it with one
         exec(block, {})
 
 
-def test_the_speed_table_is_the_committed_result(monkeypatch):
-    monkeypatch.syspath_prepend(README.parent / "bench")
+@pytest.mark.parametrize(
+    ("page", "made", "chart"), [("README.md", "summary", "docs/speed.png"), ("docs/speed.md", "tables", "speed.png")]
+)
+def test_the_speed_tables_are_a_committed_result(page, made, chart, monkeypatch):
+    monkeypatch.syspath_prepend(documents.ROOT / "bench")
     import report
 
-    before, rest = README.read_text().split(report.BEGIN)
-    table = rest.split(report.END)[0]
-    results = [json.loads(path.read_text()) for path in sorted((README.parent / "bench/results").glob("speed-*.json"))]
-    assert table.strip() in [report.tables(result) for result in results]
-    assert "](docs/speed.png)" in before
+    text = (documents.ROOT / page).read_text()
+    table = text.split(report.BEGIN)[1].split(report.END)[0]
+    results = [json.loads(path.read_text()) for path in (documents.ROOT / "bench/results").glob("speed-*.json")]
+    assert table.strip() in [getattr(report, made)(result) for result in results]
+    assert f"]({chart})" in text

@@ -1,4 +1,4 @@
-"""docs/recipes.md, run: each recipe in a process of its own, with the real library, and compared sample by sample."""
+"""The recipes of the documentation: each runs in a process of its own with the real library, compared exactly."""
 
 import importlib.util
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-RECIPES = Path(__file__).parent.parent / "docs/recipes.md"
+RECIPES = Path(__file__).parent.parent / "docs/how-to/recipes.md"
 BLOCK = re.compile(r"^<!-- recipe: (\w+) -->\n```python\n(.*?)^```$", re.S | re.M)
 
 pytestmark = pytest.mark.skipif(not RECIPES.exists(), reason="the documentation is not here")

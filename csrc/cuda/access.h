@@ -8,22 +8,15 @@
 
 namespace nnjpeg_cuda {
 
-/* Types in memory, and the numbers that the stages work on: int for the integers, float for single precision. */
-struct Half {
-    unsigned short bits;
-};
-struct Bfloat16 {
-    unsigned short bits;
-};
-
+/* Between the types in memory and the numbers that the stages work on: int for the integers, float for single precision. */
 __device__ inline float to_float(float x) { return x; }
-__device__ inline float to_float(Half x) { return __half2float(__ushort_as_half(x.bits)); }
-__device__ inline float to_float(Bfloat16 x) { return __uint_as_float((unsigned)x.bits << 16); }
+__device__ inline float to_float(float16 x) { return __half2float(__ushort_as_half(x.bits)); }
+__device__ inline float to_float(bfloat16 x) { return __uint_as_float((unsigned)x.bits << 16); }
 
 __device__ inline void from_float(float x, float *to) { *to = x; }
-__device__ inline void from_float(float x, Half *to) { to->bits = __half_as_ushort(__float2half_rn(x)); }
+__device__ inline void from_float(float x, float16 *to) { to->bits = __half_as_ushort(__float2half_rn(x)); }
 /* To the nearest, ties to even; NaN stays NaN. */
-__device__ inline void from_float(float x, Bfloat16 *to)
+__device__ inline void from_float(float x, bfloat16 *to)
 {
     const unsigned bits = __float_as_uint(x);
     to->bits = (unsigned short)(x != x ? 0x7fc0 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16);
@@ -57,13 +50,13 @@ template <typename T> __device__ inline T *address(const nnjpeg_cuda_view &view,
     return (T *)view.data + p.image * s.image + p.component * s.component + p.y * s.row + p.x * s.column;
 }
 
-/* What lies outside repeats the last column and row, or is 0 for a gradient. */
+/* A block of samples of type T. What lies outside repeats the last column and row, or is 0 for a gradient. */
 template <typename T, typename Number>
-__device__ inline void load_as(const Job &job, const nnjpeg_cuda_view &view, const Place &p, bool zeros,
-                        Number x[NNJPEG_BLOCK_SIZE])
+__device__ inline void load(const Job &job, const nnjpeg_cuda_view &view, const Place &p, bool zeros,
+                            Number x[NNJPEG_BLOCK_SIZE])
 {
     const T *from = address<T>(view, p);
-    if (job.layout == PLANAR && p.width == NNJPEG_BLOCK && p.height == NNJPEG_BLOCK) {
+    if (job.layout == NNJPEG_CUDA_PLANAR && p.width == NNJPEG_BLOCK && p.height == NNJPEG_BLOCK) {
         Row<T> rows[NNJPEG_BLOCK];
 #pragma unroll
         for (int i = 0; i < NNJPEG_BLOCK; i++)
@@ -83,32 +76,12 @@ __device__ inline void load_as(const Job &job, const nnjpeg_cuda_view &view, con
     }
 }
 
-template <typename Number>
-__device__ inline void load(const Job &job, const nnjpeg_cuda_view &view, const Place &p, bool zeros,
-                     Number x[NNJPEG_BLOCK_SIZE])
-{
-    switch (job.call.type) {
-    case NNJPEG_CUDA_UINT8:
-        load_as<uint8_t>(job, view, p, zeros, x);
-        break;
-    case NNJPEG_CUDA_FLOAT32:
-        load_as<float>(job, view, p, zeros, x);
-        break;
-    case NNJPEG_CUDA_FLOAT16:
-        load_as<Half>(job, view, p, zeros, x);
-        break;
-    case NNJPEG_CUDA_BFLOAT16:
-        load_as<Bfloat16>(job, view, p, zeros, x);
-        break;
-    }
-}
-
 template <typename T, typename Number>
-__device__ inline void store_as(const Job &job, const Place &p, const Number x[NNJPEG_BLOCK_SIZE])
+__device__ inline void store(const Job &job, const Place &p, const Number x[NNJPEG_BLOCK_SIZE])
 {
     const nnjpeg_strides &s = job.call.dst.strides;
     T *to = address<T>(job.call.dst, p);
-    if (job.layout == PLANAR && p.width == NNJPEG_BLOCK && p.height == NNJPEG_BLOCK) {
+    if (job.layout == NNJPEG_CUDA_PLANAR && p.width == NNJPEG_BLOCK && p.height == NNJPEG_BLOCK) {
 #pragma unroll
         for (int i = 0; i < NNJPEG_BLOCK; i++) {
             Row<T> row;
@@ -123,25 +96,6 @@ __device__ inline void store_as(const Job &job, const Place &p, const Number x[N
     for (int k = 0; k < NNJPEG_BLOCK_SIZE; k++)
         if (k / 8 < p.height && k % 8 < p.width)
             write(x[k], &to[k / 8 * s.row + k % 8 * s.column]);
-}
-
-template <typename Number>
-__device__ inline void store(const Job &job, const Place &p, const Number x[NNJPEG_BLOCK_SIZE])
-{
-    switch (job.call.type) {
-    case NNJPEG_CUDA_UINT8:
-        store_as<uint8_t>(job, p, x);
-        break;
-    case NNJPEG_CUDA_FLOAT32:
-        store_as<float>(job, p, x);
-        break;
-    case NNJPEG_CUDA_FLOAT16:
-        store_as<Half>(job, p, x);
-        break;
-    case NNJPEG_CUDA_BFLOAT16:
-        store_as<Bfloat16>(job, p, x);
-        break;
-    }
 }
 
 } /* namespace nnjpeg_cuda */

@@ -6,7 +6,7 @@
 #include "lanes_scalar.h"
 
 #include "block_f32.h"
-#include "job.h"
+#include "kernels.h"
 
 namespace nnjpeg_cuda {
 
@@ -38,7 +38,7 @@ struct alignas(16) Table {
 
 __device__ inline Table table_of(const Job &job, const Place &p)
 {
-    const nnjpeg_cuda_tables &t = job.call.tables;
+    const nnjpeg_cuda_tables &t = job.tables;
     return *(const Table *)((const uint8_t *)t.steps + p.image * t.image_stride +
                             p.component * t.component_stride);
 }
@@ -66,24 +66,47 @@ template <typename Number, typename Pass> __device__ inline void columns(Number 
     }
 }
 
+__device__ inline void neighbours(const int x[NNJPEG_BLOCK], cells16 p[4])
+{
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+        p[k] = pair16(x[2 * k], x[2 * k + 1]);
+}
+
 /* Samples to samples, in integers. */
 __device__ inline void transform(int x[NNJPEG_BLOCK_SIZE], const Table &table)
 {
     rows(x, [](int *row) {
-        int s[4], d[4];
-        nj_mirror(row, s, d);
+        cells16 p[4], s[2], d[2];
+#pragma unroll
+        for (int k = 0; k < 4; k++)
+            p[k] = pair16(row[nj_mirrored(k, 0)], row[nj_mirrored(k, 1)]);
+        nj_mirror(p, s, d);
         nj_fdct_row(s, d, row);
     });
+    /* Columns, and then the rows of one, stand in the order of nj_frequency. */
     columns(x, [&](int *column, int j) {
-        nj_fdct_column(column);
+        cells16 p[4];
 #pragma unroll
-        for (int i = 0; i < NNJPEG_BLOCK; i++) {
-            const Step &step = steps_table.at[table.at[8 * i + j]];
-            column[i] = nj_requantize_by_f32(column[i], step.scaled_step, step.exact_reciprocal);
+        for (int k = 0; k < 4; k++)
+            p[k] = pair16(column[nj_mirrored(k, 0)], column[nj_mirrored(k, 1)]);
+        nj_fdct_column(p, column);
+#pragma unroll
+        for (int k = 0; k < NNJPEG_BLOCK; k++) {
+            const Step &step = steps_table.at[table.at[8 * nj_frequency(k) + nj_frequency(j)]];
+            column[k] = nj_requantize_by_f32(column[k], step.scaled_step, step.exact_reciprocal);
         }
-        nj_idct_column(column);
+        neighbours(column, p);
+        nj_idct_column(p, column);
     });
-    rows(x, [](int *row) { nj_idct_row(row); });
+    rows(x, [](int *row) {
+        cells16 p[4];
+        neighbours(row, p);
+        nj_idct_row(p, row);
+#pragma unroll
+        for (int k = 0; k < NNJPEG_BLOCK; k++)
+            row[k] = sra16(row[k], NJ_SAMPLE_BITS);
+    });
 }
 
 __device__ inline void forward(float x[NNJPEG_BLOCK_SIZE])

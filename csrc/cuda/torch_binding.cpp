@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "kernel.h"
+#include "launcher.h"
 
 namespace {
 
@@ -28,13 +28,13 @@ nnjpeg_cuda_type type_of(const Tensor &image)
 {
     switch (image.scalar_type()) {
     case ScalarType::Byte:
-        return NNJPEG_CUDA_UINT8;
+        return NNJPEG_CUDA_uint8;
     case ScalarType::Float:
-        return NNJPEG_CUDA_FLOAT32;
+        return NNJPEG_CUDA_float32;
     case ScalarType::Half:
-        return NNJPEG_CUDA_FLOAT16;
+        return NNJPEG_CUDA_float16;
     case ScalarType::BFloat16:
-        return NNJPEG_CUDA_BFLOAT16;
+        return NNJPEG_CUDA_bfloat16;
     default:
         throw std::runtime_error("image must have dtype uint8, float32, float16 or bfloat16");
     }
@@ -69,7 +69,7 @@ Tensor readable_tables(const Tensor &qtable, const Tensor &image)
 
 nnjpeg_cuda_tables tables_of(const Tensor &table)
 {
-    return { table.data_ptr(), type_of(table), table.size(0) > 1 ? 64 * table.size(1) : 0, table.size(1) > 1 ? 64 : 0 };
+    return { table.data_ptr(), table.size(0) > 1 ? 64 * table.size(1) : 0, table.size(1) > 1 ? 64 : 0, type_of(table) };
 }
 
 nnjpeg_subsampling subsampling_of(int64_t h, int64_t v, bool ycbcr)
@@ -107,17 +107,22 @@ Tensor run(const Tensor *grad, const Tensor &image, const Tensor &qtable, bool y
     call.precision = precision;
     if (image.numel() == 0)
         return result;
+    nnjpeg_cuda_plan plan;
+    nnjpeg_cuda_plan_init(&plan, &call);
     Tensor workspace;
-    if (const size_t bytes = nnjpeg_cuda_workspace(&call)) {
-        workspace = torch::stable::new_empty(image, { static_cast<int64_t>(bytes) }, ScalarType::Byte);
+    if (plan.workspace > 0) {
+        workspace = torch::stable::new_empty(image, { static_cast<int64_t>(plan.workspace) }, ScalarType::Byte);
         call.workspace = workspace.data_ptr();
+        nnjpeg_cuda_plan_init(&plan, &call);
     }
 
     void *stream = nullptr;
     NJ_CHECK(aoti_torch_get_current_cuda_stream(image.get_device_index(), &stream) == AOTI_TORCH_SUCCESS,
              "CUDA: no current stream");
-    const int error = nnjpeg_cuda_run(&call, stream);
-    NJ_CHECK(error == 0, std::string("CUDA: ") + nnjpeg_cuda_error(error));
+    for (int i = 0; i < plan.count; i++) {
+        const int error = nnjpeg_cuda_launch_kernel(&plan.launches[i], &plan.job, stream);
+        NJ_CHECK(error == 0, std::string("CUDA: ") + nnjpeg_cuda_error(error));
+    }
     return result;
 }
 

@@ -3,30 +3,28 @@
 #include "ycbcr.h"
 
 namespace nnjpeg_cuda {
-namespace {
-
-__global__ void __launch_bounds__(THREADS, 3) exact_chroma(Job job)
+template <typename T> __global__ void __launch_bounds__(NNJPEG_CUDA_THREADS, 3) exact_chroma(Job job)
 {
     NJ_THIS_CHROMA;
     int x[NNJPEG_BLOCK_SIZE];
-    load_chroma(job, place, x);
+    load_chroma<T>(job, place, x);
     transform(x, table_of(job, place));
     store_decoded<uint8_t>(job, place, x);
 }
 
-__global__ void __launch_bounds__(THREADS, 3) float_chroma(Job job)
+template <typename T> __global__ void __launch_bounds__(NNJPEG_CUDA_THREADS, 3) float_chroma(Job job)
 {
     NJ_THIS_CHROMA;
     float x[NNJPEG_BLOCK_SIZE];
-    load_chroma(job, place, x);
+    load_chroma<T>(job, place, x);
     forward(x);
     requantize(x, table_of(job, place), rounding_of(job));
     inverse(x);
     store_decoded<float>(job, place, x);
 }
 
-__device__ void to_rgb(int pixel[3]) { nj_ycbcr_to_rgb(pixel); }
-__device__ void to_rgb(float pixel[3])
+__device__ inline void to_rgb(int pixel[3]) { nj_ycbcr_to_rgb(pixel); }
+__device__ inline void to_rgb(float pixel[3])
 {
     nj_ycbcr_to_rgb_f32(pixel);
     for (int c = 0; c < 3; c++)
@@ -34,12 +32,12 @@ __device__ void to_rgb(float pixel[3])
 }
 
 /* Decoded luma, limited, and the chroma in the workspace to pixels. */
-template <typename Number>
+template <typename T, typename Number>
 __device__ void store_pixels(const Job &job, const Place &place, const Number luma[NNJPEG_BLOCK_SIZE])
 {
     Number chroma[2][NNJPEG_BLOCK_SIZE];
     load_upsampled(job, place, chroma);
-    with_pixels<Number>(job, place.width == NNJPEG_BLOCK, [&](auto access) {
+    with_pixels<T>(job, place.width == NNJPEG_BLOCK, [&](auto access) {
 #pragma unroll 1
         for (int i = 0; i < place.height; i++) {
             Number pixels[NNJPEG_BLOCK][3];
@@ -56,39 +54,28 @@ __device__ void store_pixels(const Job &job, const Place &place, const Number lu
     });
 }
 
-__global__ void __launch_bounds__(THREADS, 3) exact_luma(Job job)
+template <typename T> __global__ void __launch_bounds__(NNJPEG_CUDA_THREADS, 3) exact_luma(Job job)
 {
     NJ_THIS_THREAD;
     int x[NNJPEG_BLOCK_SIZE];
-    load_luma(job, place, x);
+    load_luma<T>(job, place, x);
     transform(x, table_of(job, place));
     each(x, [](int n) { return clamp16(n); });
-    store_pixels(job, place, x);
+    store_pixels<T>(job, place, x);
 }
 
-__global__ void __launch_bounds__(THREADS, 3) float_luma(Job job)
+template <typename T> __global__ void __launch_bounds__(NNJPEG_CUDA_THREADS, 3) float_luma(Job job)
 {
     NJ_THIS_THREAD;
     float x[NNJPEG_BLOCK_SIZE];
-    load_luma(job, place, x);
+    load_luma<T>(job, place, x);
     forward(x);
     requantize(x, table_of(job, place), rounding_of(job));
     inverse(x);
     each(x, limit);
-    store_pixels(job, place, x);
+    store_pixels<T>(job, place, x);
 }
 
-} /* namespace */
-
-void run_ycbcr(const Job &job, bool exact, cudaStream_t stream)
-{
-    if (exact) {
-        NJ_LAUNCH(exact_chroma, chroma_grid(job), THREADS, stream, job);
-        NJ_LAUNCH(exact_luma, luma_grid(job), THREADS, stream, job);
-    } else {
-        NJ_LAUNCH(float_chroma, chroma_grid(job), THREADS, stream, job);
-        NJ_LAUNCH(float_luma, luma_grid(job), THREADS, stream, job);
-    }
-}
+NJ_FIND_KERNEL(find_ycbcr_kernel, NNJPEG_CUDA_YCBCR_KERNELS)
 
 } /* namespace nnjpeg_cuda */

@@ -5,8 +5,6 @@
 #ifndef NNJPEG_CUDA_YCBCR_H
 #define NNJPEG_CUDA_YCBCR_H
 
-#include <type_traits>
-
 #include "access.h"
 #include "workspace.h"
 
@@ -18,11 +16,8 @@ namespace nnjpeg_cuda {
         return;                                                                         \
     place.component = 1 + blockIdx.x % 2
 
-inline unsigned luma_grid(const Job &job) { return grid_of(blocks_of(job, job.full)); }
-inline unsigned chroma_grid(const Job &job) { return 2 * grid_of(blocks_of(job, job.chroma)); }
-
 /* Access to a span, eight pixels of a row, by type and layout. */
-template <typename T, Layout layout> struct Pixels {
+template <typename T, nnjpeg_cuda_layout layout> struct Pixels {
     /* From row y and column x on; beyond the last column it is repeated. */
     template <typename Number>
     __device__ static void load(const Job &job, const nnjpeg_cuda_view &view, ptrdiff_t image, ptrdiff_t y, ptrdiff_t x,
@@ -31,14 +26,14 @@ template <typename T, Layout layout> struct Pixels {
         const nnjpeg_strides &s = view.strides;
         const T *from = (const T *)view.data + image * s.image + y * s.row;
         Row<T> vectors[3];
-        if (layout != STRIDED)
+        if (layout != NNJPEG_CUDA_STRIDED)
             for (int n = 0; n < 3; n++)
                 vectors[n] = *(const Row<T> *)(from + offset(s, x, n));
 #pragma unroll
         for (int j = 0; j < NNJPEG_BLOCK; j++)
 #pragma unroll
             for (int c = 0; c < 3; c++)
-                if (layout == STRIDED)
+                if (layout == NNJPEG_CUDA_STRIDED)
                     read(from[min(x + j, job.call.shape.width - 1) * s.column + c * s.component], &pixels[j][c]);
                 else
                     read(sample(vectors, j, c), &pixels[j][c]);
@@ -55,11 +50,11 @@ template <typename T, Layout layout> struct Pixels {
         for (int j = 0; j < NNJPEG_BLOCK; j++)
 #pragma unroll
             for (int c = 0; c < 3; c++)
-                if (layout != STRIDED)
+                if (layout != NNJPEG_CUDA_STRIDED)
                     write(pixels[j][c], &sample(vectors, j, c));
                 else if (j < p.width)
                     write(pixels[j][c], &to[(p.x + j) * s.column + c * s.component]);
-        if (layout != STRIDED)
+        if (layout != NNJPEG_CUDA_STRIDED)
             for (int n = 0; n < 3; n++)
                 *(Row<T> *)(to + offset(s, p.x, n)) = vectors[n];
     }
@@ -68,53 +63,33 @@ private:
     /* Where the n-th of the three vectors of a span is in a row, and which part of the vectors a sample is. */
     __device__ static ptrdiff_t offset(const nnjpeg_strides &s, ptrdiff_t x, int n)
     {
-        return layout == PLANAR ? n * s.component + x : 3 * x + NNJPEG_BLOCK * n;
+        return layout == NNJPEG_CUDA_PLANAR ? n * s.component + x : 3 * x + NNJPEG_BLOCK * n;
     }
     template <typename Vectors> __device__ static auto &sample(Vectors *vectors, int j, int c)
     {
-        return layout == PLANAR ? vectors[c].at[j] : vectors[(3 * j + c) / NNJPEG_BLOCK].at[(3 * j + c) % NNJPEG_BLOCK];
+        const int k = 3 * j + c;
+        return layout == NNJPEG_CUDA_PLANAR ? vectors[c].at[j] : vectors[k / NNJPEG_BLOCK].at[k % NNJPEG_BLOCK];
     }
 };
 
-template <typename T, typename Use> __device__ void with_pixels_of(Layout layout, Use use)
+/* Calls use with the Pixels for the job; whole: whether all columns that the thread takes lie inside. */
+template <typename T, typename Use> __device__ void with_pixels(const Job &job, bool whole, Use use)
 {
-    if (layout == PLANAR)
-        use(Pixels<T, PLANAR>());
-    else if (layout == INTERLEAVED)
-        use(Pixels<T, INTERLEAVED>());
+    if (whole && job.layout == NNJPEG_CUDA_PLANAR)
+        use(Pixels<T, NNJPEG_CUDA_PLANAR>());
+    else if (whole && job.layout == NNJPEG_CUDA_INTERLEAVED)
+        use(Pixels<T, NNJPEG_CUDA_INTERLEAVED>());
     else
-        use(Pixels<T, STRIDED>());
-}
-
-/* Calls use with the Pixels for the job; whole: whether all columns that the thread takes lie inside. Bytes are always taken
- * as integers. */
-template <typename Number, typename Use> __device__ void with_pixels(const Job &job, bool whole, Use use)
-{
-    const Layout layout = whole ? job.layout : STRIDED;
-    switch (job.call.type) {
-    case NNJPEG_CUDA_UINT8:
-        if constexpr (std::is_same<Number, int>::value)
-            with_pixels_of<uint8_t>(layout, use);
-        break;
-    case NNJPEG_CUDA_FLOAT32:
-        with_pixels_of<float>(layout, use);
-        break;
-    case NNJPEG_CUDA_FLOAT16:
-        with_pixels_of<Half>(layout, use);
-        break;
-    case NNJPEG_CUDA_BFLOAT16:
-        with_pixels_of<Bfloat16>(layout, use);
-        break;
-    }
+        use(Pixels<T, NNJPEG_CUDA_STRIDED>());
 }
 
 /* Several spans, `across` of them side by side, from row y and column x on; beyond the last column and row these are
  * repeated. whole: as for with_pixels. */
-template <int spans, typename Number>
+template <typename T, int spans, typename Number>
 __device__ void load_spans(const Job &job, const nnjpeg_cuda_view &view, bool whole, ptrdiff_t image, ptrdiff_t y,
                           ptrdiff_t x, int across, Number pixels[spans][NNJPEG_BLOCK][3])
 {
-    with_pixels<Number>(job, whole, [&](auto access) {
+    with_pixels<T>(job, whole, [&](auto access) {
 #pragma unroll
         for (int n = 0; n < spans; n++)
             access.load(job, view, image, min(y + n / across, job.call.shape.height - 1),
@@ -164,7 +139,7 @@ __device__ inline int upsampled(int sum, int odd, int h, int v)
 __device__ inline float upsampled(float sum, int, int, int) { return sum; }
 
 /* A block of luma. */
-template <typename Number>
+template <typename T, typename Number>
 __device__ void load_luma(const Job &job, const Place &place, Number x[NNJPEG_BLOCK_SIZE])
 {
     enum { SPANS = 4 };
@@ -172,7 +147,7 @@ __device__ void load_luma(const Job &job, const Place &place, Number x[NNJPEG_BL
 #pragma unroll 1
     for (int i = 0; i < NNJPEG_BLOCK; i += SPANS) {
         Number pixels[SPANS][NNJPEG_BLOCK][3];
-        load_spans<SPANS>(job, job.call.src, whole, place.image, place.y + i, place.x, 1, pixels);
+        load_spans<T, SPANS>(job, job.call.src, whole, place.image, place.y + i, place.x, 1, pixels);
 #pragma unroll
         for (int k = 0; k < SPANS * NNJPEG_BLOCK; k++) {
             Number *pixel = pixels[k / NNJPEG_BLOCK][k % NNJPEG_BLOCK];
@@ -202,7 +177,7 @@ __device__ void downsample(Factors, Number pixels[][NNJPEG_BLOCK][3], Number x[N
 }
 
 /* A block of downsampled chroma. The last full-size column is repeated, and the last downsampled row. */
-template <typename Number>
+template <typename T, typename Number>
 __device__ void load_chroma(const Job &job, const Place &place, Number x[NNJPEG_BLOCK_SIZE])
 {
     const bool whole = job.h * (place.x + NNJPEG_BLOCK) <= job.call.shape.width;
@@ -211,11 +186,11 @@ __device__ void load_chroma(const Job &job, const Place &place, Number x[NNJPEG_
         const ptrdiff_t from_y = job.v * (place.y + min(i, place.height - 1)), from_x = job.h * place.x;
         Number pixels[4][NNJPEG_BLOCK][3];
         if (job.h * job.v == 4)
-            load_spans<4>(job, job.call.src, whole, place.image, from_y, from_x, 2, pixels);
+            load_spans<T, 4>(job, job.call.src, whole, place.image, from_y, from_x, 2, pixels);
         else if (job.h * job.v == 1)
-            load_spans<1>(job, job.call.src, whole, place.image, from_y, from_x, 1, pixels);
+            load_spans<T, 1>(job, job.call.src, whole, place.image, from_y, from_x, 1, pixels);
         else
-            load_spans<2>(job, job.call.src, whole, place.image, from_y, from_x, job.h, pixels);
+            load_spans<T, 2>(job, job.call.src, whole, place.image, from_y, from_x, job.h, pixels);
         with_factors(job, [&](auto factors) {
             if (place.component == 1)
                 downsample<1>(factors, pixels, &x[NNJPEG_BLOCK * i]);

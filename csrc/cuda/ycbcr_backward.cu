@@ -5,13 +5,11 @@
 #include "ycbcr.h"
 
 namespace nnjpeg_cuda {
-namespace {
-
-__global__ void __launch_bounds__(THREADS) decode_chroma(Job job)
+template <typename T> __global__ void __launch_bounds__(NNJPEG_CUDA_THREADS) decode_chroma(Job job)
 {
     NJ_THIS_CHROMA;
     float x[NNJPEG_BLOCK_SIZE], slope[NNJPEG_BLOCK_SIZE];
-    load_chroma(job, place, x);
+    load_chroma<T>(job, place, x);
     cubic_slopes(x, slope, table_of(job, place));
     store_block(chroma_slopes(job), place, (int)place.component - 1, slope);
     store_decoded<float>(job, place, x);
@@ -19,6 +17,7 @@ __global__ void __launch_bounds__(THREADS) decode_chroma(Job job)
 
 /* From the gradient with respect to the result to the ones with respect to decoded luma, not limited, and, in the workspace,
  * to upsampled chroma. */
+template <typename T>
 __device__ void colour_gradient(const Job &job, const Place &place, const float luma[NNJPEG_BLOCK_SIZE],
                                 float g[NNJPEG_BLOCK_SIZE])
 {
@@ -27,7 +26,7 @@ __device__ void colour_gradient(const Job &job, const Place &place, const float 
 #pragma unroll 1
     for (int i = 0; i < NNJPEG_BLOCK; i++) {
         float row[1][NNJPEG_BLOCK][3];
-        load_spans<1>(job, job.call.grad, place.width == NNJPEG_BLOCK, place.image, place.y + i, place.x, 1, row);
+        load_spans<T, 1>(job, job.call.grad, place.width == NNJPEG_BLOCK, place.image, place.y + i, place.x, 1, row);
 #pragma unroll
         for (int j = 0; j < NNJPEG_BLOCK; j++) {
             const int k = NNJPEG_BLOCK * i + j;
@@ -48,13 +47,13 @@ __device__ void colour_gradient(const Job &job, const Place &place, const float 
     keep(g, luma, -128.0f, 127.0f);
 }
 
-__global__ void __launch_bounds__(THREADS) luma_gradient(Job job)
+template <typename T> __global__ void __launch_bounds__(NNJPEG_CUDA_THREADS) luma_gradient(Job job)
 {
     NJ_THIS_THREAD;
     float x[NNJPEG_BLOCK_SIZE], slope[NNJPEG_BLOCK_SIZE], g[NNJPEG_BLOCK_SIZE];
-    load_luma(job, place, x);
+    load_luma<T>(job, place, x);
     cubic_slopes(x, slope, table_of(job, place));
-    colour_gradient(job, place, x, g);
+    colour_gradient<T>(job, place, x, g);
     through_slopes(g, slope);
     fold(g, place.width - 1, place.height - 1);
     store_block(gradients(job), place, 0, g);
@@ -88,7 +87,7 @@ template <int h> struct GradientRow {
 
 /* Of what four neighbours in a row or column gave their two samples in the middle, the share of chroma between these: it is
  * their near sample, and the far one of the others; at the border, and where chroma is repeated, also their own far one. */
-__device__ float gathered(float before, float first, float second, float after, bool is_first, bool is_last)
+__device__ inline float gathered(float before, float first, float second, float after, bool is_first, bool is_last)
 {
     return nj_triangle_f32(first + second, (is_first ? first : before) + (is_last ? second : after));
 }
@@ -138,7 +137,7 @@ __device__ void gather_upsampled(const Job &job, const Place &place, Factors, fl
 /* From upsampled chroma to downsampled: in the place of what was decoded, the gradient with respect to each of the samples
  * whose mean a sample is. What was repeated of the last downsampled row is added to it; what was repeated of the last
  * full-size column is added up in the first column after the last one, if that is still in the block. */
-__global__ void __launch_bounds__(THREADS, 3) chroma_gradient(Job job)
+template <typename T> __global__ void __launch_bounds__(NNJPEG_CUDA_THREADS, 3) chroma_gradient(Job job)
 {
     NJ_THIS_CHROMA;
     const int plane = (int)place.component - 1;
@@ -155,8 +154,8 @@ __global__ void __launch_bounds__(THREADS, 3) chroma_gradient(Job job)
 }
 
 /* The gradient with respect to a sample of full-size chroma. What was repeated counts as often. */
-__device__ float full_size_gradient(const Job &job, const Planes<float> &chroma, const float *plane, ptrdiff_t y,
-                                    ptrdiff_t x)
+__device__ inline float full_size_gradient(const Job &job, const Planes<float> &chroma, const float *plane, ptrdiff_t y,
+                                           ptrdiff_t x)
 {
     const float *row = plane + y / job.v * chroma.width;
     float g = row[x / job.h];
@@ -170,11 +169,11 @@ __device__ float full_size_gradient(const Job &job, const Planes<float> &chroma,
 }
 
 /* The transpose of downsampling and of colour; the gradient of what nj_from_unit clamps is 0. */
-__global__ void __launch_bounds__(THREADS, 3) pixel_gradient(Job job)
+template <typename T> __global__ void __launch_bounds__(NNJPEG_CUDA_THREADS, 3) pixel_gradient(Job job)
 {
     NJ_THIS_THREAD;
     const Planes<float> luma = gradients(job), chroma = decoded_chroma<float>(job);
-    with_pixels<float>(job, place.width == NNJPEG_BLOCK, [&](auto access) {
+    with_pixels<T>(job, place.width == NNJPEG_BLOCK, [&](auto access) {
 #pragma unroll 1
         for (int i = 0; i < place.height; i++) {
             const ptrdiff_t y = place.y + i;
@@ -197,14 +196,6 @@ __global__ void __launch_bounds__(THREADS, 3) pixel_gradient(Job job)
     });
 }
 
-} /* namespace */
-
-void run_ycbcr_backward(const Job &job, cudaStream_t stream)
-{
-    NJ_LAUNCH(decode_chroma, chroma_grid(job), THREADS, stream, job);
-    NJ_LAUNCH(luma_gradient, luma_grid(job), THREADS, stream, job);
-    NJ_LAUNCH(chroma_gradient, chroma_grid(job), THREADS, stream, job);
-    NJ_LAUNCH(pixel_gradient, luma_grid(job), THREADS, stream, job);
-}
+NJ_FIND_KERNEL(find_ycbcr_backward_kernel, NNJPEG_CUDA_YCBCR_BACKWARD_KERNELS)
 
 } /* namespace nnjpeg_cuda */

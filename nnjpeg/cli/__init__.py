@@ -1,4 +1,9 @@
-"""The command line: ``nnjpeg COMMAND``. One file a command, each thin over the package."""
+"""The command line: ``nnjpeg COMMAND``. The modules are thin and import neither torch nor `nnjpeg.robust`.
+
+Read this file first: it builds the parser and turns exceptions into messages and an exit status. `compress`, `demo` and
+`selftest` are commands of their own. `experiments` declares those of the paper, whose options `_options` makes from the
+dataclasses of `nnjpeg.paper.specs`, with the help texts of `_help`.
+"""
 
 from __future__ import annotations
 
@@ -38,21 +43,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _failed(str(error))
 
 
-def _run(arguments: list[str]) -> int:
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line, from which the documentation is made too."""
     from nnjpeg.cli import compress, demo, experiments, selftest
 
-    parser = argparse.ArgumentParser(prog="nnjpeg", description="JPEG with tables of your own.")
-    parser.add_argument("--version", action="version", version=f"nnjpeg {nnjpeg.__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    made = argparse.ArgumentParser(prog="nnjpeg", description="JPEG with quantization tables of your own.")
+    made.add_argument("--version", action="version", version=f"nnjpeg {nnjpeg.__version__}")
+    commands = made.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in (compress, demo, selftest):
         command.add_parser(commands)
     experiments.add_parsers(commands)
-    options = parser.parse_args(arguments)
+    return made
+
+
+def _run(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
     return int(options.run(options))
 
 
 def _flushed(function: Any, *arguments: Any) -> Any:
-    """What the function returns, once all that it has printed is written: an error of that is the command's."""
+    """Call a function and write everything that it printed: errors of writing are the command's."""
     try:
         result = function(*arguments)
     except SystemExit:  # of a parser that has printed help
@@ -70,7 +80,7 @@ def _failed(message: str) -> int:
 
 
 def _let_go_of_output() -> None:
-    """Where output can't be written, drop what waits to be: the interpreter's end would try it again, loudly."""
+    """Drop output that cannot be written: the interpreter would try again at its end and print an error."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -81,9 +91,9 @@ def _let_go_of_output() -> None:
 
 @contextlib.contextmanager
 def _clean_when_terminated() -> Iterator[None]:
-    """SIGTERM ends the process at once, with what is half written removed.
+    """On SIGTERM, remove half-written files and end the process at once.
 
-    At once: an exception might be raised where Python ignores it, in a destructor or in the midst of clearing up.
+    An exception in place of that might be raised where Python ignores it, in a destructor or during cleanup.
     """
 
     def end(number: int, _: object) -> None:

@@ -1,4 +1,4 @@
-"""How options are shown in a command's help."""
+"""The text of options in a command's help."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def is_list(hint: Any) -> bool:
 
 
 def metavar(hint: Any) -> str:
-    """What stands for a value of a type: its choices, or its kind."""
+    """The placeholder for a value of a type: its choices, or its kind."""
     names = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
     found = []
     for kind in _kinds(hint):

@@ -1,4 +1,4 @@
-"""Options of the command line, and of YAML files, from the dataclasses that say what a command does."""
+"""Options of the command line and of YAML files, made from the dataclasses of the experiments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def command(
     machine: Sequence[str],
     out: str | None = None,
 ) -> None:
-    """Declare a command whose options are the fields of a class, by whose name it is called.
+    """Declare a command whose options are the fields of a class; the command has the name of the class.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def command(
     cls : type
         The experiment.
     run : callable
-        From the experiment, the machine and the run folder to the exit status. It imports what is heavy.
+        From the experiment, the machine and the run folder to the exit status. It does the slow imports.
     help, description : str
         Of the list of commands, and of the command's own help.
     machine : sequence of str
@@ -79,7 +79,7 @@ def command(
 
 
 def _add(group: Any, one: Option) -> None:
-    """One option, as text: `make` turns it into a value, and refuses what is none."""
+    """Add an option whose value is text; `make` converts and checks it."""
     flag = "--" + one.name.replace("_", "-")
     common: dict[str, Any] = {"dest": one.name, "default": argparse.SUPPRESS, "help": help_of(flag, one)}
     if one.hint is bool:
@@ -95,7 +95,7 @@ def _of_file(path: Path, known: Mapping[str, Option]) -> dict[str, Any]:
     try:
         found = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"config: {path} is no YAML file ({error})") from None
+        raise ValueError(f"config: {path} is not a YAML file ({error})") from None
     if not isinstance(found, dict):
         raise ValueError(f"config: {path} must hold names and values, got {type(found).__name__}")
     values: dict[str, Any] = {}

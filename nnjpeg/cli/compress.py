@@ -1,4 +1,4 @@
-"""nnjpeg compress: images to real JPEG files, one by one or in tar files."""
+"""nnjpeg compress: write images as JPEG files, one by one or in tar files."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ from nnjpeg.pictures import Rules
 from nnjpeg.sources import find
 
 _EPILOG = """
-The EXIF data of an image (without its thumbnail) and its ICC profile are kept, if it fits grey or RGB pixels. The image
-is turned upright, and its orientation is then 1. What else its file holds is left out, and counted in the end: other
-frames, XMP, comments.
+The EXIF data of an image (without its thumbnail) is kept, and its ICC profile, if it fits grey or RGB pixels. The image
+is turned upright, and its orientation is set to 1. Everything else in its file (other frames, XMP, comments) is left
+out; a line at the end counts what was left out.
 
-A tar file is there whole or not at all, and so is every other file. The same command again goes on: tar files that are
-there are not made again, but images that failed are tried again. With --force, tar files --shard has left of another
-set under the same name are removed.
+Every file is complete or absent. The same command resumes a stopped run: finished tar files are kept, and images that
+failed are tried again. With --force, tar files that --shard wrote for another set under the same name are removed.
 """
 
 
@@ -40,27 +39,27 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "files", nargs="+", type=Path, metavar="FILE",
-        help="image in any format that Pillow reads, or a folder of these, whose folders are kept",
+        help="image in any format that Pillow reads, or a folder of images, whose subfolders are kept",
     )  # fmt: skip
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument(
         "-o", "--output", type=Path, metavar="DIR",
-        help="folder; made if missing. Of one image it may be the file to write, NAME.jpg",
+        help="folder for the files, made if missing; for one image it may be the file, NAME.jpg",
     )  # fmt: skip
     target.add_argument("--tar", type=Path, metavar="TAR", help="tar file with a member KEY.jpg for each image")
-    parser.add_argument("--shard", type=_count, metavar="N", help="N images a tar file: TAR-000000, ...")
+    parser.add_argument("--shard", type=_count, metavar="N", help="write N images into each tar file: TAR-000000, ...")
     parser.add_argument(
         "-t", "--qtable", type=_qtables, default=(NN_TABLE,), metavar="FILE",
-        help="tables as JSON, in the format of cjpeg -qtables, or those of a JPEG file: one for all components, two "
-        "for luma and chroma, or one for each; of several, grey images with --colorspace ycbcr have the first "
-        "(default: 16 / 50 on four diagonals)",
+        help="file of quantization tables: JSON, the format of cjpeg -qtables, or a JPEG file; one table for all "
+        "components, two for luma and chroma, or one for each; with --colorspace ycbcr, grey images take the first "
+        "(default: 16 on four diagonals, else 50)",
     )  # fmt: skip
     parser.add_argument(
         "-q",
         "--quality",
         type=_quality,
         metavar="Q",
-        help="scale the tables to quality 1..100, whole or not (50: as they are)",
+        help="scale the tables to quality 1..100, an integer or not (50 leaves them unchanged)",
     )
     parser.add_argument(
         "--colorspace", choices=["rgb", "ycbcr"], default="rgb", help="how colours are coded (default: %(default)s)"
@@ -72,12 +71,12 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--background", type=_background, metavar="COLOUR",
-        help="put it behind transparent images, which are refused otherwise: white, #ffffff, ...",
+        help="colour behind transparent images, which are refused without it: white, #ffffff, ...",
     )  # fmt: skip
     parser.add_argument(
         "--convert", action="store_true",
-        help="make 8 bits of more (grey: to the nearest; RGB: the upper eight, which is what Pillow reads), and RGB of "
-        "CMYK (by its ICC profile, if it has one) and Lab; such images are refused otherwise",
+        help="convert images of more than 8 bits (grey to the nearest value; RGB to the upper eight bits, as Pillow "
+        "reads them), of CMYK (by the ICC profile, if there is one) and of Lab; they are refused without it",
     )  # fmt: skip
     parser.add_argument("-f", "--force", action="store_true", help="overwrite files")
     parser.set_defaults(run=run, error=parser.error)
@@ -169,7 +168,7 @@ def _file(options: argparse.Namespace) -> Path | None:
 
 
 class _Report:
-    """What a run says: a line for each image on stdout, what is wrong on stderr, and a summary."""
+    """The output of a run: a line for each image on stdout, errors on stderr, and a summary."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

@@ -32,9 +32,9 @@ _COMMANDS = (
         "the whole paper in one folder, from the frequencies to the last table, and a report of it",
         "Run every stage of the paper, and write report.html. Stages are model, analyze, design, train, control, "
         "figure6, table1 and evaluate, each in a subfolder (photos-full has train-2 and train-3 as well, imagenet "
-        "table1-eps4, train-v4 and evaluate-v4). The table that design finds goes on into all that follows. A stage "
-        "that is done is not done again unless its inputs have changed (then what it gave before is kept beside it, as "
-        "NAME.before1); one that was stopped resumes. Under torchrun stages are shared by the processes.",
+        "table1-eps4, train-v4 and evaluate-v4). The later stages use the table that design finds. A "
+        "finished stage is repeated only if its inputs have changed (its former results are kept as NAME.before1); a "
+        "stopped stage resumes. Under torchrun the processes share each stage.",
         (*_TRAINS, "batch"),
     ),
     _Command(
@@ -47,24 +47,34 @@ _COMMANDS = (
     _Command(
         specs.Design,
         "Algorithm 1: the table with the best defence at little loss, with every cell and the front",
-        "Search the table with the best defence among those that cost little benign accuracy (Algorithm 1). Writes "
-        "cells.csv, front.csv, verdict.json, the figures and, if a cell qualifies, table.json into the run folder; "
-        "else the exit status is 1. A stopped search resumes; torchrun splits it over processes.",
+        "Search for the table with the best defence among those that cost little benign accuracy (Algorithm 1). "
+        "Writes cells.csv, front.csv, verdict.json, the figures and, if a cell qualifies, table.json into the run "
+        "folder; else the exit status is 1. A stopped search resumes; torchrun splits it over processes.",
+        _JUDGES,
+    ),
+    _Command(
+        specs.Learn,
+        "quantization tables learned by gradient: the fewest bits for what a network loses",
+        "Learn quantization tables that minimise bits a pixel plus lambda times what a network loses, a table for each "
+        "lambda, and judge them on other images, beside JPEG's and others. The defaults are a smoke test on patches of "
+        "photographs; real images come with --data. Writes table-LAMBDA.json and .txt (for cjpeg -qtables), "
+        "learned.csv, saved.csv and accuracy.png into the run folder. A stopped run resumes; under torchrun tables are "
+        "judged by all processes.",
         _JUDGES,
     ),
     _Command(
         specs.Train,
-        "noisy training: the chain of models and their ensemble; and what they are compared with",
-        "Train the chain M -> M90 -> ... -> M30 with noise, and put M and the models of --members together as an "
-        "ensemble. Writes a checkpoint for each model (safetensors), train.0.jsonl, ensemble.json and results.csv into "
-        "the run folder. A stopped run resumes; torchrun trains on several devices, with the same "
+        "noisy training, the chain of models and their ensemble; also the methods it is compared with",
+        "Train the chain M -> M90 -> ... -> M30 with noise, and make an ensemble of M and the models of "
+        "--members. Writes a checkpoint for each model (safetensors), train.0.jsonl, ensemble.json and results.csv "
+        "into the run folder. A stopped run resumes; torchrun trains on several devices, with the same "
         "results to rounding.",
         _TRAINS,
     ),
     _Command(
         specs.Evaluate,
-        "defences under attack: gray-box, black-box, white-box, with attacks that know all of them",
-        "Attack defences in gray-box, black-box and white-box, and tell who holds, against whom, and at what cost. "
+        "defences under attack: gray-box, black-box, and white-box, where attacks know the whole defence",
+        "Attack defences in gray-box, black-box and white-box; measure accuracy under attack and benign accuracy. "
         "Writes cells.csv (every defence under every attack, with intervals), further tables, checklist.json, the "
         "figures and the adversarial images into the run folder. A stopped run resumes; torchrun "
         "splits it over processes.",
@@ -82,17 +92,17 @@ _COMMANDS = (
     _Command(
         specs.Table1,
         "this method beside Fast and Free adversarial training: accuracy, robustness, time",
-        "Train this method, Fast AT and Free AT, and attack each with PGD that knows all of it: accuracy, robustness "
-        "and time. Writes all models, table1.csv, table1.json and table1.png into the run folder; resumable, and under "
-        "torchrun as nnjpeg train.",
+        "Train this method, Fast AT and Free AT, and attack each with PGD that knows the whole method: accuracy, "
+        "robustness and time. Writes all models, table1.csv, table1.json and table1.png into the run folder. A stopped "
+        "run resumes; torchrun trains on several devices.",
         (*_TRAINS, "batch"),
     ),
     _Command(
         specs.Figure6,
         "every model of a chain on images of every quality, benign and attacked",
-        "Judge every model that nnjpeg train has left behind NN-JPEG of every quality: on benign images, attacked "
-        "knowing M alone, as the paper attacks, and attacked knowing all of the pair. Writes figure6.csv, figure6.json "
-        "and figure6.png.",
+        "Judge every model of a run of nnjpeg train behind NN-JPEG of every quality: on benign images, under an "
+        "attack that knows M alone, as in the paper, and under one that knows model and compression. Writes "
+        "figure6.csv, figure6.json and figure6.png.",
         _JUDGES,
         out="figure6 within --models",
     ),

@@ -1,4 +1,4 @@
-"""nnjpeg selftest: whether this installation gives libjpeg-turbo's bits on this machine."""
+"""nnjpeg selftest: check that this installation gives libjpeg-turbo's bits on this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def add_parser(commands: Any) -> None:
     """Declare the command, which takes no arguments."""
     parser = commands.add_parser(
         "selftest",
-        help="whether this installation gives libjpeg-turbo's bits on this machine (in seconds)",
+        help="check in seconds that this installation gives libjpeg-turbo's bits on this machine",
         description="Compare every instruction set of this CPU, threads, files and torch's devices with libjpeg-turbo. "
         "Exit status 1 if one sample differs.",
     )
@@ -23,19 +23,19 @@ def add_parser(commands: Any) -> None:
 
 
 def run(_: argparse.Namespace) -> int:
-    """Print what is here, and each check; return 1 if one failed."""
+    """Print the configuration and each check; return 1 if one failed."""
     show_config()
     failures, began = 0, time.perf_counter()
     for name, check in checks():
         try:
             compared = check()
-        except Exception as error:  # whatever it is, the other checks say more about it
+        except Exception as error:  # the other checks may say more about its cause
             failures += 1
             print(f"FAILED   {name}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         else:
             print(f"ok       {name}: {compared} images", flush=True)
     if failures:
-        print(f"nnjpeg: {failures} checks failed; please report this with all that stands above", file=sys.stderr)
+        print(f"nnjpeg: {failures} checks failed; please report this with the output above", file=sys.stderr)
         return 1
     print(f"all equal, {time.perf_counter() - began:.1f} s")
     return 0

@@ -18,8 +18,8 @@ __all__ = ["ImageCompression"]
 class ImageCompression(albumentations.ImageCompression):
     """Decrease image quality by JPEG or WebP, as the class of the same name in albumentations.
 
-    Its parameters, its draws and its bits, without the file for what nnjpeg codes: JPEG of uint8 images with 3 channels
-    or 1. All else (WebP, float32, other numbers of channels) goes albumentations' way.
+    It has the same parameters, draws and bits, and writes no file for JPEG of uint8 images with 3 channels or 1.
+    Everything else (WebP, float32, other numbers of channels) is passed to albumentations.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class ImageCompression(albumentations.ImageCompression):
         image_type : {".jpg", ".webp"}
             The kind of file.
         **params
-            What else the installed albumentations hands over.
+            Further arguments of the installed albumentations.
 
         Returns
         -------

@@ -14,8 +14,8 @@ __all__ = ["DiffJPEG"]
 class DiffJPEG(nn.Module):
     """Compress and decompress images in the degradation pipeline of a super-resolution trainer.
 
-    Called as the class of the same name in BasicSR. The result is that of an ordinary JPEG file, 4:2:0, to the bit:
-    `nnjpeg.transforms.jpeg`. What the caller gives as quality is never written to.
+    Called as the class of the same name in BasicSR. The result equals that of an ordinary JPEG file, 4:2:0, bit for
+    bit: `nnjpeg.transforms.jpeg`. The caller's `quality` is not modified.
 
     Parameters
     ----------

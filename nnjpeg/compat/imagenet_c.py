@@ -18,7 +18,7 @@ QUALITIES = (25, 18, 15, 10, 7)
 def jpeg_compression(image: PIL.Image.Image, severity: int = 1) -> PIL.Image.Image:
     """Compress and decompress an image at the quality of a severity.
 
-    The bits that Pillow gives, as the benchmark's own function makes them; without the file where the mode is RGB or L.
+    The result has the bits of Pillow, like the benchmark's own function; for the modes RGB and L no file is written.
     The qualities are those of ImageNet-C at 224x224; its kin (CIFAR-10-C, Tiny ImageNet-C) have others: for these, give
     `nnjpeg.transforms.jpeg` the quality.
 

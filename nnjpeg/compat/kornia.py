@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from kornia.augmentation import RandomJPEG as _RandomJPEG
 from torch import Tensor
 
@@ -17,14 +16,14 @@ __all__ = ["RandomJPEG"]
 class RandomJPEG(_RandomJPEG):
     """Compress and decompress images at random qualities, as the class of the same name in kornia.
 
-    Its parameters and its draws; in place of its soft approximation, JPEG as it is: `nnjpeg.transforms.jpeg`, 4:2:0, to
-    the bit, with a gradient of your choice.
+    It has the same parameters and draws. In place of a soft approximation it runs exact JPEG, 4:2:0
+    (`nnjpeg.transforms.jpeg`), with a gradient of your choice.
 
     Parameters
     ----------
     jpeg_quality : float or (low, high)
-        A range of qualities, 1..100; a number q stands for the range 50 - q to 50 + q, as in kornia. What is drawn
-        below 1 counts as 1.
+        A range of qualities, 1..100; a number q means the range 50 - q to 50 + q, as in kornia. Draws below 1
+        count as 1. A parameter that learns gets a gradient through what is drawn, as in kornia.
     same_on_batch, p, keepdim
         As in kornia.
     gradient : {"straight-through", "cubic", "none"}
@@ -34,8 +33,6 @@ class RandomJPEG(_RandomJPEG):
     ------
     ValueError
         If images do not have 3 components, or `gradient` is none of these.
-    NotImplementedError
-        If `jpeg_quality` requires a gradient: it has none here.
     """
 
     def __init__(
@@ -57,12 +54,9 @@ class RandomJPEG(_RandomJPEG):
         """Compress and decompress a batch, of shape (B, 3, H, W) and in [0, 1], at ``params["jpeg_quality"]``."""
         if input.shape[1] != 3:
             raise ValueError(f"input must have shape (B, 3, H, W), got {tuple(input.shape)}")
-        quality = params["jpeg_quality"]
-        if quality.requires_grad and torch.is_grad_enabled():
-            raise NotImplementedError("there is no gradient of jpeg_quality: give jpeg_quality.detach()")
         if input.shape[0] == 0:
             return input.clone()
-        return jpeg(input, quality.clamp(1, 100), gradient=self.gradient)
+        return jpeg(input, params["jpeg_quality"].clamp(1, 100), gradient=self.gradient)
 
     def __repr__(self) -> str:
         return f"{super().__repr__().removesuffix(')')}, gradient={self.gradient!r})"

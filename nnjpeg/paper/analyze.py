@@ -1,4 +1,4 @@
-"""In which bands images and perturbations live (section 3.1 of the paper)."""
+"""The frequency bands of images and of perturbations (section 3.1 of the paper)."""
 
 from __future__ import annotations
 

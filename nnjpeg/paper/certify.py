@@ -21,7 +21,7 @@ _COLUMNS = ("sigma", "trained", "seen")
 
 
 def run(spec: Certify, run: Run, machine: Machine) -> dict[str, pandas.DataFrame]:
-    """Train two networks for each sigma, on noisy images as they are and through NN-JPEG, and certify them.
+    """Train two networks for each sigma, on noisy images with and without NN-JPEG, and certify them.
 
     Three classifiers are smoothed for each sigma: the first network, the same behind NN-JPEG, and the second behind
     NN-JPEG. Writes the models, certified.csv and images.csv into the run folder; resumable, and under torchrun as

@@ -1,4 +1,4 @@
-"""Algorithm 1, the search for a table, and the front that one cell hides (section 3.2 of the paper)."""
+"""Algorithm 1, the search for a table, with all cells of the grid and their front (section 3.2 of the paper)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(spec: Design, run: Run, machine: Machine) -> dict[str, pandas.DataFrame]
     -------
     dict of str to DataFrame
         "references", "cells", "front", "twins" (the front's tables in YCbCr), "flat" (Figure 4), and "chosen", which
-        has one row, or none where no cell qualifies.
+        has one row, or none if no cell qualifies.
     """
     batch, eps = machine.batch, spec.threat.eps / 255
     model, images = subject_of(run, spec.subject, spec.benign, seed=spec.seed, device=device_of(machine.device))
@@ -74,7 +74,7 @@ def run(spec: Design, run: Run, machine: Machine) -> dict[str, pandas.DataFrame]
 
 
 def _attacked(run: Run, spec: Design, model: torch.nn.Module, images: Images, batch: int) -> tuple[Images, Images]:
-    """The attacked images, kept in the run folder: a search that goes on sees the same ones."""
+    """The attacked images, stored in the run folder, so that a resumed search uses the same ones."""
 
     def make() -> dict[str, torch.Tensor]:
         attacked, originals = search.attack_set(

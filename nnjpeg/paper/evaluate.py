@@ -1,4 +1,4 @@
-"""Defences under attack in gray-box, black-box and white-box (section 4 of the paper), and whether to believe it."""
+"""Defences under attack in gray-box, black-box and white-box (section 4 of the paper), with the checklist."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import torch
 from torch import nn
 
 from nnjpeg.paper.specs import ADVERSARIAL, Evaluate, Machine
-from nnjpeg.paper.subject import benign_images, device_of, model_of, test_images, training_of
+from nnjpeg.paper.subject import benign_images, device_of, model_of, other_of, test_images, training_of
 from nnjpeg.qtable import NN_TABLE, QTable
-from nnjpeg.robust import models
 from nnjpeg.robust.attack.attack import Attack, black_box, convergence, curve, expectation, gray_box
 from nnjpeg.robust.data import PHOTOS, Images, photos
 from nnjpeg.robust.defend.ensemble import Ensemble, input_transform
@@ -28,7 +27,6 @@ from nnjpeg.robust.models import Classifier
 from nnjpeg.robust.record import checkpoints, distributed
 from nnjpeg.robust.record.run import Run
 from nnjpeg.robust.record.store import Journal
-from nnjpeg.robust.train.photos import photos_model
 from nnjpeg.transforms import NNJpeg
 
 __all__ = ["run"]
@@ -41,16 +39,16 @@ _DONORS = 100  # images of a folder that nothing is measured on: image quilting 
 
 @dataclass(frozen=True)
 class _Defence:
-    """A defended model, and how it is attacked.
+    """A defended model, and the attacks on it.
 
     Parameters
     ----------
     model : Module
         From float images in [0, 1] to logits.
     white : bool
-        Whether it is attacked with full knowledge of it.
+        Whether it is attacked in white-box.
     random : bool
-        Whether it draws: then the attacker averages over its draws, and attacks it once more with them held fixed.
+        Whether it is random: then the attacker averages over its draws, and attacks once more with fixed draws.
     headline : bool
         Whether an evaluation that is not thorough attacks it in white-box too, and the curve and the test of
         convergence are of it.
@@ -72,13 +70,13 @@ class _Defence:
 
     @property
     def in_white_box(self) -> bool:
-        """Whether it stands in the scenario white-box; defences that draw have one of their own."""
+        """Whether it belongs to the scenario white-box; random defences have their own scenario."""
         return self.white and not self.random
 
 
 @dataclass(frozen=True)
 class _Scene:
-    """What all tables of one evaluation are of."""
+    """What all tables of one evaluation share."""
 
     spec: Evaluate
     network: Classifier
@@ -99,7 +97,7 @@ class _Scene:
 
     @property
     def short(self) -> int:
-        """Steps of PGD where defences are many, or random and slow."""
+        """Steps of PGD for many defences, or for random and slow ones."""
         return max(self.spec.steps // 5, 1)
 
     def some(self, wanted: Callable[[_Defence], bool]) -> dict[str, nn.Module]:
@@ -108,7 +106,7 @@ class _Scene:
 
 
 def run(spec: Evaluate, run: Run, machine: Machine) -> dict[str, pandas.DataFrame]:
-    """Attack every defence, and write who holds, against whom, at what cost, and how far that is to be believed.
+    """Attack every defence, and write accuracy by defence and attack, the cost in benign accuracy, and the checklist.
 
     Writes cells.csv (every defence under every attack, with intervals), a table for each further scenario,
     checklist.json, figures, and adversarial images (adversarial/).
@@ -150,7 +148,7 @@ def _scene(spec: Evaluate, run: Run, machine: Machine) -> _Scene:
             f"data: the models of {spec.models_of} have {network.outputs()} classes, photos have {len(PHOTOS)}; give a "
             "folder of images with --data"
         )
-    second = _other(spec, run) if "black-box" in spec.scenarios else None
+    second = other_of(run, spec) if "black-box" in spec.scenarios else None
     benign, donors = _images(spec, network)
     originals, considered = find_well_labelled(network, benign, spec.attacked, machine.batch)
     table = NN_TABLE if spec.table is None else QTable.load(spec.table)
@@ -177,14 +175,8 @@ def _scene(spec: Evaluate, run: Run, machine: Machine) -> _Scene:
     return _Scene(spec, network, table, on, defences, originals, second is not None, standard, attack)
 
 
-def _other(spec: Evaluate, run: Run) -> Classifier | None:
-    if spec.subject.data == "photos" and spec.other_weights is None:
-        return photos_model(run / "other.safetensors", arch=spec.other or "plain", seed=spec.seed)
-    return None if spec.other is None else models.load(spec.other, spec.other_weights, **spec.other_options)
-
-
 def _images(spec: Evaluate, network: Classifier) -> tuple[Images, Images]:
-    """Images to measure on, and others to take patches from."""
+    """Images to measure on, and other images as a source of patches."""
     if spec.subject.data == "photos":
         benign = benign_images(spec.subject, None, network, spec.images, spec.seed)
         assert benign is not None
@@ -196,7 +188,7 @@ def _images(spec: Evaluate, network: Classifier) -> tuple[Images, Images]:
 def _defences(
     spec: Evaluate, network: Classifier, table: QTable, benign: Images, donors: Images
 ) -> dict[str, _Defence]:
-    """By the names that stand in the column ``defence``."""
+    """The defences by their names in the column ``defence``."""
     flags: dict[str, dict[str, Any]] = {
         UNDEFENDED: {"headline": True, "table3": True}, "nn-jpeg": {"headline": True, "table3": True},
         "jpeg": {"table3": True}, "feature-distillation": {"table3": True}, "jpeg-444": {"white": False},
@@ -225,7 +217,7 @@ def _defences(
 
 
 def _adversarial(folder: Path, table: QTable) -> dict[str, _Defence]:
-    """Models of adversarial training, each as it was trained; those without NN-JPEG in training also behind it."""
+    """Models of adversarial training; those that were trained without NN-JPEG are also judged behind it."""
     asked = training_of("adversarial", folder)
     method = asked["method"]
     if method not in ADVERSARIAL:
@@ -283,14 +275,14 @@ def _gray_box(scene: _Scene) -> pandas.DataFrame:
 
 
 def _black_box(scene: _Scene) -> pandas.DataFrame:
-    """Table 2: the attacker knows another architecture; no rows where there is none."""
+    """Table 2: the attacker knows another architecture; no rows if none is given."""
     bounds = [scene.eps, *(e / 255 for e in scene.spec.more_eps)] if scene.black_box else []
     attacks = [attack for eps in bounds for attack in _transferred(scene, eps)]
     return scene.attack("black-box", scene.some(lambda one: scene.black_box), attacks)
 
 
 def _white_box(scene: _Scene) -> pandas.DataFrame:
-    """The attacker knows all of a defence."""
+    """The attacker knows the whole of a defence."""
     spec = scene.spec
     some = scene.some(lambda one: one.in_white_box and (spec.thorough or one.headline or one.again))
     attacks = {
@@ -304,9 +296,9 @@ def _white_box(scene: _Scene) -> pandas.DataFrame:
 
 
 def _random(scene: _Scene) -> pandas.DataFrame:
-    """The same where a defence draws: the attacker averages over draws; and attacks it with the draws held fixed.
+    """White-box on random defences: the attacker averages over draws, and attacks once more with fixed draws.
 
-    The number of draws is doubled until it brings the defence no lower, up to `_MOST_DRAWS`.
+    The number of draws is doubled, up to `_MOST_DRAWS`, until more draws do not lower the accuracy.
     """
     frames = []
     for name, one in scene.some(lambda one: one.random).items():
@@ -326,7 +318,7 @@ def _random(scene: _Scene) -> pandas.DataFrame:
 
 
 def _left(frame: pandas.DataFrame) -> int:
-    """How many images stay right under all of the attacks."""
+    """The number of images that are labelled right under all of the attacks."""
     return int(worst_case(frame).iloc[-1]["right"])
 
 
@@ -335,7 +327,7 @@ _KNOWING = {"gray-box": _gray_box, "black-box": _black_box, "white-box": _white_
 
 
 def _optimiser(scene: _Scene) -> pandas.DataFrame:
-    """BPDA as published beside PGD, each through one transform and through all: what explains their difference."""
+    """BPDA as published beside PGD, each through one transform and through all, to explain their difference."""
     spec = scene.spec
     pgd: dict[str, Any] = {"loss": "cross-entropy", "steps": spec.steps, "step": scene.eps / 4}
     attacks = [
@@ -362,7 +354,7 @@ def _convergence(scene: _Scene) -> pandas.DataFrame:
 
 
 def _autoattack(scene: _Scene) -> pandas.DataFrame:
-    """AutoAttack's standard version, of the first images, whether they are labelled right or not."""
+    """AutoAttack's standard version on the first images, whether they are labelled right or not."""
     wanted = scene.spec.thorough
     return scene.autoattack(scene.some(lambda one: one.in_white_box and not one.again and (wanted or one.headline)))
 
@@ -374,7 +366,7 @@ def _on_headlines(scene: _Scene, scenario: str, attacks: Callable[[bool], list[A
 
 
 def _colors(scene: _Scene) -> pandas.DataFrame:
-    """Figure 5, the table against the colour space: which of the two does what. Its attacks are the paper's four."""
+    """Figure 5: the effects of the table and of the colour space, under the paper's four attacks."""
     standard = QTable.standard_luminance()
     layers = {
         "jpeg-table-ycbcr": jpeg(50),
@@ -419,9 +411,9 @@ def _comparable(scene: _Scene) -> list[str]:
 
 
 def _compared(scene: _Scene, scenario: str, some: Mapping[str, nn.Module]) -> pandas.DataFrame:
-    """Some models under the attacks of a scenario by which defences are compared, with their worst case.
+    """Models under the attacks by which the defences of a scenario are compared, with their worst case.
 
-    They are among those that every defence of the scenario meets, so that theirs are known already.
+    Every defence of the scenario is attacked by these, so their results are known already.
     """
     if scenario == "white-box":
         spec = scene.spec
@@ -442,7 +434,7 @@ def _compared(scene: _Scene, scenario: str, some: Mapping[str, nn.Module]) -> pa
 def _beside(scene: _Scene, equal: pandas.DataFrame) -> pandas.DataFrame:
     """Each defence beside plain JPEG at the same benign accuracy, interpolated between JPEG's qualities.
 
-    ``beside`` is empty where JPEG's curve does not reach that accuracy.
+    ``beside`` is empty if JPEG's curve does not reach that accuracy.
     """
     rows = []
     for scenario, swept in equal[equal["family"] == _PLAIN].groupby("scenario", sort=False):
@@ -490,7 +482,7 @@ _FURTHER = {
 
 
 def _facts(scene: _Scene) -> dict[str, Any]:
-    """What the checklist has to know beside the results."""
+    """What the checklist needs beside the results."""
     sources = scene.originals.sources
     attacked = scene.defences if scene.spec.thorough else scene.some(lambda one: one.headline)
     white = {name: one for name, one in scene.defences.items() if one.white and name in attacked}

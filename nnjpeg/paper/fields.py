@@ -1,7 +1,7 @@
 """Options: the fields of dataclasses, from and to the command line, YAML and JSON.
 
-What the command line offers, what a YAML file may hold and what a run folder is known by all come from the fields'
-names, types and help.
+The options of the command line, the contents of YAML files and the identity of a run folder all follow from the names,
+types and help of the fields.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def option(default: Any = MISSING, help: str = "", *, identity: bool = True, fol
     Parameters
     ----------
     default : Any
-        None given: the option is required. A dict is copied for each instance.
+        Without a default the option is required. A dict is copied for each instance.
     help : str
-        What it is, with its unit.
+        Description, with the unit.
     identity : bool
-        Whether it decides about results, so that a run with another value is another run.
+        Whether it affects results, so that a run with another value is another run.
     folder : tuple
-        Of a text that names a folder: the words that it may be instead.
+        For a text that names a folder: the words that are accepted instead.
     """
     metadata = {"help": help, "identity": identity, "folder": folder}
     if isinstance(default, dict):
@@ -64,11 +64,11 @@ class Option:
     hint : Any
         Its type.
     default : Any
-        `dataclasses.MISSING` where it must be given.
+        `dataclasses.MISSING` if it is required.
     help : str
         In words.
     group : str
-        What the class that it stands in is about; "" for the experiment's own.
+        Title of the class that it belongs to; "" for the experiment itself.
     identity : bool
         See `option`.
     """
@@ -82,7 +82,7 @@ class Option:
 
 
 def options_of(cls: type) -> list[Option]:
-    """All options of a class, those of classes within it among them; no name is there twice."""
+    """All options of a class and of the classes within it; names are unique."""
     hints = typing.get_type_hints(cls)
     found: list[Option] = []
     for one in fields(cls):
@@ -98,14 +98,14 @@ def options_of(cls: type) -> list[Option]:
 
 
 def make(cls: type[_S], values: Mapping[str, Any]) -> _S:
-    """An instance from the names of its options, those of classes within it among them.
+    """Make an instance from the values of its options and of those of the classes within it.
 
     Parameters
     ----------
     cls : type
         One of the classes here.
     values : mapping
-        Of the names of options to values: as they are, as JSON or YAML can hold them, or as text.
+        From the names of options to values: as Python objects, in the form of JSON or YAML, or as text.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def make(cls: type[_S], values: Mapping[str, Any]) -> _S:
 
 
 def changed(spec: _S, values: Mapping[str, Any]) -> _S:
-    """The same with other values of some options; see `make`."""
+    """A copy with other values of some options; see `make`."""
     return _made(type(spec), spec, values)
 
 
@@ -215,10 +215,10 @@ def _mapping(name: str, value: Any) -> Mapping[str, Any]:
 
 
 def identity(spec: Any) -> dict[str, Any]:
-    """What a run is known by: the value of each option that decides about results, as JSON can hold it.
+    """The identity of a run: the value of each option that affects results, in a form that JSON can hold.
 
-    Of a file or a folder of models that is what it holds, wherever it lies: the same run goes on after a move, and not
-    with other weights.
+    For a file or a folder of models it is a digest of the contents, not the path: a run resumes after its inputs were
+    moved, and is refused if the weights differ.
     """
     found: dict[str, Any] = {}
     for one in fields(spec):
@@ -247,7 +247,7 @@ def files_of(spec: Any) -> list[tuple[str, Path]]:
 
 
 def _content(path: Path) -> str:
-    """A digest of a file, or of the models in a folder; the path itself where there is nothing."""
+    """A digest of a file or of the models in a folder; the path itself if nothing is there."""
     if path.is_file():
         return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
     files = [*sorted(path.glob("*.safetensors")), *sorted(path.glob("ensemble.json"))]

@@ -25,7 +25,7 @@ __all__ = ["run"]
 
 
 def run(spec: Figure6, run: Run, machine: Machine) -> dict[str, pandas.DataFrame]:
-    """Attack every pair of a model and a quality: knowing M alone, as the paper attacks, and knowing all of the pair.
+    """Attack every pair of a model and a quality: with M known, as in the paper, and with the whole pair known.
 
     Writes figure6.csv, figure6.json and figure6.png into the run folder.
 

@@ -1,4 +1,4 @@
-"""The figures of the experiments, drawn for print: no titles that a caption would say."""
+"""The figures of the experiments, for print: captions take the place of titles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nnjpeg.paper.labels import FAMILIES, METHODS, attack_labels, defence_label
 from nnjpeg.robust.frequency import COMPONENTS
 from nnjpeg.robust.judge.assess import BENIGN, WORST
 
-__all__ = ["bands", "bars", "curves", "deviation_maps", "front", "heat_map", "matrices", "sweep", "trade"]
+__all__ = ["bands", "bars", "curves", "deviation_maps", "front", "heat_map", "matrices", "rates", "sweep", "trade"]
 
 
 def _save(figure: Figure, path: Path) -> None:
@@ -158,7 +158,7 @@ def bars(cells: Any, path: Path) -> None:
 
 
 def curves(cells: Any, path: Path) -> None:
-    """Accuracy against eps: one step and many, of several gradients the one that leaves least."""
+    """Accuracy against eps for one step and many; of several gradients the strongest."""
     figure = Figure(figsize=(7, 4.5))
     ax = figure.subplots()
     least = cells[cells["attack"] != BENIGN].groupby(["defence", "attack", "eps"])["accuracy"].min()
@@ -195,8 +195,34 @@ def trade(cells: Any, defences: Any, path: Path) -> None:
     _save(figure, path)
 
 
+def rates(rows: Any, path: Path) -> None:
+    """Accuracy against bits a pixel: a panel for each network, a line for each family, with 95% intervals."""
+    networks = list(dict.fromkeys(rows["network"]))
+    figure = Figure(figsize=(6.5 * len(networks), 4.5))
+    axes = np.atleast_1d(figure.subplots(1, len(networks)))
+    for ax, network in zip(axes, networks, strict=True):
+        own = rows[rows["network"] == network]
+        for family, part in own.groupby("family", sort=False):
+            part = part.sort_values("bits_a_pixel")
+            if family == "none":
+                ax.axhline(100 * part["accuracy"].iloc[0], color="0.5", linewidth=0.8)
+                continue
+            label, style = FAMILIES.get(str(family), str(family)), "o-" if family == "learned" else "s--"
+            (line,) = ax.plot(part["bits_a_pixel"], 100 * part["accuracy"], style, markersize=4, label=label)
+            if family == "learned":
+                ax.fill_between(
+                    part["bits_a_pixel"], 100 * part["low"], 100 * part["high"], color=line.get_color(), alpha=0.15
+                )
+        ax.set_xscale("log")
+        ax.set_xlabel("bits a pixel, whole files")
+        ax.set_ylabel(f"percent right, {'the network learned on' if network == 'M' else 'another network'}")
+        ax.legend(fontsize="small")
+    figure.tight_layout()
+    _save(figure, path)
+
+
 def _label(ax: Any, places: list[tuple[str, float, float]], height: float = 12, width: float = 6) -> None:
-    """Texts beside their points, but for those that would cover an earlier one; sizes of a character in pixels."""
+    """Write texts beside their points, unless they would cover an earlier one; sizes of a character in pixels."""
     ax.autoscale_view()
     taken: list[tuple[str, float, float]] = []
     for text, x, y in places:

@@ -1,4 +1,4 @@
-"""How attacks are called in tables and figures: made from the columns of the results, and read by nobody."""
+"""Labels of attacks and defences for tables and figures: made from the columns of the results; no code reads them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,11 @@ DEFENCES = {
 }  # fmt: skip
 """By the column ``defence``; others are called as they stand there."""
 
-FAMILIES = {"jpeg": "JPEG, 4:2:0", "nn-jpeg": "NN-JPEG, RGB", "nn-jpeg-ycbcr": "NN-JPEG, YCbCr"}
+FAMILIES = {
+    "jpeg": "JPEG, 4:2:0", "nn-jpeg": "NN-JPEG, RGB", "nn-jpeg-ycbcr": "NN-JPEG, YCbCr", "learned": "learned",
+    "jpeg 4:2:0": "JPEG, 4:2:0", "jpeg 4:4:4": "JPEG, 4:4:4", "jpeg 4:2:2": "JPEG, 4:2:2",
+    "jpeg rgb": "JPEG's luminance table, RGB", "deepn": "DeepN-JPEG",
+}  # fmt: skip
 """By the column ``family``."""
 
 SCENARIOS = {
@@ -65,7 +69,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
 
 
 def defence_label(name: Any) -> str:
-    """What a defence is called, from its name in the results."""
+    """The label of a defence, from its name in the results."""
     method, through, quality = str(name).partition("-through-")
     if through and method in DEFENCES:
         return f"{DEFENCES[method]} through NN-JPEG{' ' if quality.isdigit() else ', '}{quality}"

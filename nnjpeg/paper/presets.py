@@ -1,4 +1,4 @@
-"""Presets of `nnjpeg reproduce`: lists of experiments, each of a size that somebody can pay for."""
+"""Presets of `nnjpeg reproduce`: lists of experiments, for machines of several sizes."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Stage:
     Parameters
     ----------
     name : str
-        Of its folder.
+        Name of its folder.
     spec : Spec
-        All that decides about its results, but for the table that an earlier stage finds.
+        The experiment, without the table that an earlier stage finds.
     designed : bool
-        Whether it takes the table that the search has found, if that has found one.
+        Whether it uses the table of the search, if the search found one.
     machine : dict
-        Options of `Machine` that differ.
+        Options of `Machine` that differ from the defaults.
     """
 
     name: str
@@ -124,7 +124,7 @@ def _photos_full(folder: Path, asked: Reproduce) -> list[Stage]:
 
 
 def _cifar10(folder: Path, asked: Reproduce) -> list[Stage]:
-    """The paper's setting on small images: an M that others trained, fine-tuned for 14 epochs.
+    """The paper's setting on small images: published weights for M, fine-tuned for 14 epochs.
 
     QS_OF is the 16 that the paper adopts, as on `photos`.
     """
@@ -159,7 +159,7 @@ def _cifar10(folder: Path, asked: Reproduce) -> list[Stage]:
 
 
 def _cifar10_hour(folder: Path, asked: Reproduce) -> list[Stage]:
-    """Every table of that in about an hour on two cores: one epoch for a chain of four qualities, few attacks."""
+    """The tables of `cifar10` in about an hour on two cores: one epoch for a chain of four qualities, few attacks."""
     given: dict[str, Any] = {"threat": Threat(eps=8.0), "seed": asked.seed}
     on, models = _on_cifar10(asked), folder / "train"
     model = replace(on, weights=folder / _M)
@@ -200,7 +200,7 @@ def _on_cifar10(asked: Reproduce) -> Subject:
 
 
 def _imagenet(folder: Path, asked: Reproduce) -> list[Stage]:
-    """The paper's: its attacks' lengths, its epochs, its models; Table 3 is of Inception-v4."""
+    """The paper's setting: its models, epochs and lengths of attacks; Table 3 with Inception-v4."""
     data, seed = asked.data, asked.seed
     assert data is not None  # see Reproduce
     given: dict[str, Any] = {"threat": Threat(eps=2.0), "seed": seed}
@@ -268,7 +268,7 @@ def stages(spec: Reproduce, folder: Path) -> list[Stage]:
     Raises
     ------
     ValueError
-        If the options name what is no stage, or no option of it, or have a value that is not accepted.
+        If the options name an unknown stage or option, or have a value that is not accepted.
     """
     preset = PRESETS[spec.preset](folder, spec)
     names = [stage.name for stage in preset]

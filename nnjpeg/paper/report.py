@@ -1,4 +1,4 @@
-"""One self-contained page of all that a run has found: tables with intervals, figures, the checklist, parameters."""
+"""One self-contained page of a run's results: tables with intervals, figures, the checklist, parameters."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from nnjpeg.robust.record.run import Run
 __all__ = ["write"]
 
 _TEXTS = {
-    "gray-box": "The attacker knows M and nothing of any defence. DeepFool and C&W look for the least perturbation, in "
-    "L2, and keep to no bound; rounding to 8 bits alone undoes some of it (compare “float” with “8-bit”); “scaled” is "
-    "made larger until it fools M in 8 bits.",
+    "gray-box": "The attacker knows M and nothing of any defence. DeepFool and C&W look for the smallest perturbation "
+    "in L2, without a bound; rounding to 8 bits alone undoes some of it (compare “float” with “8-bit”); “scaled” "
+    "perturbations are scaled up until they fool M in 8 bits.",
     "black-box": "Adversarial images come from another architecture.",
-    "white-box": "The attacker knows every member and every transform. It goes through roundings of coefficients by "
-    "the identity, and by a smooth rounding; of an ensemble it follows the mean softmax, the mean of the logits, or "
-    "the mean of the members' losses. The last column is the figure of a defence: right under every attack, image by "
-    "image.",
-    "random": "The gradient is a mean over draws of the defence; “held”: the defence draws the same each time, and the "
-    "attacker knows what.",
-    "optimiser": "The paper's attack is BPDA as published: raw gradients in L2, through one NN-JPEG before M. What "
-    "explains the difference between it and PGD: the optimiser, or how much of the defence it sees? Each is run "
-    "through one transform, and through all.",
+    "white-box": "The attacker knows every member and every transform. Gradients pass the roundings of coefficients by "
+    "the identity and by a smooth rounding. Attacks on an ensemble follow the mean softmax, the mean of the logits, or "
+    "the mean of the members' losses. The last column is the figure of a defence: the images that are labelled right "
+    "under every attack.",
+    "random": "The gradient is the mean over draws of the defence. “held”: the draws of the defence are fixed, and the "
+    "attacker knows them.",
+    "optimiser": "The paper's attack is BPDA as published: raw gradients in L2, through one NN-JPEG before M. Is the "
+    "difference between it and PGD due to the optimiser, or to how much of the defence it sees? Each is run through "
+    "one transform, and through all.",
     "colors": "Gray-box.",
-    "autoattack": "White-box. AutoAttack's standard version, one attack after another, each on what those before it "
-    "have left of all images; as floats, as on RobustBench's boards, or rounded to 8 bits, whichever is worse.",
-    "convergence": "White-box. An attack that has converged does no better with more of anything.",
+    "autoattack": "White-box. AutoAttack's standard version on all images: each attack gets the images that the "
+    "previous ones left. Images count as floats, as on RobustBench's boards, or in 8 bits, whichever is worse.",
+    "convergence": "White-box. If an attack has converged, more steps or restarts do not make it stronger.",
 }
 """What stands above the table of a scenario."""
 
 
 def write(run: Run) -> None:
-    """Write ``report.html`` into the folder of `nnjpeg reproduce`, from what its stages left there, on page.html."""
+    """Write ``report.html`` into the folder of `nnjpeg reproduce`, from the files of its stages and page.html."""
     judged = _stages(run, "evaluate")
     parts = [
         *(_checklist(run, name) for name in judged), *(_protection(run, name) for name in judged),
@@ -114,7 +114,7 @@ def _name(text: Any) -> str:
 
 
 def _matrix(frame: pandas.DataFrame, extra: tuple[str, ...] = ()) -> str:
-    """Defences by attacks; `extra` are columns that each defence has one value of."""
+    """A table of defences by attacks; `extra` are columns with one value for each defence."""
     labelled = frame.assign(label=attack_labels(frame))
     columns = list(dict.fromkeys(labelled["label"]))
     rows = []
@@ -171,7 +171,7 @@ def _stages(run: Run, command: str) -> list[str]:
 
 
 def _of(name: str, command: str) -> str:
-    """What tells the title of one of several experiments from that of the first."""
+    """The addition to the title that distinguishes further experiments from the first."""
     return "" if name == command else f" ({name})"
 
 
@@ -264,7 +264,7 @@ def _attacks(run: Run, stage: str) -> list[tuple[str, str] | None]:
 
 
 def _checklist(run: Run, stage: str) -> tuple[str, str] | None:
-    """What keeps the figures from being believed, first."""
+    """The checklist, with the points that are not met first."""
     path = run / stage / "checklist.json"
     if not path.exists():
         return None

@@ -43,10 +43,9 @@ _RUN: dict[type, Callable[[Any, Run, Machine], dict[str, pandas.DataFrame]]] = {
 def run(spec: Reproduce, run: Run, machine: Machine) -> dict[str, pandas.DataFrame]:
     """Run every stage of the paper, each in a subfolder, and write report.html.
 
-    M comes first, then the frequencies and the search for a table, then all that is trained and judged with the table
-    that was found. A stage that is done is not done again unless its inputs have changed (then what it gave before is
-    kept beside it, as NAME.before1); one that was stopped resumes. Under torchrun stages are shared by
-    the processes.
+    The order is: M, the frequencies, the search for a table, and then training and evaluation with that table. A
+    finished stage is repeated only if its inputs have changed (its former results are kept as NAME.before1). A stopped
+    stage resumes. Under torchrun the processes share each stage.
 
     Returns
     -------
@@ -85,7 +84,7 @@ def _table_in_words(run: Run) -> str:
 
 
 def _do(run: Run, stage: presets.Stage, machine: Machine, journal: Journal) -> None:
-    """Run a stage, unless it is done with the same inputs; what other inputs gave is kept beside it."""
+    """Run a stage, unless it is finished with the same inputs; results of other inputs are kept beside it."""
     name, spec = stage.name, stage.spec
     if stage.designed and (run / presets.TABLE).exists() and getattr(spec, "table", "") is None:
         spec = changed(spec, {"table": run / presets.TABLE})

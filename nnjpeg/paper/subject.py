@@ -1,4 +1,4 @@
-"""What the experiments have in common: a run, a model, and images that fit it."""
+"""What the experiments share: a run folder, a model, and images that fit it."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ __all__ = [
     "device_of",
     "execute",
     "model_of",
+    "other_of",
     "source_of",
     "subject_of",
     "trainee",
@@ -60,18 +61,19 @@ IN_MEMORY = 2**31
 def execute(
     function: Callable[[_Spec, Run, Machine], _Result], spec: _Spec, machine: Machine, out: Path | None
 ) -> _Result:
-    """Run an experiment in its folder; if it fails before it has a result, the folder is free again.
+    """Run an experiment in its folder; if it fails before the first result, the folder is released.
 
     Parameters
     ----------
     function : callable
         The `run` of a module of this package, whose name is that of the command.
     spec : Spec
-        What the run is known by.
+        The experiment, which gives the identity of the run.
     machine : Machine
-        Where it is computed.
+        Where and how it is computed.
     out : path or None
-        The run folder; by default a new one, named by the command and the time. If it holds the same run, that goes on.
+        The run folder; by default a new one, named by the command and the time. If it holds the same run, that run
+        resumes.
 
     Raises
     ------
@@ -96,7 +98,7 @@ def execute(
 
 
 def _check_files(spec: Any) -> None:
-    """Refuse what is not there before anything is computed.
+    """Refuse missing files before anything is computed.
 
     Raises
     ------
@@ -112,12 +114,12 @@ def _check_files(spec: Any) -> None:
 
 
 def asked_of(spec: Any) -> dict[str, Any]:
-    """What a run is known by: its `identity`, and the code of a model of the user's own."""
+    """The identity of a run, including the code of a user's own model."""
     return identity(spec) | _code_of(spec)
 
 
 def _code_of(spec: Any) -> dict[str, str]:
-    """A digest of the file that makes a model of the user's own: other code is another run."""
+    """A digest of the file that makes a user's own model: other code is another run."""
     subject = getattr(spec, "subject", None)
     if subject is None or subject.model is None:
         return {}
@@ -134,9 +136,9 @@ def command_of(spec: Any) -> str:
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc keep what it was given: torch asks for the same large blocks again in each step.
+    """Let glibc keep freed memory, since torch allocates the same large blocks in each step.
 
-    Else each is new memory, which the system clears page by page.
+    Otherwise each block is new memory, which the system clears page by page.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:  # musl has none
@@ -147,7 +149,7 @@ def _keep_freed_memory() -> None:
 
 
 def device_of(name: str) -> torch.device:
-    """The device that `name` means; "auto" is a GPU where there is one."""
+    """The device of a name; "auto" is a GPU if there is one."""
     if name == "auto":
         name = f"cuda:{distributed.rank() % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
     try:
@@ -160,7 +162,7 @@ def device_of(name: str) -> torch.device:
 
 
 def model_of(path: Path, subject: Subject, seed: int, engine: Accelerator | None = None) -> Classifier:
-    """The model of a subject; that of photos is trained into `path`, unless it is there."""
+    """The model of a subject; the model for photos is trained and written to `path`, unless that exists."""
     if subject.data == "photos" and subject.model is None:
         if subject.weights is not None:
             return models.load("preact", subject.weights, classes=len(datasets.PHOTOS))
@@ -180,8 +182,15 @@ def model_of(path: Path, subject: Subject, seed: int, engine: Accelerator | None
     )  # fmt: skip
 
 
+def other_of(run: Run, spec: Any) -> Classifier | None:
+    """The second network of an experiment that has the options `other`, `other_weights` and `other_options`."""
+    if spec.subject.data == "photos" and spec.other_weights is None:
+        return photos_model(run / "other.safetensors", arch=spec.other or "plain", seed=spec.seed)
+    return None if spec.other is None else models.load(spec.other, spec.other_weights, **spec.other_options)
+
+
 def source_of(subject: Subject, split: Split) -> Source:
-    """The images of a subject that are for training, or for the test; all, where they do not lie apart."""
+    """The images of a subject for training or for the test; all images, if they are not separate."""
     apart = datasets.has_splits(subject.data, subject.dataset)
     return datasets.opened(subject.data, split if apart else None, dataset=subject.dataset, download=subject.download)
 
@@ -201,7 +210,7 @@ def _sides(subject: Subject) -> tuple[int | None, int | None]:
 def subject_of(
     run: Run, subject: Subject, count: int, *, at_least: int | None = None, seed: int, device: torch.device
 ) -> tuple[Classifier, datasets.Images]:
-    """The model on its device, and `count` images, or at least so many as will do."""
+    """The model on its device, and `count` images or fewer, if fewer are accepted."""
     model = model_of(run / "model.safetensors", subject, seed).to(device)
     if subject.data == "photos":
         return model, datasets.photos("test", count, seed=seed)
@@ -209,7 +218,7 @@ def subject_of(
 
 
 def test_images(subject: Subject, model: Classifier, count: int, at_least: int | None, seed: int) -> datasets.Images:
-    """Images of a subject that are not photos, for the test."""
+    """Test images of a subject other than photos."""
     source = source_of(subject, "test")
     return datasets.sample(source, count, model.preprocess(), at_least=at_least, outputs=model.outputs(), seed=seed)
 
@@ -217,7 +226,7 @@ def test_images(subject: Subject, model: Classifier, count: int, at_least: int |
 def benign_images(
     subject: Subject, val: str | None, model: Classifier, count: int, seed: int
 ) -> datasets.Images | None:
-    """Images that nothing was trained on; None where there are none."""
+    """Images that no model was trained on; None if there are none."""
     if subject.data == "photos":
         return datasets.photos("test", count, seed=seed)
     if val is not None:
@@ -228,12 +237,12 @@ def benign_images(
 
 
 def training_of(name: str, folder: Path) -> dict[str, Any]:
-    """What the models of a run folder were trained with: the options of `nnjpeg train`.
+    """The options of `nnjpeg train` with which the models of a run folder were trained.
 
     Raises
     ------
     FileNotFoundError
-        If it is none; `name` is the option that gave it.
+        If it is not such a folder; `name` is the option that names it.
     """
     config = folder / "config.json"
     found = json.loads(config.read_text()) if config.exists() else {}
@@ -258,7 +267,7 @@ def trainee(
     run: Run, subject: Subject, preparation: Preparation, engine: Accelerator, *, patches: int, machine: Machine,
     seed: int,
 ) -> Trainee:  # fmt: skip
-    """Put M into the run folder, unless it is there, and say how to train what starts from it."""
+    """Put M into the run folder, unless it is there, and return what its training needs."""
     first = run / "M.safetensors"
     if subject.data == "photos":
         if not first.exists():
@@ -328,7 +337,7 @@ def _from_scratch(
     machine: Machine,
     seed: int,
 ) -> None:
-    """Train M itself, resumable as any stage."""
+    """Train M from random weights, resumable like any stage."""
     assert preparation.scratch is not None
     stage = chain.scratch(preparation.scratch)
     chain.run_stages(

@@ -1,4 +1,4 @@
-"""Noisy training, the chain of models and their ensemble (section 3.4 of the paper), and what it is compared with."""
+"""Noisy training, the chain of models and their ensemble (section 3.4 of the paper), and other training methods."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _through_name(spec: Train, quality: int) -> str:
 
 
 def _together(spec: Train) -> list[str] | None:
-    """The names of the models that judge as an ensemble; None if there is none."""
+    """The names of the models of the ensemble; None if there is none."""
     if spec.method in CHAINS:
         return ["M", *(f"M{quality}" for quality in spec.members)]
     if len(spec.through) > 1:
@@ -102,7 +102,7 @@ def _together(spec: Train) -> list[str] | None:
 def _judge(
     run: Run, names: list[str], together: list[str] | None, device: torch.device, test: Images | None
 ) -> pandas.DataFrame:
-    """Benign accuracy of each model, on images as they are and through its own compression, and of the ensemble."""
+    """Benign accuracy of each model, with and without its own compression, and of the ensemble."""
     judges: list[tuple[str, str, torch.nn.Module, dict[str, Any]]] = []
     for name in names:
         model, facts = checkpoints.load(run / f"{name}.safetensors")

@@ -1,7 +1,8 @@
-"""The method as a library, for any model and any images: train with noise, defend, attack, and judge.
+"""The paper's method as a library, for any model and any images. It needs ``pip install 'nnjpeg[robust]'``.
 
-What most users need has its name here; the rest is in the folders `train`, `attack`, `defend`, `judge` and `record`,
-and in `data`, `models`, `frequency` and `design`. It needs ``pip install 'nnjpeg[robust]'``.
+What most users need can be imported from here. Read in the order of the paper: `frequency` (section 3.1), `design`
+(3.2), `train` (3.4), `defend`, `attack` and `judge` (4). `data` and `models` have what all of them work on, `record`
+what a run writes to disk. The experiments that use all this are in `nnjpeg.paper`.
 """
 
 from importlib import import_module

@@ -18,7 +18,7 @@ from nnjpeg.qtable import QTable
 from nnjpeg.robust.attack.gradients import attack_images
 from nnjpeg.robust.data import Images
 from nnjpeg.robust.defend.transforms import plain_jpeg
-from nnjpeg.robust.judge.statistics import right, share_of, well_labelled
+from nnjpeg.robust.judge.statistics import hits_of, right, share_of, well_labelled
 from nnjpeg.robust.record.store import Journal, shared
 from nnjpeg.transforms import nn_jpeg
 
@@ -179,10 +179,7 @@ def evaluate_cells(
     def count(key: dict[str, Any]) -> dict[str, Any]:
         transform = _transform(Cell(**key["cell"]), order)
         both = (("benign_hits", benign), ("defended_hits", adversarial))
-        return {
-            name: "".join("01"[int(hit)] for hit in right(model, images, transform=transform, batch=batch))
-            for name, images in both
-        }
+        return {name: hits_of(right(model, images, transform=transform, batch=batch)) for name, images in both}
 
     keys = [{"cell": asdict(cell)} for cell in cells]
     return shared(keys, lambda several: [count(key) for key in several], journal, description=description, unit="cell")

@@ -154,7 +154,7 @@ def test_wrong_arguments_are_refused_before_anything_runs(asked, command, messag
         ("qualites: [90]\n", "has 'qualites', which is no option of this command"),
         ("save-every: 1\nsave_every: 2\n", "has 'save_every' twice"),
         ("[1, 2]\n", "must hold names and values, got list"),
-        ("a: [\n", "is no YAML file"),
+        ("a: [\n", "is not a YAML file"),
         ("xi: [0.9]\n", "xi must be a number, got [0.9]"),
     ],
 )

@@ -5,6 +5,7 @@ import re
 import shutil
 from typing import get_args
 
+import chromium
 import pandas
 import pytest
 
@@ -53,6 +54,22 @@ def whole(weights, other_weights, tmp_path_factory):
 
 def again(folder, options):
     return main(["reproduce", "--options", json.dumps(options), "--out", str(folder)])
+
+
+@pytest.mark.skipif(not chromium.found(), reason="no Chromium is installed")
+def test_the_report_in_a_browser(whole):
+    """Figures are there, and no line is wider than the window, of a phone or a desktop."""
+    folder, _ = whole
+    with chromium.opened(folder / "report.html") as page:
+        images = page.evaluate("[...document.images].map((image) => image.naturalWidth)")
+        assert len(images) > 5
+        assert min(images) > 100
+        for width in (360, 1280):
+            page.resize(width, 800)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        anchors = "[...document.querySelectorAll('nav a')].map((a) => !!document.querySelector(a.getAttribute('href')))"
+        assert all(page.evaluate(anchors))
+        assert page.errors == []
 
 
 @pytest.mark.slow(60)

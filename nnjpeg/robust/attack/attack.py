@@ -1,4 +1,4 @@
-"""The attack as a value: what is done, to what, and in which form its images are judged.
+"""An attack as a value: its method, its target, and the form in which its images are judged.
 
 The fields of an attack are columns of the results.
 """
@@ -48,20 +48,20 @@ _METHODS: dict[str, tuple[Callable[..., Tensor], tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Attack:
-    """An attack, what it knows, and in what form its images are judged.
+    """An attack: its method, what it knows, and the form in which its images are judged.
 
     Parameters
     ----------
     method : str
-        Its name: fgsm, ifgsm, pgd, tifgsm, difgsm, bpda, deepfool, c&w; AutoAttack's apgd-ce, apgd-dlr, apgd-t, fab-t,
-        square.
+        Name of the method: fgsm, ifgsm, pgd, tifgsm, difgsm, bpda, deepfool, c&w; AutoAttack's apgd-ce, apgd-dlr,
+        apgd-t, fab-t, square.
     eps : float or None
-        L-infinity, in units of 1; None where the method has a bound of its own, or looks for the least perturbation.
+        L-infinity bound, in units of 1; None if the method has a bound of its own, or looks for the smallest
+        perturbation.
     target : str
-        The model that it sees: `WHOLE`, or the name of another.
+        The model that the attack sees: `WHOLE`, the whole defence, or the name of another model.
     gradient : {"identity", "smooth", "none"}
-        How it goes through roundings of JPEG coefficients: as if they were not there, by a smooth rounding, or it takes
-        no gradient.
+        Gradient through the roundings of JPEG coefficients: of the identity, of a smooth rounding, or none at all.
     loss : {"cross-entropy", "margin", "dlr", "targeted", ""}
         What it makes large, where the method leaves a choice.
     view : {"output", "logits", "members", ""}
@@ -99,13 +99,13 @@ class Attack:
 
     @property
     def bounded(self) -> bool:
-        """Whether its images stay within a given L-infinity bound."""
+        """Whether the images stay within a given L-infinity bound."""
         return self.eps is not None
 
     def run(self, model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Tensor:
-        """Adversarial images in [0, 1], of `model`, which sees images (B, 3, H, W) in [0, 1], on its device.
+        """Attack `model` with images (B, 3, H, W) in [0, 1] on its device; return adversarial images in [0, 1].
 
-        PGD on all of a defence that is not random leaves an image as it is once that is labelled wrong in 8 bits.
+        PGD on the whole of a deterministic defence stops changing an image that is labelled wrong in 8 bits.
         """
         function, names = _METHODS[self.method]
         given = {**{name: getattr(self, name, None) for name in names}, "seed": seed}
@@ -125,7 +125,7 @@ def gray_box(eps: float, target: str, *, steps: int = 10, cw_steps: int = 1000) 
 
 
 def black_box(eps: float, target: str, *, steps: int = 10) -> list[Attack]:
-    """Those of them that are bounded by eps, and so transfer: from another architecture, or from the model itself.
+    """The attacks of `gray_box` that are bounded by eps, to be transferred from another model.
 
     I-FGSM's step is eps, as in the paper's Eq. 2.
     """
@@ -158,22 +158,23 @@ def white_box(
     ensemble: bool = False,
     thorough: bool = True,
 ) -> list[Attack]:
-    """Attacks on all of a deterministic defence: every gradient through it, every loss, and queries.
+    """Attacks on the whole of a deterministic defence: every gradient through it, every loss, and queries.
 
     Parameters
     ----------
     eps : float
         L-infinity, in units of 1.
     steps, restarts : int
-        Of PGD and of AutoAttack's.
+        Of PGD and of AutoAttack's attacks.
     queries : int
-        Of Square.
+        Queries of Square.
     smooth : bool
-        Whether the defence has roundings of coefficients, whose gradient there is a choice of.
+        Whether the defence rounds coefficients, so that the gradient is a choice.
     ensemble : bool
-        Whether it is an ensemble: then its members' logits and losses are followed too.
+        Whether the defence is an ensemble: then attacks follow its members' logits and losses too.
     thorough : bool
-        All of them. Otherwise PGD by cross-entropy and by the margin, APGD by cross-entropy, and Square.
+        Whether to return all attacks. Otherwise PGD with cross-entropy and the margin, APGD with cross-entropy, and
+        Square.
     """
     pgd: dict[str, Any] = {"eps": eps, "steps": steps, "step": _step(eps), "restarts": restarts}
     followed: list[tuple[Loss, View]] = [("cross-entropy", "output"), ("margin", "output")]
@@ -203,7 +204,7 @@ def _step(eps: float) -> float:
 
 
 def expectation(eps: float, samples: int, *, steps: int = 20, smooth: bool = False) -> list[Attack]:
-    """Attacks on all of a random defence, by the mean gradient over its draws."""
+    """Attacks on the whole of a random defence, by the mean gradient over its draws."""
     common: dict[str, Any] = {"eps": eps, "steps": steps, "samples": samples}
     found = []
     for gradient in _gradients(smooth):
@@ -216,7 +217,7 @@ def expectation(eps: float, samples: int, *, steps: int = 20, smooth: bool = Fal
 
 
 def convergence(eps: float, *, steps: int = 100, gradient: Gradient = "smooth") -> list[Attack]:
-    """PGD, and with twice the steps, three restarts, and steps of half and of twice the size: none should do better."""
+    """PGD, and PGD with twice the steps, three restarts, or steps of half or twice the size; none should do better."""
 
     def variant(times: int = 1, restarts: int = 1, size: float = 1 / 4) -> Attack:
         step = max(eps * size, 1 / 255 / 8)
@@ -229,7 +230,7 @@ def convergence(eps: float, *, steps: int = 100, gradient: Gradient = "smooth") 
 
 
 def curve(bounds: Sequence[float], *, steps: int = 20, smooth: bool = True) -> list[Attack]:
-    """One step and many, at each bound, in units of 1."""
+    """An attack of one step and one of many, for each bound, in units of 1."""
     return [
         attack
         for eps in bounds

@@ -29,7 +29,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """By how much the best wrong class leads: above 0 where the label is wrong. Shape (B,)."""
+    """The lead of the best wrong class over the label: above 0 if the image is labelled wrong. Shape (B,)."""
     of_label = logits.gather(1, labels[:, None])[:, 0]
     return logits.scatter(1, labels[:, None], -torch.inf).amax(1) - of_label
 
@@ -42,8 +42,8 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def dlr(logits: Tensor, labels: Tensor) -> Tensor:
     """The margin as a share of the lead of the first class over the third (Croce and Hein, 2020). Shape (B,).
 
-    Unlike cross-entropy it does not change with the scale of the logits, so that a sure model has gradients too. Of two
-    classes, where there is no third, it is the margin.
+    Unlike cross-entropy it does not depend on the scale of the logits, so a confident model has gradients too. With two
+    classes it is the margin.
     """
     if logits.shape[1] < 3:
         return margin(logits, labels)
@@ -52,12 +52,12 @@ def dlr(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def likelihood(scores: Tensor, labels: Tensor) -> Tensor:
-    """Minus the score of the label: the cross-entropy, where the scores are log softmax or a mean of these."""
+    """Minus the score of the label: the cross-entropy, if the scores are log softmax or a mean of log softmax."""
     return -scores.gather(1, labels[:, None])[:, 0]
 
 
 def towards(targets: Tensor) -> Loss:
-    """A loss for a targeted attack: how near the label is to `targets`, one for all images or one for each."""
+    """A loss for a targeted attack towards `targets`: one class for all images, or one for each."""
     return lambda logits, labels: -cross_entropy(logits, targets.expand_as(labels))
 
 
@@ -71,7 +71,7 @@ TARGETS = 9
 
 
 def viewed(model: Model, view: str) -> Model:
-    """What of a model an attack follows.
+    """The output of a model that an attack follows.
 
     Parameters
     ----------
@@ -90,9 +90,9 @@ def viewed(model: Model, view: str) -> Model:
     Raises
     ------
     TypeError
-        If `model` has no members, and `view` is of these.
+        If `view` needs members, and `model` has none.
     ValueError
-        If `view` is another.
+        If `view` is none of these.
     """
     if view == "output":
         return model
@@ -105,9 +105,9 @@ def viewed(model: Model, view: str) -> Model:
 
 
 def expected(model: Model, samples: int) -> Model:
-    """A random model by the mean softmax of `samples` draws, as its logarithm; with one, the model itself.
+    """The logarithm of the mean softmax over `samples` draws of a random model; for one draw, the model itself.
 
-    What it labels an image says whether an attack is to go on, without that one lucky draw ends it.
+    An attack asks it whether an image is labelled wrong, so that a single lucky draw does not end the attack.
     """
     if samples == 1:
         return model
@@ -118,14 +118,14 @@ def expected(model: Model, samples: int) -> Model:
 
 @torch.no_grad()
 def likeliest_wrong(model: Model, images: Tensor, labels: Tensor) -> Tensor:
-    """The wrong classes that an attack tries, (`TARGETS` or fewer, B), the likeliest first."""
+    """The wrong classes that a targeted attack tries, (`TARGETS` or fewer, B), the likeliest first."""
     logits = model(images)
     wrong = logits.scatter(1, labels[:, None], -torch.inf)
     return wrong.topk(min(TARGETS, logits.shape[1] - 1), dim=1).indices.T
 
 
 def gradient(model: Model, images: Tensor, labels: Tensor, loss: Loss = cross_entropy, samples: int = 1) -> Tensor:
-    """That of the loss at `images`; of a random model, the mean over `samples` draws (expectation over transformation).
+    """The gradient of the loss at `images`; for a random model, its mean over `samples` draws (Athalye et al., 2018).
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def gradient(model: Model, images: Tensor, labels: Tensor, loss: Loss = cross_en
     loss : callable
         See `Loss`.
     samples : int
-        How often a random model is asked (Athalye et al., 2018, section 4.2).
+        Draws of a random model (Athalye et al., 2018, section 4.2).
     """
     total = torch.zeros_like(images)
     for _ in range(samples):
@@ -147,7 +147,7 @@ def gradient(model: Model, images: Tensor, labels: Tensor, loss: Loss = cross_en
 
 
 def slope_of(loss: Tensor, leaf: Tensor) -> Tensor:
-    """The gradient of a loss at a leaf; 0 where nothing leads from the one to the other, as through an argmax."""
+    """The gradient of a loss at a leaf; 0 if the loss does not depend on it differentiably, as through an argmax."""
     if not loss.requires_grad:
         return torch.zeros_like(leaf)
     slope = torch.autograd.grad(loss, leaf, allow_unused=True)[0]
@@ -155,9 +155,9 @@ def slope_of(loss: Tensor, leaf: Tensor) -> Tensor:
 
 
 def _moving(model: Model, images: Tensor, labels: Tensor, loss: Loss = cross_entropy, samples: int = 1) -> Tensor:
-    """The gradient; where a model is so sure that it is exactly 0 in its precision, that of the margin.
+    """The gradient; where it is exactly 0 because the model is very confident, the gradient of the margin.
 
-    There an attack would stand still, and the model would look robust.
+    Otherwise the attack would not move there, and the model would look robust.
     """
     slope = gradient(model, images, labels, loss, samples)
     still = (slope == 0).flatten(1).all(1).nonzero()[:, 0]
@@ -181,7 +181,7 @@ def ifgsm(
 ) -> Tensor:
     """The basic iterative method (Kurakin et al., 2017): `steps` steps of the size `step`.
 
-    By default that is eps / steps, so that the last one just reaches eps; in the paper's Eq. 2 it is eps.
+    By default the size is eps / steps, so that the last step just reaches eps; in the paper's Eq. 2 it is eps.
     """
     return descend(model, images, images, labels, eps, eps / steps if step is None else step, steps)
 
@@ -200,9 +200,9 @@ def pgd(
     stop: bool = False,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """From a random point of the ball (Madry et al., 2018); by default the steps of Fast AT's test.
+    """PGD from a random point of the ball (Madry et al., 2018); by default with the steps of Fast AT's test.
 
-    Of several restarts each attacks the images that are still labelled right, and what it gives is kept.
+    Each restart attacks the images that are still labelled right.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def pgd(
     eps, step : float
         In units of 1.
     steps, restarts : int
-        Of each descent, and how many of these; with a targeted loss, for each target.
+        Steps of each descent, and number of descents; with a targeted loss, for each target.
     loss : str or callable
         One of `LOSSES`, or a `Loss`; or "targeted": towards one wrong class after another, the likeliest first, up to
         `TARGETS` of them, each for the images that are still labelled right.
@@ -265,12 +265,12 @@ def pgd(
 
 
 def _parts(steps: int) -> list[int]:
-    """Numbers of steps, in all as many, after each of which it is looked which images are done."""
+    """Split a number of steps into parts; after each part the images that are done are left out."""
     return [min(_LOOK, steps - done) for done in range(0, steps, _LOOK)]
 
 
 def _loss(loss: Loss | str, view: str, targets: Tensor | None) -> Loss:
-    """What a descent makes large; what the view "members" gives has had its softmax."""
+    """The loss that a descent maximises; the view "members" returns log softmax already."""
     entropy = likelihood if view == "members" else cross_entropy
     if targets is not None:
         return lambda logits, _: -entropy(logits, targets)
@@ -278,7 +278,7 @@ def _loss(loss: Loss | str, view: str, targets: Tensor | None) -> Loss:
 
 
 def tifgsm(model: Model, images: Tensor, labels: Tensor, eps: float, size: int = 15, sigma: float = 3.0) -> Tensor:
-    """FGSM along the gradient smoothed by a Gaussian of `size` pixels, so as to transfer (Dong et al., 2019)."""
+    """FGSM with the gradient smoothed by a Gaussian of `size` pixels, for transfer (TI-FGSM, Dong et al., 2019)."""
     kernel = gaussian(size, sigma).to(images)
     smooth = functional.conv2d(
         _moving(model, images, labels), kernel.expand(3, 1, size, size), padding=size // 2, groups=3
@@ -304,9 +304,9 @@ def difgsm(
 ) -> Tensor:
     """I-FGSM on images that are, with a probability, enlarged and padded at random (DI-FGSM, Xie et al., 2019).
 
-    It transfers better. They are enlarged to a size between their own and `enlarged` times it, and padded with black
-    to the latter; no momentum. Where the model takes no other size than its own, they are made smaller by as much, and
-    padded to their own size.
+    Such attacks transfer better. Images are enlarged to a random size of up to `enlarged` times their own, and padded
+    with black to the largest; there is no momentum. If the model takes images of one size only, they are made smaller
+    instead, and padded to their own size.
     """
     height, width = images.shape[2:]
     largest = max(round(width * enlarged), width + 1)
@@ -330,7 +330,7 @@ def difgsm(
 
 
 def _in_proportion(width: int, images: Tensor) -> int:
-    """The height that belongs to a width, of images of their proportions."""
+    """The height for a width that keeps the proportions of the images."""
     return round(width * images.shape[2] / images.shape[3])
 
 
@@ -353,11 +353,12 @@ def bpda(
     rate: float = 0.1,
     penalty: float = 1e-6,
 ) -> Tensor:
-    """BPDA as published with its name (Athalye et al., 2018), which the paper's white-box attack is.
+    """BPDA as published (Athalye et al., 2018), which is the white-box attack of the paper.
 
-    Gradient descent by the raw gradient, in L2: up the cross-entropy, with a penalty on what goes beyond eps; an image
-    is kept as soon as its label is wrong within eps. Where a model is sure, raw gradients are small, and this attack
-    hardly moves: `pgd` through the same approximation is the stronger one. What ends beyond eps is scaled back to it.
+    Gradient descent with the raw gradient, in L2: it increases the cross-entropy, with a penalty beyond eps. An image
+    is done as soon as it is labelled wrong within eps. If a model is confident, raw gradients are small, and this
+    attack hardly moves: `pgd` through the same approximation is stronger. Perturbations that end beyond eps are scaled
+    to it.
 
     Parameters
     ----------
@@ -405,9 +406,9 @@ def descend(
     samples: int = 1,
     never_still: bool = True,
 ) -> Tensor:
-    """From `start`, `steps` steps along the sign of the loss's gradient, each projected onto the ball.
+    """Take `steps` steps from `start` along the sign of the loss's gradient, each projected onto the ball.
 
-    Where that is exactly 0, the margin's takes its place, unless `never_still` is false.
+    Where the gradient is exactly 0, that of the margin is used, unless `never_still` is false.
     """
     adversarial = start
     for _ in range(steps):
@@ -432,12 +433,12 @@ def attack_images(
     batch: int = 64,
     **options: Any,
 ) -> Images:
-    """Adversarial images in 8 bits, as a defence gets them: those of an attack, rounded.
+    """Adversarial images rounded to 8 bits, as a defence receives them.
 
     Parameters
     ----------
     model : Module
-        Attacked as it is: from float images in [0, 1] to logits, on its device.
+        The model to attack, from float images in [0, 1] to logits, on its device.
     images : Images
         The originals.
     attack : str
@@ -445,11 +446,11 @@ def attack_images(
     eps : float
         In units of 1.
     seed : int
-        Of PGD's random starts.
+        Seed of PGD's random starts.
     batch : int
         Images at a time.
     **options
-        Handed on to the attack.
+        Passed to the attack.
 
     Raises
     ------

@@ -2,8 +2,8 @@
 
 Each takes `model`, which maps float images (B, 3, H, W) in [0, 1] to logits, images and their labels, and a bound `eps`
 in L-infinity, in units of 1. It returns float32 images in [0, 1] within eps, on the device of the images: where the
-model labels an image wrong already, or the attack fails, that image as it was. torch's random state, the gradients of
-the model's parameters, and what the caller has said about gradients stay as they were.
+model labels an image wrong already, or the attack fails, the image is returned unchanged. torch's random state, the
+gradients of the model's parameters and the caller's gradient mode are unchanged.
 
 The package's attacks are run as they are, one by one, with the same random numbers as by itself from the same seed.
 Around them is mended what would overstate a defence:
@@ -64,11 +64,11 @@ def apgd_ce(
     eps : float
         L-infinity, in units of 1.
     steps, restarts : int
-        Of each descent, and how many of these.
+        Steps of each descent, and number of descents.
     view : {"output", "logits", "members"}
-        What of an ensemble it follows; see `nnjpeg.robust.attack.gradients.viewed`. "members": the mean of their
-        cross-entropies. Whether it has failed is decided by the model's output; what only the view labels wrong from
-        the beginning is not attacked.
+        The output of an ensemble that it follows; see `nnjpeg.robust.attack.gradients.viewed`. "members": the mean of
+        their cross-entropies. Whether it has failed is decided by the model's output; what only the view labels wrong
+        from the beginning is not attacked.
     samples : int
         Of a random model: draws for each gradient, whose mean is taken (expectation over transformation).
     seed : int
@@ -110,7 +110,7 @@ def apgd_dlr(
     samples: int = 1,
     seed: int = 0,
 ) -> Tensor:
-    """APGD on the difference of logits ratio; of two classes, on the margin.
+    """APGD on the difference of logits ratio; with two classes, on the margin.
 
     Parameters, result and errors as for `apgd_ce`. The views "logits" and "members" are the same to it.
     """
@@ -139,7 +139,7 @@ def apgd_t(
 ) -> Tensor:
     """APGD on the targeted difference of logits ratio, towards one wrong class after another, the likeliest first.
 
-    Of two or three classes, on the margin to the target. Parameters, result and errors as for `apgd_ce`; steps and
+    With two or three classes, on the margin to the target. Parameters, result and errors as for `apgd_ce`; steps and
     restarts are for each class. The views "logits" and "members" are the same to it.
     """
     options = _apgd_options(eps, steps, restarts, samples, seed)
@@ -164,9 +164,9 @@ def fab_t(
     view: str = "output",
     seed: int = 0,
 ) -> Tensor:
-    """FAB, which looks for the least perturbation towards one wrong class after another; what is within eps is kept.
+    """FAB, which looks for the smallest perturbation towards one wrong class after another; those within eps are kept.
 
-    It ends on the boundary, where rounding to bytes brings images back; and it is not made for random models.
+    It ends on the decision boundary, where rounding to bytes brings images back. It is not made for random models.
     Parameters, result and errors as for `apgd_ce`; steps are for each class. The views "logits" and "members" are the
     same to it.
     """
@@ -186,7 +186,7 @@ def square(
 ) -> Tensor:
     """Square, which takes no gradient: it changes one random square at a time, and keeps what lowers the margin.
 
-    So it finds out where attacks by gradients failed because these were masked.
+    It succeeds where attacks by gradients fail because gradients are masked.
 
     Parameters
     ----------
@@ -199,12 +199,12 @@ def square(
     Returns
     -------
     Tensor
-        As of `apgd_ce`.
+        As for `apgd_ce`.
 
     Raises
     ------
     ImportError, TypeError, ValueError
-        As by `apgd_ce`.
+        As for `apgd_ce`.
     """
     queries = integer("queries", queries, 1, sys.maxsize)
 
@@ -246,7 +246,7 @@ def _perturbed(
     samples: int,
     seed: int,
 ) -> Tensor:
-    """What the attack that `make` gives, from what it follows and the number of classes, makes of the images."""
+    """Run the attack that `make` returns for a model and a number of classes."""
     followed = viewed(model, view)
     # Inference mode would keep the package from taking gradients; what it does apart from these needs no graph.
     with torch.inference_mode(False), torch.no_grad(), _seeded(seed), _frozen(model):
@@ -269,8 +269,8 @@ def _perturbed(
 def _asked(model: Model, samples: int, known: Tensor | None) -> Model:
     """The model as the package sees it, in float32.
 
-    Where the package takes no gradient, it asks for labels. At first for those of the images that it gets: what is
-    `known` of these decides, lest a random model be asked twice whether there is anything to attack.
+    Calls without a gradient ask for labels. The first one asks for the labels of the originals, which are `known`: so a
+    random model is not asked a second time whether there is anything to attack.
     """
     mean = expected(model, samples)
     answers = [] if known is None else [known]
@@ -284,7 +284,7 @@ def _asked(model: Model, samples: int, known: Tensor | None) -> Model:
 
 
 def _without_ties(model: Model) -> Model:
-    """The first of several largest logits a little larger: Square takes a lead of 0 for a wrong label."""
+    """Make the first of equal largest logits a little larger, since Square takes a lead of 0 for a wrong label."""
 
     def ask(images: Tensor) -> Tensor:
         logits = model(images)
@@ -298,7 +298,7 @@ def _without_ties(model: Model) -> Model:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Draw from a seed, on all devices, and leave torch's random state as it was: the package seeds it too."""
+    """Context with all devices seeded, which restores torch's random state; the package seeds it too."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
@@ -307,7 +307,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def _frozen(model: nn.Module) -> Iterator[None]:
-    """The parameters take no gradients: FAB would add its own to them."""
+    """Context in which the parameters take no gradients, to which FAB would add its own."""
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in learning:
         parameter.requires_grad_(False)

@@ -1,7 +1,7 @@
-"""Attacks that look for the least perturbation, by foolbox; and what is left of them in 8 bits.
+"""Attacks that look for the smallest perturbation, by foolbox, and their perturbations in 8 bits.
 
-DeepFool and C&W end on the boundary, where rounding to bytes alone brings most images back. What a defence seems to
-gain over them it may owe to the rounding; hence `survive_rounding`.
+DeepFool and C&W end on the decision boundary, where rounding to bytes alone brings most images back. A defence may seem
+to help only because of this rounding; `survive_rounding` removes the effect.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ def deepfool(model: nn.Module, images: Tensor, labels: Tensor, steps: int = 50) 
     model : Module
         From images in [0, 1], float32 (B, 3, H, W), to logits.
     images, labels : Tensor
-        What to attack.
+        The images to attack.
     steps : int
-        At most.
+        Largest number of steps.
 
     Returns
     -------
     Tensor
-        As floats, of the shape of `images`.
+        Float images of the shape of `images`.
     """
     candidates = min(10, _classes(model, images))
     return _run("L2DeepFoolAttack", model, images, labels, steps=steps, candidates=candidates, overshoot=0.02)
@@ -49,7 +49,7 @@ def carlini_wagner(
 ) -> Tensor:
     """C&W in L2 (Carlini and Wagner, 2017): confidence 0; the other defaults are those of cleverhans.
 
-    Parameters and result as for `deepfool`; an image on which it fails comes back as it was.
+    Parameters and result as for `deepfool`; an image on which the attack fails is returned unchanged.
     """
     return _run(
         "L2CarliniWagnerAttack",
@@ -84,18 +84,18 @@ def survive_rounding(
     labels: Tensor,
     factors: tuple[float, ...] = (1, 1.25, 1.5, 2, 2.5, 3, 4, 6, 8),
 ) -> Tensor:
-    """Perturbations made as large as they must be to fool the model in 8 bits too.
+    """Scale perturbations until they fool the model in 8 bits too.
 
     Parameters
     ----------
     model : Module
-        What they were made for.
+        The model that was attacked.
     images, adversarial : Tensor
         Float (B, 3, H, W) in [0, 1].
     labels : Tensor
-        The true ones.
+        The true labels.
     factors : tuple of float
-        Tried in this order; an image that none of them saves gets the last.
+        Factors, tried in this order; an image for which none succeeds gets the last one.
 
     Returns
     -------

@@ -1,4 +1,9 @@
-"""Images to train on and to judge by: `photos`, and whatever lies in folders, arrays, shards and known data sets."""
+"""Labelled images, for training and for judging.
+
+Read `sources` first: the forms of ``--data`` (folders, arrays, shards, known data sets) as one type. `images` samples
+from a source into memory, `training` reads one as training does, with augmentation, and `photos` makes patches of the
+photographs of scikit-image.
+"""
 
 from nnjpeg.robust.data.images import Images, sample
 from nnjpeg.robust.data.photos import PHOTOS, photos

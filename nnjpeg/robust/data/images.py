@@ -29,9 +29,9 @@ class Images:
     classes : tuple of str
         The names of the labels.
     skipped : tuple of str
-        Files that were not usable, and why.
+        Files that could not be used, and why.
     sources : Tensor, optional
-        int64 (N,): which photograph, or group of files, an image comes from. None where each image is its own source.
+        int64 (N,): the photograph or group of files that an image comes from. None if each image is its own source.
     """
 
     pixels: Tensor
@@ -44,7 +44,7 @@ class Images:
         return len(self.labels)
 
     def take(self, index: Tensor | slice) -> Images:
-        """Some of them."""
+        """A selection of the images."""
         sources = None if self.sources is None else self.sources[index]
         return Images(self.pixels[index], self.labels[index], self.classes, self.skipped, sources)
 
@@ -58,7 +58,7 @@ def sample(
     outputs: int | None = None,
     seed: int | None = 0,
 ) -> Images:
-    """Images of a source, in a random order.
+    """Take images from a source in a random order.
 
     Grey, CMYK and other images become RGB. Images that cannot be read, and those smaller than 8 pixels, are skipped,
     named and counted. Classes named by WordNet ids, as ImageNet's are, get ImageNet's numbers where the model has 1000
@@ -69,13 +69,13 @@ def sample(
     source : Source
         Of `data.opened`.
     count : int, optional
-        How many images; by default all.
+        Number of images; by default all.
     preprocess : callable
         From a PIL image in mode RGB to a uint8 tensor (3, H, W), the same for all.
     at_least : int, optional
-        Fewer than `count` will do, but not fewer than this; by default they will not.
+        Smallest number that is accepted in place of `count`; by default `count`.
     outputs : int, optional
-        Outputs of the model, to which labels must fit.
+        Number of outputs of the model, which labels must not exceed.
     seed : int or None
         Of the order; None: the source's own.
 

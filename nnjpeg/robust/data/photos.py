@@ -1,4 +1,4 @@
-"""`photos`: patches of the colour photographs that scikit-image's wheel brings."""
+"""`photos`: patches of the colour photographs in scikit-image's wheel."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _STRIPE = 100  # photographs are cut into upright stripes at least this wide; of
 def photos(split: str, count: int, *, size: int = 64, seed: int = 0) -> Images:
     """Patches of photographs; the class is the photograph.
 
-    A photograph is cut into upright stripes of 100 pixels or a little more. Of each three, the second is for the test,
-    and a patch lies within one: training and test patches never overlap.
+    A photograph is cut into vertical stripes of 100 pixels or a little more. Every third stripe is for the test, and
+    each patch lies within one stripe, so training and test patches never overlap.
 
     Parameters
     ----------

@@ -1,5 +1,5 @@
 """Where labelled images come from: folders by class, arrays in .npz files, the data sets of torchvision, webdataset
-shards, data sets of Hugging Face. Each is read image by image, as it is asked for.
+shards, data sets of Hugging Face. Images are read one by one when they are used.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Source(ABC):
         Raises
         ------
         ValueError
-            If it is smaller than 8 pixels. What readers raise about damaged files is not caught.
+            If it is smaller than 8 pixels. Exceptions about damaged files are passed on.
         """
         image, label = self._open(index)
         if min(image.size) < _LEAST:
@@ -79,11 +79,11 @@ class Source(ABC):
         return image.convert("RGB"), label
 
     def place(self, index: int) -> str:
-        """Where an image is, in words."""
+        """The location of an image, for messages."""
         return f"image {index} of {self.name}"
 
     def labels_for(self, outputs: int | None) -> list[int]:
-        """For each class the label that a model of so many outputs has for it; see `class_map`."""
+        """For each class the label that a model with this number of outputs uses; see `class_map`."""
         return class_map(self.classes, outputs)
 
 
@@ -302,7 +302,7 @@ def _indexed(file: Path, known: dict[str, str]) -> list[tuple[Path, int, int, st
 
 
 def has_splits(data: str | Path, dataset: str | None = None) -> bool:
-    """Whether images for training and for the test lie there, apart from one another."""
+    """Whether a place has separate images for training and for the test."""
     path = Path(data)
     if str(data).startswith(HUB) or (path / "dataset_dict.json").is_file():
         return True
@@ -315,7 +315,7 @@ def has_splits(data: str | Path, dataset: str | None = None) -> bool:
 def opened(
     data: str | Path, split: Split | None = None, *, dataset: str | None = None, download: bool = False
 ) -> Source:
-    """The images that lie at a place, whatever they are kept in.
+    """The images at a place, in any of the forms of ``--data``.
 
     Parameters
     ----------
@@ -368,7 +368,7 @@ def _test_folder(path: Path) -> Path | None:
 
 
 def class_map(classes: Sequence[str], outputs: int | None) -> list[int]:
-    """The label of each class of a folder: its place, or ImageNet's number where names are WordNet ids.
+    """The label of each class of a folder: its position, or ImageNet's number if the names are WordNet ids.
 
     Raises
     ------

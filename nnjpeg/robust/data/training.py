@@ -1,4 +1,4 @@
-"""A source as training reads it, and how its images are varied."""
+"""A source as training reads it, and augmentation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Training", "random_crops", "shifted_and_mirrored"]
 
 
 class Training(Dataset[tuple[Tensor, int]]):
-    """The images of a source, through a transform, read as they are asked for.
+    """The images of a source after a transform, read when they are used.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Training(Dataset[tuple[Tensor, int]]):
 
 
 def random_crops(size: int, scale: tuple[float, float] = (0.08, 1.0)) -> v2.Transform:
-    """Crops of a share of an image's area, resized and mirrored at random, as is usual for photographs.
+    """Random crops of a share of the area, resized and mirrored at random, as usual for photographs.
 
     Parameters
     ----------
@@ -55,9 +55,9 @@ def random_crops(size: int, scale: tuple[float, float] = (0.08, 1.0)) -> v2.Tran
 
 
 def shifted_and_mirrored(padding: int = 4) -> Callable[[Tensor, Any], Tensor]:
-    """Images moved by up to `padding` pixels in each direction, black coming in, and mirrored, at random.
+    """Images shifted by up to `padding` pixels in each direction, with black at the edges, and mirrored, at random.
 
-    What is usual for images of 32x32 (He et al., 2016, section 4.2).
+    The usual augmentation for images of 32x32 (He et al., 2016, section 4.2).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Models that judge together, each behind its own transform (section 3.4 of the paper)."""
+"""Models that vote together, each behind its own transform (section 3.4 of the paper)."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Rule = Literal["mean", "majority"]
 
 
 class Ensemble(nn.Module):
-    """Several models, each behind a transform of its own, that give one label.
+    """Several models, each behind its own transform, that give one label together.
 
-    It is a classifier itself: images in [0, 1] to what serves as logits, differentiable through every member, so that
-    an attack, a loss or another ensemble can take it as such.
+    It is a classifier: it maps images in [0, 1] to logits and is differentiable through every member, so an attack, a
+    loss or another ensemble can use it as a model.
 
     Parameters
     ----------
@@ -92,8 +92,8 @@ class Ensemble(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """The logarithm of the mean softmax, (B, classes): its own softmax is the mean, its cross-entropy J of it.
 
-        By majority, the logarithm of shares of votes, with the mean softmax as one vote more: the largest is the
-        label, and gradients are those of the mean.
+        With the rule "majority" it is the logarithm of the shares of votes, with the mean softmax as one more vote;
+        gradients are those of the mean.
         """
         logits = self.logits(images)
         mean = logits.log_softmax(2).logsumexp(0) - math.log(len(logits))
@@ -107,7 +107,7 @@ class Ensemble(nn.Module):
         return self.logits(images).log_softmax(2).mean(0)
 
     def logits(self, images: Tensor) -> Tensor:
-        """Those of every member, (members, B, classes)."""
+        """The logits of every member, (members, B, classes)."""
         seen = [transform(images) for transform in self.transforms]
         if isinstance(self.models, _Batched):
             return self.models(torch.stack(seen))
@@ -127,11 +127,11 @@ class Ensemble(nn.Module):
         batched: bool = False,
         gradient: Gradient = "straight-through",
     ) -> Ensemble:
-        """The models that `nnjpeg train` has left in a folder.
+        """Load the models of a run folder of `nnjpeg train`.
 
-        Each sees its images as it was trained to see compressed ones: M90 through NN-JPEG of quality 90, with the
-        table that its checkpoint names. M, which has no quality, sees them as they are. (Our choice: the paper does
-        not say what its members look at.)
+        Each model sees images through the compression that it was trained with: M90 through NN-JPEG of quality 90, with
+        the table of its checkpoint. M sees images without compression. (This is our choice: the paper does not say what
+        its members see.)
 
         Parameters
         ----------
@@ -165,7 +165,7 @@ class Ensemble(nn.Module):
         return cls(pairs, rule=rule, batched=batched, names=members).eval()
 
     def export(self, path: str | PathLike[str], size: int | None = None) -> None:
-        """Write it as one file for `torch.export.load`, after ``import nnjpeg.ops``; the number of images stays free.
+        """Export to one file for `torch.export.load` (after ``import nnjpeg.ops``), for any number of images.
 
         Parameters
         ----------
@@ -199,9 +199,9 @@ class Ensemble(nn.Module):
 
 
 def input_transform(facts: dict[str, Any], gradient: Gradient = "straight-through") -> nn.Module | None:
-    """What a trained model sees its images through: the compression that it was trained with, in bytes; or nothing.
+    """The transform in front of a trained model: the compression that it was trained with, on bytes; or None.
 
-    The facts of its training tell: a quality with a table is NN-JPEG's, a quality alone is ordinary JPEG's.
+    The facts of its training decide: a quality with a table means NN-JPEG, a quality alone ordinary JPEG.
     """
     stage = facts.get("stage", {})
     quality, table = stage.get("quality"), stage.get("table")

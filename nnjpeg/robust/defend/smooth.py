@@ -1,7 +1,7 @@
-"""A compression with a gradient, for attacks: as it is, but that the rounding of coefficients is a smooth one.
+"""Compressions with a gradient, for attacks: the rounding of coefficients is replaced by a smooth one.
 
 A coefficient of u steps counts as round(u) + (u - round(u))^3 (Shin and Song, 2017), as in `nnjpeg.ops.roundtrip`;
-samples are not rounded. (JPEG's is the gradient "cubic" of its layers.)
+samples are not rounded. (For JPEG, the layers' own gradient "cubic" is used.)
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Defences to compare: what an image goes through before a model sees it.
+"""Defences to compare: transforms of an image before a model sees it.
 
 A defence's transform is a function from bytes to bytes, uint8 (B, 3, H, W) to the same, or a layer of float images;
-`Defended` puts it before a model. A user's own defence is one such function. An attack goes through a function as BPDA
-does: the transform itself forward, the identity backward. Through a compression it can also go by the gradient of a
-smooth rounding: `with_gradient` switches every compression of a defence, whose results stay what they are.
+`Defended` puts it in front of a model. A user's own defence is one such function. An attack goes through a function as
+BPDA does: the transform itself forward, the identity backward. Through a compression it can also go by the gradient of
+a smooth rounding: `with_gradient` switches every compression of a defence, whose results stay what they are.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _OF_LAYERS: dict[Gradient, ops.Gradient] = {"identity": "straight-through", "smo
 
 
 class ByteTransform(nn.Module):
-    """A transform of bytes as a layer of float images, with a gradient of choice.
+    """A transform of bytes as a layer of float images, with a selectable gradient.
 
     Its result is always that of the transform, as n / 255; the attribute `gradient` decides about the gradient alone,
     and may be changed at any time (see `with_gradient`).
@@ -78,7 +78,7 @@ class ByteTransform(nn.Module):
             self._differentiable()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Float images in [0, 1], which are rounded to bytes, to what the transform makes of them."""
+        """Round float images in [0, 1] to bytes and transform them."""
         if not images.is_floating_point():
             raise TypeError(f"images must be float in [0, 1], got {images.dtype}")
         before = torch.get_rng_state()
@@ -103,7 +103,7 @@ class ByteTransform(nn.Module):
 
 
 class _InPlaceOf(torch.autograd.Function):
-    """The second argument, with the gradient of the first."""
+    """Returns the second argument, with the gradient of the first."""
 
     @staticmethod
     def forward(ctx: Any, differentiable: Tensor, result: Tensor) -> Tensor:
@@ -139,18 +139,18 @@ class Defended(nn.Module):
         self.transform = transform
 
     def forward(self, images: Tensor) -> Tensor:
-        """Float images in [0, 1] to logits; a function gets them rounded to 8 bits."""
+        """Map float images in [0, 1] to logits; a transform that is a function gets them rounded to 8 bits."""
         return self.model(images if self.transform is None else self.transform(images))
 
 
 def behind(model: nn.Module, quality: int | None, table: QTable = NN_TABLE) -> nn.Module:
-    """A model that sees its images through NN-JPEG of a quality, in bytes; or, if that is None, as they are."""
+    """A model behind NN-JPEG of a quality, on bytes; the model itself if the quality is None."""
     return model if quality is None else nn.Sequential(NNJpeg(table, quality=quality), model)
 
 
 @contextlib.contextmanager
 def with_gradient(model: nn.Module, gradient: Gradient) -> Iterator[None]:
-    """For a while, let gradients go through the transforms of a model in one way; its results stay the same.
+    """Context in which gradients pass all transforms of a model in one way; its results stay the same.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def with_gradient(model: nn.Module, gradient: Gradient) -> Iterator[None]:
 
 
 def has_smooth(model: nn.Module) -> bool:
-    """Whether a model has transforms with a smooth rounding: whether `with_gradient` has a choice there."""
+    """Whether a model has transforms with a smooth rounding, so that `with_gradient` changes its gradients."""
     return any(
         isinstance(layer, (NNJpeg, JPEG)) or (isinstance(layer, ByteTransform) and layer.smooth is not None)
         for layer in model.modules()
@@ -194,7 +194,7 @@ def _check(gradient: str) -> None:
 
 
 class Held(nn.Module):
-    """A random defence, drawing the same each time: what of its robustness is the draws being unknown.
+    """A random defence with its draws held fixed: shows how much robustness depends on unknown draws.
 
     Parameters
     ----------
@@ -256,15 +256,15 @@ def jpeg(quality: int, **options: Any) -> NNJpeg:
 
 
 def plain_jpeg(quality: int, **options: Any) -> NNJpeg:
-    """Ordinary JPEG as it is on the web, 4:2:0. (`JPEG` is that too, but draws a number in each call.)"""
+    """Ordinary JPEG as on the web, 4:2:0. (`JPEG` has the same result, but draws a random number in each call.)"""
     return jpeg(quality, subsampling="4:2:0", **options)
 
 
 def feature_distillation(pixels: Tensor) -> Tensor:
     """Feature Distillation (Liu et al., CVPR 2019), as in the released code.
 
-    On each of R, G and B the orthonormal DCT of samples in 0..255 without level shift, steps of 25 in the top left 4x4
-    and of 30 elsewhere. Rounded to 8 bits at the end, which theirs is not.
+    The orthonormal DCT of each of R, G and B in 0..255, without level shift, with steps of 25 in the top left 4x4 and
+    of 30 elsewhere. The result is rounded to 8 bits, which the released code does not do.
     """
     steps = np.asarray(QTable.feature_distillation(), dtype=np.float32)
     coefficients = np.rint(codec.dct(pixels.numpy(), layout="NCHW") / steps) * steps
@@ -335,7 +335,7 @@ def tvm(
 
 
 class LocalQuantization(nn.Module):
-    """SHIELD's stochastic local quantization (Das et al., 2018): each 8x8 patch from JPEG of a quality drawn for it.
+    """SHIELD's stochastic local quantization (Das et al., 2018): each 8x8 patch has JPEG of a randomly drawn quality.
 
     JPEG here is 4:4:4, theirs 4:2:0. Draws are from torch's generator of the CPU. The gradient is that of each patch's
     own compression.

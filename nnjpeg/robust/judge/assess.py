@@ -1,8 +1,8 @@
-"""Which images a defence labels right: benign ones, and those of every attack on it.
+"""Which images a defence labels right: benign images, and those of every attack on it.
 
-A figure here always stands with what the attacker knows. Gray-box: the model without any defence. Black-box: another
-architecture. White-box: all of the defence, every member and every transform. All is done a batch at a time, so memory
-does not grow with the number of images.
+Every figure names what the attacker knows. Gray-box: the model without any defence. Black-box: another architecture.
+White-box: all of the defence, every member and every transform. Everything is computed in batches, so memory does not
+grow with the number of images.
 """
 
 from __future__ import annotations
@@ -29,7 +29,14 @@ from nnjpeg.robust.attack.gradients import to_bytes
 from nnjpeg.robust.data import Images
 from nnjpeg.robust.defend.ensemble import Ensemble
 from nnjpeg.robust.defend.transforms import has_smooth, with_gradient
-from nnjpeg.robust.judge.statistics import find_well_labelled, share_of
+from nnjpeg.robust.judge.statistics import (
+    as_hits,
+    device_of,
+    find_well_labelled,
+    hits_of,
+    labelled_right,
+    share_of,
+)
 from nnjpeg.robust.record.store import Journal, digest, keep, shared
 
 __all__ = ["BENIGN", "UNDEFENDED", "WORST", "assess", "evaluate", "knowing_all", "worst_case"]
@@ -58,7 +65,7 @@ def assess(
     kept: Path | None = None,
     keep_whole: bool = False,
 ) -> Any:
-    """Attack defences, and count which images each labels right.
+    """Attack defences, and record which images each of them labels right.
 
     Parameters
     ----------
@@ -119,7 +126,7 @@ def assess(
     pixels = {True: digest(benign.pixels, benign.labels), False: digest(originals.pixels, originals.labels)}
 
     def of(name: str, attack: Attack | None) -> str:
-        """What a result is of: the weights of the defence and of what the attack sees, and the images."""
+        """What a result depends on: the weights of the defence and of the attacked model, and the images."""
         target = "" if attack is None or attack.target == WHOLE else weights[attack.target]
         return hashlib.sha256(f"{weights[name]} {target} {pixels[attack is None]} {seed}".encode()).hexdigest()[:16]
 
@@ -127,7 +134,7 @@ def assess(
     by_key = {json.dumps(key): pair for key, pair in zip(keys, asked, strict=True)}
 
     def group(key: dict[str, Any]) -> str:
-        """What shares its adversarial images: the forms of an attack, and all defences that it does not know."""
+        """Keys that share adversarial images: the forms of an attack, and all defences that it does not know."""
         name, attack = by_key[json.dumps(key)]
         if attack is None:
             return json.dumps([name])
@@ -192,28 +199,16 @@ def _batches(images: Images, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
     yield from zip(images.pixels.split(batch), images.labels.split(batch), strict=True)
 
 
-def device_of(model: nn.Module) -> torch.device:
-    return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
-
-
-@torch.no_grad()
-def _right(defence: nn.Module, images: Tensor, labels: Tensor, seed: int) -> str:
-    """Which of a batch are labelled right; what random defences draw is decided by the seed."""
+def _judged(defence: nn.Module, images: Tensor, labels: Tensor, seed: int) -> str:
+    """The hits of a batch; the seed decides the draws of random defences."""
     device = device_of(defence)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        logits = defence(images.to(device))
-    broken = int(logits.isnan().any(1).sum())
-    if broken:
-        raise ValueError(
-            f"defences: a model returned NaN for {broken} of {len(images)} images, which have no label then"
-        )
-    labelled = logits.argmax(1).cpu()
-    return "".join("01"[int(hit)] for hit in labelled == labels)
+        return hits_of(labelled_right(defence, images, labels))
 
 
 def _hits(defence: nn.Module, images: Images, batch: int, seed: int) -> str:
-    return "".join(_right(defence, x / 255, y, seed + k) for k, (x, y) in enumerate(_batches(images, batch)))
+    return "".join(_judged(defence, x / 255, y, seed + k) for k, (x, y) in enumerate(_batches(images, batch)))
 
 
 def _attacked(
@@ -242,7 +237,7 @@ def _attacked(
         for k, (defence, form) in enumerate(judges):
             if form not in forms:
                 forms[form] = _in_form(form, target, x, y, adversarial, attack)
-            hits[k] += _right(defence, forms[form], labels, unforeseen + number)
+            hits[k] += _judged(defence, forms[form], labels, unforeseen + number)
             change = (forms[form] - x).flatten(1)
             norms[k] += float(change.norm(dim=1).sum()), float(change.abs().amax(1).sum())
     means = norms / len(originals)
@@ -273,7 +268,7 @@ def _in_form(form: str, target: nn.Module, x: Tensor, y: Tensor, adversarial: Te
 
 
 def _folder(kept: Path, attack: Attack, defence: str) -> Path:
-    """Of one attack's images."""
+    """The folder of one attack's images."""
     on = attack.target if attack.target != WHOLE else f"all of {defence}"
     described = json.dumps([asdict(replace(attack, form="8-bit")), on])
     return (
@@ -285,8 +280,8 @@ def worst_case(frame: Any, sources: Tensor | None = None) -> Any:
     """Rows of `assess` with one more for each scenario, defence and eps: right under every attack that keeps within
     that bound, in 8 bits, image by image.
 
-    Who knows all of a defence can do what others do: in a scenario whose attacks see the whole of it, the attacks of
-    all other scenarios count too. So a defence that only hides its gradients gains nothing.
+    An attacker who knows the whole defence can run every other attack too: in a scenario whose attacks see the whole
+    defence, the attacks of all other scenarios count as well. So a defence gains nothing by hiding its gradients.
 
     Parameters
     ----------
@@ -307,7 +302,7 @@ def worst_case(frame: Any, sources: Tensor | None = None) -> Any:
     for (scenario, defence, eps), part in counted.groupby(["scenario", "defence", "eps"], sort=False):
         if (part["target"] == WHOLE).any():
             part = counted[(counted["defence"] == defence) & (counted["eps"] == eps)]
-        hits = "".join("01"[all(hit == "1" for hit in image)] for image in zip(*part["hits"], strict=True))
+        hits = hits_of(np.logical_and.reduce([as_hits(one) for one in part["hits"]]))
         row = {"scenario": scenario, "defence": defence, "attack": WORST, "eps": eps, "bounded": True, "hits": hits}
         rows.append({**row, **_share(hits, sources, int(part["considered"].iloc[0]))})
     return pandas.concat([frame, pandas.DataFrame(rows)], ignore_index=True)
@@ -323,7 +318,7 @@ def knowing_all(
     draws: int = 0,
     thorough: bool = True,
 ) -> list[Attack]:
-    """The attacks of white-box that a defence calls for.
+    """The white-box attacks for a defence, by its kind.
 
     Parameters
     ----------
@@ -348,7 +343,7 @@ def knowing_all(
 
 @torch.no_grad()
 def _check_draws(defences: Mapping[str, nn.Module], images: Images, draws: Mapping[str, int]) -> None:
-    """Refuse draws of no defence, and random defences without draws: their figures would be too high."""
+    """Refuse draws for unknown defences, and random defences without draws, whose figures would be too high."""
     for name in draws:
         if name not in defences:
             raise ValueError(f"draws: {name!r} is no defence; there are {', '.join(defences)}")
@@ -377,7 +372,7 @@ def evaluate(
     seed: int = 0,
     batch: int = 64,
 ) -> Any:
-    """A model's own defences in gray-box and in white-box, by the strongest attacks there are, with the worst case.
+    """Evaluate defences in gray-box and in white-box with the strongest attacks of this package, and the worst case.
 
     Parameters
     ----------

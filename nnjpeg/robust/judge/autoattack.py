@@ -1,4 +1,4 @@
-"""AutoAttack as its authors run it (Croce and Hein, 2020): one attack after another, on what the others have left."""
+"""AutoAttack as its authors run it (Croce and Hein, 2020): each attack gets the images that the previous ones left."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from nnjpeg.robust.attack.attack import Attack
 from nnjpeg.robust.attack.gradients import to_bytes
 from nnjpeg.robust.data import Images
 from nnjpeg.robust.defend.transforms import has_smooth, with_gradient
-from nnjpeg.robust.judge.assess import BENIGN, WORST, columns_of, device_of
-from nnjpeg.robust.judge.statistics import share_of
+from nnjpeg.robust.judge.assess import BENIGN, WORST, columns_of
+from nnjpeg.robust.judge.statistics import device_of, hits_of, labelled_right, share_of
 from nnjpeg.robust.record.store import Journal, digest, shared
 
 __all__ = ["autoattack", "standard"]
 
 
 def standard(eps: float, *, steps: int = 100, queries: int = 5000, smooth: bool = False) -> list[Attack]:
-    """The attacks of AutoAttack's standard version, in its order, each through every gradient that there is.
+    """The attacks of AutoAttack's standard version, in its order, each with every gradient of the defence.
 
     Parameters
     ----------
@@ -52,10 +52,10 @@ def autoattack(
     seed: int = 0,
     batch: int = 64,
 ) -> Any:
-    """How many of all images AutoAttack leaves: the figure of RobustBench's boards.
+    """Count the images, of all images, that AutoAttack leaves: the figure of RobustBench's boards.
 
-    Each attack sees all of a defence, and gets the images that are still labelled right; an image is lost if its
-    adversarial one is mislabelled, as floats or rounded to 8 bits.
+    Each attack sees the whole defence, and gets the images that are still labelled right. An image fails if its
+    adversarial version is mislabelled, as floats or rounded to 8 bits.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def _left(defence: nn.Module, pixels: Tensor, labels: Tensor, attacks: list[Atta
     """Which images are labelled right: before all attacks, and after each of them."""
     device = device_of(defence)
     x, y = (pixels / 255).to(device), labels.to(device)
-    right = _right(defence, x, y)
+    right = labelled_right(defence, x, y)
     found = [right]
     for attack in attacks:
         rest = right.nonzero()[:, 0]
@@ -135,19 +135,11 @@ def _left(defence: nn.Module, pixels: Tensor, labels: Tensor, attacks: list[Atta
                 adversarial = attack.run(defence, x[rest], y[rest], seed)
             right = right.clone()
             for form in _forms(adversarial):
-                right[rest] &= _right(defence, form, y[rest])
+                right[rest] &= labelled_right(defence, form, y[rest])
         found.append(right)
-    return ["".join("01"[int(hit)] for hit in one.tolist()) for one in found]
+    return [hits_of(one) for one in found]
 
 
 def _forms(adversarial: Tensor) -> Iterator[Tensor]:
     yield adversarial
     yield to_bytes(adversarial) / 255
-
-
-@torch.no_grad()
-def _right(defence: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    logits = defence(images)
-    if logits.isnan().any():
-        raise ValueError(f"defences: a model returned NaN for some of {len(images)} images, which have no label then")
-    return logits.argmax(1) == labels

@@ -1,4 +1,4 @@
-"""A certificate that no attack can overturn: randomized smoothing (Cohen, Rosenfeld and Kolter, 2019), in L2."""
+"""Certified robustness by randomized smoothing (Cohen, Rosenfeld and Kolter, 2019), in L2."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _of_one(model: nn.Module, pixels: Tensor, key: dict[str, Any], batch: int, d
 
 @torch.inference_mode()
 def _counts(model: nn.Module, x: Tensor, key: dict[str, Any], which: str, batch: int) -> Tensor:
-    """How often each class comes, in `key[which]` draws."""
+    """How often the model gives each class in `key[which]` draws."""
     counts: Tensor | None = None
     draws = key[which]
     held: list[Tensor] = []
@@ -134,7 +134,7 @@ def _counts(model: nn.Module, x: Tensor, key: dict[str, Any], which: str, batch:
 def lower_bound(count: int, n: int, alpha: float) -> float:
     """The one-sided bound of Clopper and Pearson (1934).
 
-    A probability below it gives `count` of `n` or more in at most a share `alpha` of all cases.
+    If the probability is below the bound, `count` or more of `n` occur with a probability of at most `alpha`.
     """
     from scipy.stats import beta
 

@@ -1,8 +1,8 @@
-"""What a robustness figure must meet before it is believed, and how far an evaluation meets it.
+"""A checklist for robustness figures, computed from the results of an evaluation.
 
 After Carlini et al., "On evaluating adversarial robustness" (arXiv 1902.06705), Tramer et al., "On adaptive attacks to
 adversarial example defenses" (arXiv 2002.08347), and the documentation of RobustBench and AutoAttack. Every point is
-computed from the columns of the results; none is taken for granted.
+computed from the columns of the results.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def checklist(
     curve: Any = None,
     settled: Any = None,
 ) -> list[dict[str, str]]:
-    """Each point with its state, from what was measured.
+    """Compute the state of each point from the results.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def checklist(
 
 
 def _rows(frame: Any) -> list[_Row]:
-    """A frame's rows; what is empty is None, whether it comes from `assess` or from a file."""
+    """The rows of a frame; empty cells are None, whether the frame comes from `assess` or from a file."""
     import pandas
 
     if frame is None:
@@ -137,7 +137,7 @@ def _attacks(rows: Iterable[_Row]) -> list[_Row]:
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What was measured, and what is known of it."""
+    """The results, and what is known of the defences."""
 
     cells: list[_Row]
     curve: list[_Row]
@@ -155,29 +155,30 @@ class _Evidence:
 
     @cached_property
     def bounded(self) -> list[_Row]:
-        """Attacks that keep within their bound, by images of 8 bits."""
+        """Bounded attacks whose images have 8 bits."""
         return [row for row in self.attacks if row["bounded"] and row["eps"] and row["form"] == "8-bit"]
 
     @cached_property
     def whole(self) -> list[_Row]:
-        """Those of them that see all of a defence."""
+        """The bounded attacks that see the whole of a defence."""
         return [row for row in self.bounded if row["target"] == WHOLE]
 
     @cached_property
     def claimed(self) -> list[str]:
-        """The defences of which white-box figures are given, random ones included."""
+        """The defences with white-box figures, random ones included."""
         white = [row["defence"] for row in self.attacks if row["scenario"] == WHITE_BOX]
         drawing = [row["defence"] for row in self.whole if row["defence"] in self.random]
         return list(dict.fromkeys([*white, *drawing]))
 
     def on(self, defence: str) -> list[_Row]:
-        """Attacks on the whole of one defence."""
+        """The attacks on the whole of one defence."""
         return [row for row in self.whole if row["defence"] == defence]
 
     def tried(self, defence: str) -> list[_Row]:
-        """Those of them by gradient that are more than a token: of `TRIED` steps, on `TELLING` images.
+        """The gradient attacks on one defence that count as tried: of `TRIED` steps, on `TELLING` images.
 
-        Nor does one count that fools nobody where another fools many: it has failed, as on logits that are infinite.
+        An attack that fools nothing while another fools many has failed, for example on infinite logits, and does not
+        count.
         """
         rows = [
             row
@@ -200,7 +201,7 @@ def _by_gradient(rows: Iterable[_Row]) -> list[_Row]:
 
 
 def _together(rows: Iterable[_Row]) -> _Hits:
-    """Which images are right under all of these attacks."""
+    """Which images are labelled right under all of these attacks."""
     hits = [as_hits(row["hits"]) for row in rows]
     if len({len(one) for one in hits}) > 1:
         raise ValueError(f"hits: rows of one defence are of {sorted({len(one) for one in hits})} images")
@@ -208,7 +209,7 @@ def _together(rows: Iterable[_Row]) -> _Hits:
 
 
 def _lacking(defences: Collection[str], lacks: Callable[[str], str], enough: str, nothing: str) -> _Answer:
-    """Whether all defences have what they need; `lacks` says what one of them lacks, or ""."""
+    """Whether no defence lacks anything; `lacks` says what one of them lacks, or ""."""
     if not defences:
         return None, nothing
     missing: dict[str, list[str]] = {}
@@ -219,14 +220,14 @@ def _lacking(defences: Collection[str], lacks: Callable[[str], str], enough: str
 
 
 def _saying_what_counts(answer: _Answer) -> _Answer:
-    """An answer that rests on `_Evidence.tried`, saying so where it is not met."""
+    """An answer based on `_Evidence.tried`; says so if the point is not met."""
     met, why = answer
     return met, why if met is not False else f"{why}; an attack counts from {TRIED} steps and {TELLING} images on"
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """Two attacks on the same images of one defence, of which the second should leave no fewer right."""
+    """Two attacks on the same images of one defence; the second should leave at least as many images."""
 
     name: str
     first: _Hits
@@ -238,7 +239,7 @@ class _Pair:
 
     @property
     def lower(self) -> bool:
-        """Whether the second leaves fewer, beyond chance."""
+        """Whether the second leaves significantly fewer images."""
         to_second, to_first, p = self.flips
         return to_second > to_first and p < SIGNIFICANT
 
@@ -248,7 +249,7 @@ class _Pair:
 
 
 def _none_lower(pairs: Collection[_Pair], first: str, second: str, nothing: str) -> _Answer:
-    """Whether no second attack beats the first one, by images that fall to one of them alone."""
+    """Whether no second attack is stronger than the first, by the images that only one of them fools."""
     if not pairs:
         return None, nothing
     few = [pair for pair in pairs if not pair.telling]
@@ -265,7 +266,7 @@ def _none_lower(pairs: Collection[_Pair], first: str, second: str, nothing: str)
 
 
 def _nothing_left(left: Mapping[str, _Hits], under: str) -> _Answer:
-    """Whether attacks leave about nothing of each."""
+    """Whether attacks leave about 0% of each."""
     few = [len(hits) for hits in left.values() if len(hits) < TELLING]
     if few:
         return False, f"{few[0]} images are too few to tell; it takes {TELLING}"
@@ -291,9 +292,9 @@ def _budget(evidence: _Evidence, column: str, least: int, converged: Collection[
 
 
 def _variants(settled: Iterable[_Row], axis: str) -> list[_Pair]:
-    """Each attack and the same with more of one thing: steps (twice or more), restarts, or a step of another size.
+    """Each attack and a variant with more steps (twice or more), more restarts, or steps of another size.
 
-    The attack itself is the one of the most frequent steps, restarts and size: the others differ from it in one.
+    The base attack has the most frequent steps, restarts and size; variants differ from it in one of these.
     """
     lengths = ("steps", "restarts", "step")
     same = ("defence", "attack", *(name for name in AXES if name not in ("method", *lengths)))
@@ -312,7 +313,7 @@ def _variants(settled: Iterable[_Row], axis: str) -> list[_Pair]:
 
 
 def _most_frequent(values: list[Any]) -> Any:
-    """Of several, the least."""
+    """The most frequent value; the smallest of several."""
     present = [value for value in values if value is not None]
     return min(present, key=lambda value: (-present.count(value), value), default=None)
 
@@ -324,7 +325,7 @@ def _is_more(axis: str, value: Any, usual: Any) -> bool:
 
 
 def _settled(evidence: _Evidence, axis: str) -> set[str]:
-    """The defences that more of something does not bring lower."""
+    """The defences that a stronger variant does not lower."""
     pairs = _variants(evidence.settled, axis)
     return {pair.name for pair in pairs} - {pair.name for pair in pairs if pair.lower or not pair.telling}
 

@@ -1,4 +1,4 @@
-"""How often a model is right: on which images, with what error, and whether two defences differ."""
+"""Accuracy with its uncertainty: which images are labelled right, intervals, and tests between two defences."""
 
 from __future__ import annotations
 
@@ -18,14 +18,49 @@ from torch import Tensor, nn
 from nnjpeg.robust.data import Images
 
 __all__ = [
-    "accuracy", "as_hits", "at_equal_accuracy", "find_well_labelled", "interval", "mcnemar", "read_table", "right",
-    "share", "share_of", "well_labelled", "wilson",
+    "accuracy", "as_hits", "at_equal_accuracy", "device_of", "find_well_labelled", "hits_of", "interval",
+    "labelled_right", "mcnemar", "read_table", "right", "share", "share_of", "well_labelled", "wilson",
 ]  # fmt: skip
 
 _Z = 1.959964  # of the normal distribution, 95% lie within so many standard deviations
 _DRAWS = 2000  # of the bootstrap: the ends of its interval scatter by about a thirtieth of its width
 
 # ------------------------------------------------------------------------------------------------ which are right
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model's weights are; the CPU if it has none."""
+    return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+
+
+@torch.no_grad()
+def labelled_right(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Which images of a batch get their label.
+
+    Parameters
+    ----------
+    model : Module
+        From float images in [0, 1] to logits.
+    images : Tensor
+        float (B, 3, H, W), on any device.
+    labels : Tensor
+        int64 (B,).
+
+    Returns
+    -------
+    Tensor
+        bool (B,), on the device of `labels`.
+
+    Raises
+    ------
+    ValueError
+        If a logit is NaN: such an image has no label.
+    """
+    logits = model(images.to(device_of(model)))
+    broken = int(logits.isnan().any(1).sum())
+    if broken:
+        raise ValueError(f"a model returned NaN for {broken} of {len(images)} images, which have no label then")
+    return logits.argmax(1).to(labels.device) == labels
 
 
 def right(
@@ -58,7 +93,7 @@ def accuracy(model: nn.Module, images: Images, batch: int = 64) -> float:
 
 
 def well_labelled(model: nn.Module, images: Images, count: int, batch: int = 64) -> Images:
-    """The first `count` images that the model labels right: those that are worth an attack.
+    """The first `count` images that the model labels right, which are then attacked.
 
     Raises
     ------
@@ -71,8 +106,8 @@ def well_labelled(model: nn.Module, images: Images, count: int, batch: int = 64)
 def find_well_labelled(model: nn.Module, images: Images, count: int, batch: int = 64) -> tuple[Images, int]:
     """The first `count` images that the model labels right, and how many images were considered to find them.
 
-    A share of the images found is a share of those that the model labels right; times ``count / considered`` it is the
-    share of all images, those that the model mislabels counted as lost.
+    A share of the images found is a share of those that the model labels right. Multiplied by ``count / considered`` it
+    is the share of all images, where those that the model mislabels count as failures.
 
     Parameters
     ----------
@@ -112,14 +147,13 @@ def find_well_labelled(model: nn.Module, images: Images, count: int, batch: int 
     return images.take(torch.from_numpy(chosen)), int(chosen[-1]) + 1
 
 
-@torch.inference_mode()
 def _right_by_batch(
     model: nn.Module, images: Images, transform: Callable[[Tensor], Tensor] | None, batch: int
 ) -> Iterator[npt.NDArray[np.bool_]]:
-    tensor = next(model.parameters(), torch.empty(0))
+    device = device_of(model)
     for x, y in zip(images.pixels.split(batch), images.labels.split(batch), strict=True):
         x = x if transform is None else transform(x)
-        yield (model(x.to(tensor.device) / 255).argmax(1).cpu() == y).numpy()
+        yield labelled_right(model, x.to(device) / 255, y).numpy()
 
 
 # ---------------------------------------------------------------------------------------------- columns of tables
@@ -148,10 +182,15 @@ def as_hits(hits: str | npt.ArrayLike) -> npt.NDArray[np.bool_]:
     return array
 
 
+def hits_of(right: npt.ArrayLike) -> str:
+    """Booleans (N,) as the column ``hits`` has them: a "1" for each image that is labelled right, a "0" for others."""
+    return "".join("01"[int(hit)] for hit in np.asarray(right))
+
+
 def share(right: int, images: int) -> dict[str, Any]:
     """Columns of a table: ``right``, ``images``, ``accuracy`` in 0..1 and its 95% interval, ``low`` and ``high``.
 
-    The images are taken to be independent of one another; where they share sources, see `share_of`.
+    The images are assumed to be independent; for images that share sources, see `share_of`.
     """
     low, high = wilson(right, images)
     return {"right": right, "images": images, "accuracy": right / images, "low": low, "high": high}
@@ -165,9 +204,9 @@ def share_of(hits: str | npt.ArrayLike, sources: npt.ArrayLike | None = None) ->
 
 
 def read_table(path: str | PathLike[str]) -> Any:
-    """A table of a run as a pandas frame: its CSV, or the journal (.jsonl) of an evaluation that has not ended.
+    """Read a table of a run as a pandas frame: its CSV, or the journal (.jsonl) of an evaluation that has not ended.
 
-    A journal knows of no sources: its intervals are Wilson's.
+    A journal has no sources, so its intervals are Wilson's.
     """
     import pandas
 
@@ -184,7 +223,7 @@ def wilson(right: int, total: int) -> tuple[float, float]:
     """Wilson's 95% interval of a proportion of independent trials.
 
     From E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the American
-    Statistical Association 22, 1927. It keeps within 0..1, and has a width where all trials end alike.
+    Statistical Association 22, 1927. It stays within 0..1, and its width is not 0 if all trials have the same result.
 
     Parameters
     ----------
@@ -206,8 +245,8 @@ def wilson(right: int, total: int) -> tuple[float, float]:
 def interval(hits: str | npt.ArrayLike, sources: npt.ArrayLike | None = None) -> tuple[float, float]:
     """The 95% interval of the share of images that are labelled right.
 
-    Where each image has a source of its own, it is Wilson's. Where images share sources, as patches of one photograph
-    do, they stand and fall together, and whole sources are resampled with replacement (the cluster bootstrap: C. A.
+    If each image has its own source, it is Wilson's interval. If images share sources, as patches of one photograph do,
+    they are not independent, and whole sources are resampled with replacement (the cluster bootstrap: C. A.
     Field and A. H. Welsh, "Bootstrapping clustered data", Journal of the Royal Statistical Society B 69, 2007): the
     interval is then between percentiles of the share over 2,000 resamples, always the same ones.
 
@@ -264,7 +303,7 @@ def _resampled(right: npt.NDArray[Any], images: npt.NDArray[Any]) -> npt.NDArray
 
 
 def _spread_of_few(sources: int) -> float:
-    """How many of the bootstrap's standard deviations make a 95% interval."""
+    """The number of the bootstrap's standard deviations in a 95% interval."""
     student = float(special.stdtrit(sources - 1, 0.975))
     return student * math.sqrt(sources / (sources - 1))
 
@@ -272,8 +311,8 @@ def _spread_of_few(sources: int) -> float:
 def mcnemar(hits_a: str | npt.ArrayLike, hits_b: str | npt.ArrayLike) -> tuple[int, int, float]:
     """Whether two defences, or two attacks, differ on the same images: the exact, two-sided test of McNemar.
 
-    Only images that one of the two alone labels right tell them apart; were they alike, each of these would be a throw
-    of a coin (Q. McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
+    Only images that exactly one of the two labels right distinguish them; if both were equal, each of these would be a
+    coin toss (Q. McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
     Psychometrika 12, 1947; here by the binomial distribution, not its approximation). Images are taken to be
     independent: where they share sources, p is too small.
 

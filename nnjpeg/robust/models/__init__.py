@@ -1,4 +1,8 @@
-"""Classifiers: any of timm or torchvision with its own preprocessing, and those of our own."""
+"""Classifiers of images in [0, 1], each with its own preprocessing.
+
+Read `loading` first: models by name (timm, torchvision, ours), from a file of weights, or from a function of the user.
+`networks` has the architectures of our own, `weights/` the published weights of ResNet-20 for CIFAR-10.
+"""
 
 from nnjpeg.robust.models.loading import (
     Classifier,

@@ -1,4 +1,4 @@
-"""Classifiers by name, from a file, or from a function; their preprocessing."""
+"""Classifiers by name, from a file, or from a function, with their preprocessing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Origin:
-    """The arguments of `load` that make a network, its weights apart."""
+    """The arguments of `load` that make a network, without its weights."""
 
     arch: str
     classes: int | None
@@ -34,7 +34,7 @@ class Origin:
 
 
 class Classifier(nn.Module):
-    """A network from images in [0, 1], (B, 3, H, W), to logits: it normalises first, and answers for what comes out.
+    """A network from images in [0, 1], (B, 3, H, W), to logits: it normalises its input and checks its output.
 
     Parameters
     ----------
@@ -82,11 +82,11 @@ class Classifier(nn.Module):
         return self.check(self.network(self.normalize(images)), images)
 
     def normalize(self, images: Tensor) -> Tensor:
-        """What the network sees of images in [0, 1]."""
+        """Normalise images in [0, 1] as the network expects."""
         return (images - self.mean) / self.std
 
     def check(self, logits: Any, images: Tensor) -> Tensor:
-        """The network's logits, if they are logits."""
+        """Return the network's output if it is logits; else raise an error."""
         if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != images.shape[0]:
             what = f"a tensor of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
             raise TypeError(f"the model must return one tensor of logits (B, classes), got {what}")
@@ -97,14 +97,14 @@ class Classifier(nn.Module):
 
     @torch.inference_mode()
     def outputs(self) -> int:
-        """The number of logits, found by asking for those of a black image."""
+        """The number of logits, from a forward pass of a black image."""
         training = self.training
         logits = self.eval()(torch.zeros(1, 3, self.size, self.size, device=self.mean.device))
         self.train(training)
         return logits.shape[1]
 
     def preprocess(self) -> v2.Transform:
-        """From a PIL image to what the network wants, as bytes (3, size, size)."""
+        """Convert a PIL image to the network's input, as bytes (3, size, size)."""
         interpolation = v2.InterpolationMode.BICUBIC
         return v2.Compose([v2.Resize(self.resize, interpolation), v2.CenterCrop(self.size), v2.PILToTensor()])
 
@@ -120,7 +120,7 @@ def load(
     resize: int | None = None,
     **options: Any,
 ) -> Classifier:
-    """A model by its name in timm or torchvision, ready to judge images in [0, 1].
+    """Load a model by its name in timm or torchvision, as a classifier of images in [0, 1].
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def untrained(
     resize: int | None = None,
     **options: Any,
 ) -> Classifier:
-    """The same with random weights, drawn by torch's generator; see `load`."""
+    """The same model with random weights from torch's generator; see `load`."""
     network, defaults = create(arch, False, classes, options)
     return _classifier(network, defaults, Origin(arch, classes, options), mean, std, size, resize)
 
@@ -186,7 +186,7 @@ def _classifier(
 
 
 def given(place: str, size: int | None = None) -> Classifier:
-    """A model of the user's own, from a function that makes it.
+    """Load a user's model from a function that makes it.
 
     Parameters
     ----------
@@ -227,7 +227,7 @@ def given(place: str, size: int | None = None) -> Classifier:
 
 @contextlib.contextmanager
 def from_here() -> Iterator[None]:
-    """While it lasts, modules are looked for in the working directory first."""
+    """Context in which modules are imported from the working directory first."""
     here = os.getcwd()
     sys.path.insert(0, here)
     try:
@@ -268,7 +268,7 @@ def create(
 
 
 def has_weights(arch: str, classes: int | None, options: dict[str, Any]) -> bool:
-    """Whether `load` of an architecture without a file gives trained weights: the hub's, or those of the package."""
+    """Whether `load` finds trained weights for an architecture without a file: on the hub, or in the package."""
     return arch not in NETWORKS or _shipped(arch, classes, options) is not None
 
 

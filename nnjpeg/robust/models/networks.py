@@ -125,7 +125,7 @@ _WEIGHTS = resources.files("nnjpeg.robust.models") / "weights"
 
 @dataclass(frozen=True)
 class Network:
-    """How to make an architecture, and what its images are.
+    """How an architecture is made, and the size of its images.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ class Network:
     weights: str | None = None
 
     def shipped(self) -> Path | None:
-        """The file of its weights, if the package has one."""
+        """The file with the weights of the architecture, if the package has one."""
         return None if self.weights is None else Path(str(_WEIGHTS / self.weights))
 
 

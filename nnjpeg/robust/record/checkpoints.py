@@ -1,8 +1,8 @@
-"""Weights in safetensors, with all that is needed to use them and to know where they come from.
+"""Weights in safetensors, with everything needed to use them and to know their origin.
 
 A model's file holds the network's own state dict, so timm, torchvision and `models.load` read it too. Its header holds
 one JSON text under ``nnjpeg``: architecture and preprocessing, the training's facts, versions, and a digest of the
-tensors. Files are written whole or not at all.
+tensors. Files are written completely or not at all.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def write(path: str | PathLike[str], tensors: dict[str, Tensor], facts: dict[str
     path : path
         Replaced only once the new file is complete: on a full disk the one before stays.
     tensors : dict
-        On any device; none may share memory with another.
+        Tensors on any device, none of which share memory.
     facts : dict
-        Whatever JSON can hold.
+        Values that JSON can hold.
     """
     here = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header = json.dumps({"format": _FORMAT, "digest": _digest(here), **facts})

@@ -1,4 +1,4 @@
-"""What a command does under torchrun: nothing more than to share work and to let one process write."""
+"""What differs under torchrun: processes share the work, and one of them writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["barrier", "is_main", "rank", "start", "world_size"]
 
 
 def start() -> None:
-    """Join the other processes, where torchrun started several."""
+    """Join the other processes if torchrun started several."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
 
@@ -22,12 +22,12 @@ def rank() -> int:
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """The number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def is_main() -> bool:
-    """Whether this process is the one that writes and talks."""
+    """Whether this process is the one that writes and prints."""
     return rank() == 0
 
 

@@ -1,4 +1,4 @@
-"""A run folder: what was asked, of which versions, and all that came out; the same command resumes it."""
+"""A run folder: parameters, versions and results; the same command resumes it."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ class Run:
         distributed.barrier()
 
     def let_go(self, prepared: Collection[str] = ()) -> None:
-        """Leave the folder free for another run, if this one began in it and has no result yet.
+        """Release the folder for another run, if this run started in it and has no result yet.
 
         Parameters
         ----------
         prepared : collection of str
-            Names of files that are no results: they go as well, unless they were there before the run.
+            Names of files that are not results: they are removed too, unless they existed before the run.
         """
         if not self._begins or not distributed.is_main():
             return
@@ -94,7 +94,7 @@ class Run:
 
 
 def difference(folder: Path, command: str, parameters: dict[str, Any]) -> str:
-    """In what a run that a folder holds differs from another, in words; "" if in nothing, or if it holds none.
+    """The difference between the run in a folder and another run, in words; "" if there is none, or no run.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def _finite(data: Any) -> Any:
 
 
 def versions() -> dict[str, str]:
-    """Of nnjpeg, Python and the packages that results may depend on."""
+    """Versions of nnjpeg, Python and the packages that results may depend on."""
     found = {"nnjpeg": nnjpeg.__version__, "python": platform.python_version()}
     for package in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -149,7 +149,7 @@ def _facts() -> dict[str, Any]:
 
 
 def _git_commit() -> str | None:
-    """Of the source tree that the package lies in, if it lies in one."""
+    """The git commit of the source tree of the package, if there is one."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=10)

@@ -1,7 +1,7 @@
-"""Results that are kept as they come, and shared by processes: a run that was stopped finds them again.
+"""Results that are stored as they are computed and shared by processes, so that a stopped run resumes.
 
-What is known is known by what was asked and of what: a `Journal` keeps results by their keys, `keep` keeps tensors by
-what they are of, within a run folder whose config.json says all the rest.
+A `Journal` stores results under their keys, and `keep` stores tensors with a description of what they belong to, both
+in a run folder whose config.json has everything else.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _PART = 2**14  # bytes of a tensor that are digested at a time
 
 
 class Journal:
-    """Results that are kept as they come, one JSON line each: a process that was stopped finds them again.
+    """Results as JSON lines, appended as they are computed; a run that is started again reads them.
 
-    Each process of torchrun appends to a file of its own; all read all. A line cut short by the end of a process is
-    not counted.
+    Each process of torchrun appends to its own file and reads all files. A line that was cut off by the end of a
+    process is ignored.
     """
 
     def __init__(self, run: Run, name: str) -> None:
@@ -44,7 +44,7 @@ class Journal:
             yield from _lines(path)
 
     def append(self, result: dict[str, Any]) -> None:
-        """Keep a result: after this returns, it is in the file."""
+        """Append a result; it is in the file when this returns."""
         with open(self.path, "a+b") as file:
             if file.tell():
                 file.seek(-1, os.SEEK_END)
@@ -53,7 +53,7 @@ class Journal:
             file.write(json.dumps(result).encode() + b"\n")
 
     def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
-        """Leave out the lines of this process that are not wanted."""
+        """Remove the lines of this process that are not wanted."""
         if self.path.exists():
             lines = [line for line in _lines(self.path) if wanted(line)]
             atomic.write(self.path, "".join(json.dumps(line) + "\n" for line in lines).encode())
@@ -68,25 +68,25 @@ def shared(
     description: str = "results",
     unit: str = "result",
 ) -> list[dict[str, Any]]:
-    """The result of every key, from the journal or by `work`; under torchrun each process does its share.
+    """Return the result of every key, from the journal or from `work`; under torchrun each process does its share.
 
     Parameters
     ----------
     keys : sequence of dict
-        What identifies a result, as JSON can hold it; all with the same names.
+        What identifies each result, in a form that JSON can hold; all with the same names.
     work : callable
-        From keys of one group to what is to be known about each.
+        From the keys of one group to a result for each.
     journal : Journal, optional
-        Where results are kept as they come. Several processes need one.
+        Where results are stored. Several processes need one.
     group : callable, optional
-        From a key to the name of its group, whose results are made together; by default each is its own.
+        From a key to the name of its group, whose results are computed together; by default each key is a group.
     description, unit : str
-        Of the progress.
+        Of the progress display.
 
     Returns
     -------
     list of dict
-        For each key, the key and its result together.
+        For each key, one dict with the key and its result.
     """
     if not keys:
         return []
@@ -115,7 +115,7 @@ def shared(
 
 
 def digest(*tensors: Tensor) -> str:
-    """Of the shapes, types and values of tensors."""
+    """A digest of the shapes, types and values of tensors."""
     found = hashlib.sha256()
     for tensor in tensors:
         found.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -127,21 +127,21 @@ def digest(*tensors: Tensor) -> str:
 
 
 def keep(path: Path | None, of: dict[str, Any], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Tensors from their file, or made, and then kept in it.
+    """Read tensors from their file, or make them and write the file.
 
     Parameters
     ----------
     path : Path, optional
-        A safetensors file, written whole or not at all; None: they are made, and not kept.
+        A safetensors file, written completely or not at all; None to store nothing.
     of : dict
-        What they are of, as JSON can hold it.
+        What the tensors belong to, in a form that JSON can hold.
     make : callable
-        Gives the tensors, on the CPU.
+        Makes the tensors, on the CPU.
 
     Raises
     ------
     ValueError
-        If the file holds what is of something else, or is damaged.
+        If the file belongs to something else, or is damaged.
     """
     if path is None:
         return make()

@@ -1,1 +1,5 @@
-"""Section 3.4: objectives, the engine of all trainings, and the chain of models."""
+"""Training: noisy training (section 3.4 of the paper) and what it is compared with.
+
+Read `objectives` first: the loss of a step. `engine` runs any objective on any model and loader, `chain` trains models
+one from another (M, M90, ..., M30), `photos` trains the small model for the photographs of scikit-image.
+"""

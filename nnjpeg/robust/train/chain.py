@@ -1,7 +1,7 @@
-"""Models that start from one another: the chain M -> M90 -> ... -> M30 of section 3.4, and the recipes beside it.
+"""Models trained one from another: the chain M -> M90 -> ... -> M30 of section 3.4, and other recipes.
 
-A stage is one training; a recipe is a list of them. Each finished stage is a checkpoint, from which the next one
-starts; one that is there already is not trained again.
+A stage is one training; a recipe is a list of stages. Each finished stage leaves a checkpoint, from which the next one
+starts. A stage whose checkpoint exists is not trained again.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Stage:
     Parameters
     ----------
     name : str
-        Of its checkpoint, and in tables.
+        Name of its checkpoint, also in tables.
     start : str or None
         The name of the model that it starts from; None for random weights.
     objective : Objective
-        What it minimises.
+        The objective to minimise.
     optimization : Optimization
         SGD, its schedule and its epochs.
     batch : int
@@ -62,7 +62,7 @@ class Stage:
     size: int | None = None
 
     def facts(self) -> dict[str, Any]:
-        """All of it, as JSON can hold it."""
+        """All fields, in a form that JSON can hold."""
         own = {"name": self.name, "start": self.start, "batch": self.batch, "size": self.size}
         return json.loads(json.dumps({**own, "optimization": self.optimization.facts(), **self.objective.facts()}))
 
@@ -77,10 +77,10 @@ def noisy(
     batch: int = 64,
     prefix: str = "",
 ) -> list[Stage]:
-    """The paper's chain: a stage of noisy training for each quality, each from the one before, the first from M.
+    """The paper's chain: a stage of noisy training for each quality, each from the previous one, the first from M.
 
     The paper's 14 or 28 epochs are those of the whole chain: 2 or 4 for each of 7 qualities (our reading). The
-    learning rate starts anew in each stage. `prefix` goes before the names M90, M80, ...
+    learning rate starts again in each stage. `prefix` is put before the names M90, M80, ...
     """
     return _chain(qualities, lambda quality: Noisy(quality, noise, xi, table), optimization, batch, prefix)
 
@@ -88,7 +88,7 @@ def noisy(
 def vaccination(
     qualities: Sequence[int] = QUALITIES, *, optimization: Optimization = _TWO_EPOCHS, batch: int = 64
 ) -> list[Stage]:
-    """The same chain on images after ordinary JPEG alone (Das et al., 2018)."""
+    """The same chain on images after ordinary JPEG, without noise (Das et al., 2018)."""
     return _chain(qualities, Vaccination, optimization, batch)
 
 
@@ -148,7 +148,7 @@ def fast(
     eps : float
         In units of 1.
     epochs : float
-        In all; the original has 15.
+        Number of epochs; the original has 15.
     rate : float
         The highest learning rate; by default 0.4, without phases 0.2 (the authors' for ImageNet and CIFAR-10).
     batch : int
@@ -159,7 +159,7 @@ def fast(
     start : str, optional
         The name of the model that it starts from; None for random weights.
     through : Through, optional
-        What the model sees its images through.
+        NN-JPEG in front of the model.
     name : str
         Of the last stage.
     """
@@ -250,7 +250,7 @@ def run_stages(
     stages : sequence of Stage
         In an order in which each comes after the one that it starts from.
     fresh : callable
-        Gives the model with random weights.
+        Makes the model with random weights.
     loaders : callable
         From batch and size to a loader; see `engine.fit`.
     engine : Accelerator
@@ -316,6 +316,6 @@ def _start(run: Run, stage: Stage, fresh: Callable[[], Classifier]) -> tuple[Cla
 
 
 def _go_on(journal: Journal, name: str, state: Path) -> None:
-    """Forget what was logged after the checkpoint that training goes on from."""
+    """Remove what was logged after the checkpoint from which training resumes."""
     done = checkpoints.read(state)[1]["done"] if state.exists() else 0
     journal.keep(lambda line: line["stage"] != name or line["step"] <= done)

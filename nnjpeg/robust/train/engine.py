@@ -1,8 +1,8 @@
-"""The engine: any objective, model and loader, on Hugging Face Accelerate, under torchrun or alone.
+"""The training engine: any objective, model and loader, on Hugging Face Accelerate, with or without torchrun.
 
-All randomness is a function of the seed and the number of the step, and so is the learning rate; what a run's future
-depends on is therefore the weights, the optimizer's state, an objective's own tensors and the step, and these are what
-a checkpoint holds. A run that was killed and resumed ends bit for bit as an undisturbed one, on the same machine.
+Random numbers and the learning rate are functions of the seed and the number of the step. So a checkpoint holds the
+weights, the optimizer's state, an objective's own tensors and the step, and nothing else is needed to resume. A run
+that was killed and resumed ends with the same bits as an uninterrupted one, on the same machine.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Piecewise:
 
 @dataclass(frozen=True)
 class OneCycle:
-    """Up to `rate` in the first 30% of the epochs and down to 0, along cosines (Smith and Topin, 2018)."""
+    """Rises to `rate` in the first 30% of the epochs and falls to 0, along cosines (Smith and Topin, 2018)."""
 
     rate: float = 0.1
 
@@ -85,7 +85,7 @@ class OneCycle:
 
 @dataclass(frozen=True)
 class Optimization:
-    """SGD, and for how long.
+    """SGD, its parameters and its number of epochs.
 
     The paper gives SGD, 0.005 and 0.94; momentum and weight decay are our choice.
     """
@@ -97,25 +97,25 @@ class Optimization:
     nesterov: bool = False
 
     def facts(self) -> dict[str, Any]:
-        """All of it, for the record."""
+        """All parameters, for the record."""
         return {**asdict(self), "schedule_of": type(self.schedule).__name__}
 
 
 def accelerator(
     device: torch.device | str = "cpu", *, mixed_precision: str = "no", accumulate: int = 1, seed: int = 0
 ) -> Accelerator:
-    """An Accelerator as `fit` wants one: the loader's batches are shared by the processes, in a seeded order.
+    """An Accelerator for `fit`: processes share the loader's batches, in a seeded order.
 
     Parameters
     ----------
     device : torch.device
         Under torchrun each process has its own.
     mixed_precision : {"no", "bf16", "fp16"}
-        What single precision is mixed with.
+        The precision that is mixed with single precision.
     accumulate : int
-        Batches of gradients to a step of the weights.
+        Batches whose gradients make one step of the weights.
     seed : int
-        Of the order of the samples.
+        Seed of the order of the samples.
     """
     return Accelerator(
         cpu=torch.device(device).type == "cpu",
@@ -143,16 +143,16 @@ def fit(
 ) -> _Model:
     """Train a model.
 
-    Several processes end with the weights of one with the same batches, to rounding: losses are means over the whole
-    batch, batch norm takes its statistics over all processes, and random numbers are drawn for the whole batch. What
-    a loader or a layer (dropout) draws by itself is not shared that way.
+    Several processes end with the same weights as one process with the same batches, up to rounding: losses are means
+    over the whole batch, batch norm takes its statistics over all processes, and random numbers are drawn for the whole
+    batch. Random numbers that a loader or a layer (dropout) draws by itself are not shared in this way.
 
     Parameters
     ----------
     model : Module
         From float images in [0, 1] to logits. Trained in place.
     objective : Objective
-        What to minimise.
+        The objective to minimise.
     loader : DataLoader or iterable
         Of (images, labels): uint8 or float in [0, 1], (B, 3, H, W); int64 (B,). It must drop an incomplete last batch.
         Batches are those of all processes together; what is no DataLoader of torch gives each process its own share.
@@ -240,7 +240,7 @@ def fit(
 
 
 def _check_loader(loader: Iterable[Any], engine: Accelerator, batches: int | None) -> int:
-    """How many batches an epoch has."""
+    """The number of batches of an epoch."""
     size = getattr(loader, "batch_size", None)
     if not getattr(loader, "drop_last", True) or not getattr(getattr(loader, "batch_sampler", 0), "drop_last", True):
         raise ValueError("loader must leave out an incomplete last batch (drop_last=True)")
@@ -261,7 +261,7 @@ def _check_loader(loader: Iterable[Any], engine: Accelerator, batches: int | Non
 def _batches(
     loader: Any, batches: int, done: int, total: int, seed: tuple[int, ...]
 ) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
-    """All steps from `done` on with their batches; each is loaded with the same random state as ever."""
+    """All steps from `done` on with their batches; each batch is loaded with the same random state in every run."""
     for epoch in range(done // batches, math.ceil(total / batches)):
         if hasattr(loader, "set_epoch"):
             loader.set_epoch(epoch)
@@ -278,7 +278,7 @@ def _batches(
 
 
 def _seed(*numbers: int) -> None:
-    """Python's, NumPy's and torch's global generators, for loaders and layers that draw from them."""
+    """Seed the global generators of Python, NumPy and torch, from which loaders and layers draw."""
     set_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]), device_specific=True)
 
 
@@ -300,11 +300,11 @@ class _Meter:
 
     @property
     def seconds(self) -> float:
-        """Of training so far, those before a resume included."""
+        """Seconds of training so far, including those before a resume."""
         return time.perf_counter() - self._began
 
     def add(self, step: int, loss: Tensor, epoch: float, rate: float, images: int) -> None:
-        """After a step; `epoch` and `rate` are those it was done with."""
+        """Add the losses of a step that was made at `epoch` with `rate`."""
         self._losses.append(loss)
         self._images += images
         if step % self._every and step != self._total:
@@ -341,7 +341,7 @@ def _restore(
     engine: Accelerator,
     facts: dict[str, Any],
 ) -> tuple[int, float]:
-    """Take up where the checkpoint left; returns how many steps were done, and in how many seconds."""
+    """Restore a checkpoint; return the number of steps done and their seconds."""
     tensors, found = checkpoints.read(path)
     for name, value in json.loads(json.dumps(facts)).items():
         if found.get(name) != value:
@@ -365,7 +365,7 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _synchronized(model: _Model, engine: Accelerator) -> _Model:
-    """Batch norm over all processes, where torch has it: on accelerators."""
+    """Batch norm over all processes by torch, which has it on accelerators."""
     if engine.num_processes == 1 or engine.device.type == "cpu":
         return model
     from timm.layers.norm_act import convert_sync_batchnorm
@@ -374,7 +374,7 @@ def _synchronized(model: _Model, engine: Accelerator) -> _Model:
 
 
 class _SharedBatchNorm(TorchFunctionMode):
-    """Batch norm over all processes on the CPU, where torch has none: a replacement of the function, not of layers."""
+    """Batch norm over all processes on the CPU, where torch has none; it replaces the function, not the layers."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -397,7 +397,7 @@ def _shared_batch_norm(
 ) -> Tensor:
     """`torch.nn.functional.batch_norm` with the statistics of all processes, which have equal shares.
 
-    As there, half precision is summed in single.
+    As in torch, half precision is summed in single precision.
     """
     count = images.numel() // images.shape[1] * dist.get_world_size()
     dims = [0, *range(2, images.ndim)]
@@ -417,7 +417,7 @@ def _shared_batch_norm(
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over all processes; its gradient is the sum of those of all of them."""
+    """The sum over all processes; its gradient is the sum of their gradients."""
 
     @staticmethod
     def forward(ctx: Any, share: Tensor) -> Tensor:

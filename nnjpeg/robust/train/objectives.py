@@ -1,7 +1,7 @@
-"""What a training step minimises: noisy training (section 3.4 of the paper), and what it is compared with.
+"""Objectives of training: noisy training (section 3.4 of the paper), and those that it is compared with.
 
-An objective gives, for a batch, one or more losses, after each of which the weights move; each may look at the
-gradients that the last one left. Images are float (B, 3, H, W) in [0, 1].
+An objective gives one or more losses for a batch; after each loss the weights are updated. A loss may read the
+gradients that the previous one left. Images are float (B, 3, H, W) in [0, 1].
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ __all__ = ["Adversarial", "Draws", "Free", "Gaussian", "Noisy", "Objective", "Pl
 
 
 class Draws:
-    """The random numbers of one step, for this process's share of its batch: the same however many processes share it.
+    """The random numbers of a step for this process's share of the batch, whatever the number of processes.
 
     Parameters
     ----------
     seed : sequence of int
-        Of this step.
+        Seed of this step.
     device : torch.device
-        Where they are drawn; another kind of device draws other numbers.
+        Device that draws; another kind of device draws other numbers.
     share, shares : int
-        This process's number and how many there are; shares are equal, in order.
+        Number of this process, and number of processes; shares are equal and in order.
     """
 
     def __init__(self, seed: tuple[int, ...], device: torch.device | str = "cpu", share: int = 0, shares: int = 1):
@@ -57,9 +57,9 @@ class Draws:
 
 @runtime_checkable
 class Objective(Protocol):
-    """What `engine.fit` asks of an objective.
+    """The interface of an objective for `engine.fit`.
 
-    `facts` names its parameters as JSON can hold them. `updates` is how many losses `losses` gives for a batch.
+    `facts` has the parameters in a form that JSON can hold. `updates` is the number of losses for a batch.
     """
 
     updates: int
@@ -69,15 +69,15 @@ class Objective(Protocol):
         ...
 
     def losses(self, model: nn.Module, images: Tensor, labels: Tensor, draws: Draws) -> Iterator[Tensor]:
-        """One scalar after the other; the weights move between them."""
+        """Yield the losses, scalars; the weights are updated after each."""
         ...
 
     def state(self) -> dict[str, Tensor]:
-        """What outlives a batch: this process's share, along the first dimension."""
+        """Tensors that outlive a batch: this process's share, along the first dimension."""
         ...
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from a `state`."""
+        """Restore a `state`."""
         ...
 
 
@@ -128,18 +128,18 @@ class Noisy(Plain):
     """J' = xi J(x) + (1 - xi) J(x_q) (Eq. 9): x_q is x through NN-JPEG at one quality, plus Gaussian noise.
 
     x and x_q go through the model as one batch, so batch norm sees the statistics of both together, and its running
-    averages serve benign and compressed images alike. x_q is clamped to [0, 1]. Both are our choices: the paper says
-    nothing of them.
+    averages serve benign and compressed images. x_q is clamped to [0, 1]. Both are our choices: the paper does not
+    mention them.
 
     Parameters
     ----------
     quality : int
         1..100, of x_q.
     noise : float
-        The noise's deviation, in units of 1; the paper does not give it. A natural one is the eps of the attack, the
-        deviation of its sign perturbation.
+        Standard deviation of the noise, in units of 1; the paper does not give it. The eps of the attack is a natural
+        choice: it is the deviation of a perturbation of sign eps.
     xi : float
-        The weight of the images as they are, 0..1.
+        Weight of the uncompressed images, 0..1.
     table : QTable
         At quality 50.
     """
@@ -174,7 +174,7 @@ class Noisy(Plain):
 
 
 class Through:
-    """NN-JPEG before a model in training: its exact bits, with the gradient of the smooth rounding.
+    """NN-JPEG in front of a model in training: exact bits, with the gradient of the smooth rounding.
 
     Parameters
     ----------
@@ -189,11 +189,11 @@ class Through:
         self.transform = NNJpeg(table, quality=self.quality, gradient="cubic")
 
     def facts(self) -> dict[str, Any]:
-        """What `defend.ensemble.input_transform` makes the transform of again."""
+        """The facts from which `defend.ensemble.input_transform` makes the transform."""
         return {"quality": self.quality, "table": self.table.to_list()}
 
     def before(self, model: nn.Module) -> nn.Sequential:
-        """The model with NN-JPEG before it, for float images of any range: what lies outside [0, 1] is clamped."""
+        """The model behind NN-JPEG, for float images of any range, which are clamped to [0, 1]."""
         return nn.Sequential(_Limited(), self.transform, model)
 
 
@@ -215,14 +215,14 @@ def _behind(model: nn.Module, through: Through | None) -> nn.Module:
 class Gaussian(Plain):
     """J(x + noise): the base classifier of randomized smoothing (Cohen et al., 2019).
 
-    The noise is added to images in [0, 1] and not clamped, as where it is certified (`judge.certify`).
+    The noise is added to images in [0, 1] and not clamped, as in certification (`judge.certify`).
 
     Parameters
     ----------
     sigma : float
-        The noise's deviation, in units of 1; above 0.
+        Standard deviation of the noise, in units of 1; above 0.
     through : Through, optional
-        What the model sees noisy images through.
+        NN-JPEG between the noise and the model.
     """
 
     def __init__(self, sigma: float, through: Through | None = None) -> None:
@@ -243,7 +243,7 @@ class Gaussian(Plain):
 class Adversarial(Plain):
     """J at the end of an attack: Fast AT with one step of 1.25 eps (Wong et al., 2020), PGD AT with several.
 
-    The attack sees the model as it trains, batch norm included, as the originals' does.
+    The attack sees the model in training mode, batch norm included, as in the original.
 
     Parameters
     ----------
@@ -252,7 +252,7 @@ class Adversarial(Plain):
     steps : int
         From a random point of the ball.
     through : Through, optional
-        What the model sees its images through, and the attack by a smooth rounding.
+        NN-JPEG in front of the model; the attack goes through it by a smooth rounding.
     """
 
     def __init__(self, eps: float, step: float, steps: int, through: Through | None = None) -> None:
@@ -282,7 +282,7 @@ class Adversarial(Plain):
 
 
 class Free(Plain):
-    """Each batch `replays` times, one perturbation growing along with the weights (Free AT, Shafahi et al., 2019).
+    """Free AT (Shafahi et al., 2019): a batch is used `replays` times, and each time the perturbation is updated too.
 
     The perturbation is kept from batch to batch, and moves by a step of eps in the sign of its gradient.
 
@@ -320,5 +320,5 @@ class Free(Plain):
         return {} if self._delta is None else {"delta": self._delta}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from a `state`."""
+        """Restore a `state`."""
         self._delta = state.get("delta")

@@ -1,4 +1,4 @@
-"""A model for `photos`, trained in a minute, and how its training images are varied."""
+"""A model for `photos`, trained in a minute, and its augmentation."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ __all__ = ["in_memory", "photos_augment", "photos_model", "untrained"]
 def photos_augment(images: Tensor, draws: Draws) -> Tensor:
     """Images mirrored, and each component made darker or brighter by up to 20%, at random.
 
-    Without that, colour alone tells the photographs apart, and no perturbation of fine detail would matter.
+    Otherwise colour alone distinguishes the photographs, and perturbations of fine detail would not matter.
 
     Parameters
     ----------
     images : Tensor
         uint8 (B, 3, H, W).
     draws : Draws
-        Where the random numbers come from.
+        The source of random numbers.
 
     Returns
     -------
     Tensor
-        Of the same shape, float in [0, 1].
+        Float in [0, 1], of the same shape.
     """
     mirrored = draws.uniform(len(images), 1, 1, 1)
     gain = 0.8 + 0.4 * draws.uniform(len(images), 3, 1, 1)
@@ -43,7 +43,7 @@ def photos_augment(images: Tensor, draws: Draws) -> Tensor:
 
 
 def in_memory(images: Images, batch: int) -> DataLoader[tuple[Tensor, ...]]:
-    """A loader of images that are in memory, shuffled."""
+    """A loader of images in memory, shuffled."""
     return DataLoader(TensorDataset(images.pixels, images.labels), batch, shuffle=True, drop_last=True)
 
 
@@ -71,13 +71,13 @@ def photos_model(
     Parameters
     ----------
     path : Path, optional
-        A checkpoint: read if it is there, written if not.
+        A checkpoint: read if it exists, else written.
     arch : {"preact", "plain"}
         One of `networks.NETWORKS` for 64x64 images.
     seed : int
-        Of the weights, the patches and their order.
+        Seed of the weights, the patches and their order.
     patches, epochs, batch : int
-        How much it sees.
+        Number of patches and epochs, and size of a batch.
     engine : Accelerator, optional
         By default one on the CPU. Under torchrun all processes take part.
 

@@ -23,7 +23,7 @@ typedef void *cudaStream_t;
 struct dim {
     unsigned x;
 };
-[[maybe_unused]] static thread_local dim blockIdx, blockDim, threadIdx;
+inline thread_local dim blockIdx, blockDim, threadIdx;
 
 #define NJ_LAUNCH(kernel, blocks, threads, stream, argument)                            \
     do {                                                                                \

@@ -1,11 +1,10 @@
 """Defences under attack: what is counted, what is kept, and what does not depend on how it was computed."""
 
 import gc
-import re
 from dataclasses import fields
 from functools import partial
-from pathlib import Path
 
+import documents
 import pandas
 import pytest
 import safetensors.torch
@@ -471,12 +470,11 @@ def test_who_knows_all_tries_every_gradient_loss_and_view():
 
 @pytest.mark.slow(5)
 def test_a_users_own_model_and_defence(model, monkeypatch):
-    """The README's example, run, with shorter attacks: by default they take minutes."""
-    readme = Path(__file__).parents[3] / "README.md"
-    if not readme.exists():
-        pytest.skip("the README is not here")
-    blocks = re.findall(r"^```python\n(.*?)^```$", readme.read_text(), re.S | re.M)
-    (block,) = [block for block in blocks if "from nnjpeg.robust import" in block]
+    """The tutorial's first example, run, with shorter attacks: by default they take minutes."""
+    page = "docs/tutorials/attack.md"
+    if not (documents.ROOT / page).exists():
+        pytest.skip("the documentation is not here")
+    block = documents.python_blocks(page)[0]
     assert len([line for line in block.splitlines() if line.strip()]) < 15
     assert block.count("photos_model()") == 1
     monkeypatch.setattr(module, "evaluate", partial(evaluate, steps=1, queries=3))

@@ -15,6 +15,7 @@ from nnjpeg.robust.judge.statistics import (
     as_hits,
     at_equal_accuracy,
     find_well_labelled,
+    hits_of,
     interval,
     mcnemar,
     right,
@@ -224,6 +225,28 @@ def test_right_is_by_image():
     assert list(right(Bright(), images, batch=2)) == [True, False, True, True, False]
     assert accuracy(Bright(), images) == 0.6
     assert list(right(Bright(), images, transform=torch.zeros_like)) == [False, True, False, False, True]
+
+
+def test_hits_are_written_and_read_again():
+    for found in ([True], [False, True, True, False]):
+        assert list(as_hits(hits_of(np.array(found)))) == found
+        assert hits_of(torch.tensor(found)) == hits_of(found)
+
+
+def test_an_image_without_a_label_is_refused():
+    class Broken(Bright):
+        def forward(self, x):
+            return super().forward(x).masked_fill(x.mean((1, 2, 3))[:, None] < 0.5, torch.nan)
+
+    with pytest.raises(ValueError, match="a model returned NaN for 2 of 3 images"):
+        right(
+            Broken(),
+            Images(
+                torch.tensor([9, 200, 9]).byte()[:, None, None, None].expand(3, 3, 8, 8),
+                torch.tensor([0, 1, 0]),
+                ("dark", "bright"),
+            ),
+        )
 
 
 @pytest.mark.parametrize("batch", [1, 2, 64])
