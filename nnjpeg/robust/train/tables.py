@@ -193,7 +193,7 @@ def learn(
             state.add(judged(), parameter)
         steps = math.ceil(len(images) / batch)
         label = f"lambda {weight:g}"
-        with Progress(label, epochs, "epoch", done=state.epoch, quiet=not distributed.is_main()) as progress:
+        with Progress(label, epochs, "round", done=state.epoch, quiet=not distributed.is_main()) as progress:
             while state.epoch < epochs and state.idle < patience:
                 order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed * 1000 + state.epoch))
                 for number, chosen in enumerate(order.split(batch)):
