@@ -1,7 +1,7 @@
 """The compiled part: csrc/*.c and the Cython binding, with OpenMP and the instruction sets that the compiler has.
 
-With NNJPEG_CUDA=1 in the environment also the CUDA kernel, by the recipe in nnjpeg/cuda.py: without build isolation,
-since it takes the torch that is installed.
+With NNJPEG_CUDA=1 in the environment also the CUDA kernels, by the recipe in build_backend/nvcc.py: without build
+isolation, since it takes the torch that is installed.
 """
 
 import importlib.util
@@ -71,10 +71,10 @@ class BuildCore(build_ext):
             self.build_kernel()
 
     def build_kernel(self):
-        recipe = load("nnjpeg/cuda.py")
-        library = recipe.build(os.path.abspath(os.path.join(self.build_temp, "cuda")), verbose=True)
+        recipe = load("build_backend/nvcc.py")
+        library = recipe.build(os.path.abspath(os.path.join(self.build_temp, "cuda")))
         folder = os.path.dirname(self.get_ext_fullpath("nnjpeg._core"))
-        self.copy_file(str(library), os.path.join(folder, recipe.PREBUILT.name))
+        self.copy_file(library, os.path.join(folder, f"{recipe.NAME}.so"))
 
     def openmp_flags(self, msvc):
         if os.environ.get("NNJPEG_OPENMP", "1") == "0":

@@ -1,4 +1,5 @@
-"""All that wants a GPU, in one go: tests, bits of thousands of shapes, compute-sanitizer, times beside the limit.
+"""All that wants a GPU, in one go: tests, bits of thousands of shapes, compute-sanitizer, times beside the limit; and
+the registers of the kernels.
 
     python bench/gpu.py -o bench/results/NAME.json
 
@@ -17,6 +18,8 @@ from pathlib import Path
 import torch
 from machine import facts
 from peers import torch_matmul
+from registers import measure as measure_registers
+from registers import show as show_registers
 from tqdm import tqdm
 
 from nnjpeg import NN_TABLE, atomic, cuda, ops
@@ -76,6 +79,8 @@ for size in [(1, 1), (3, 4), (8, 8), (13, 21), (40, 70)]:
                 for exact, cubic in ((True, False), (False, False), (False, True)):
                     ops._roundtrip(image, table, *coding, exact, cubic)
                 ops._cubic_backward(image, image, table, *coding)
+                for cubic in (False, True):
+                    ops._table_backward(image, image, table, *coding, cubic)
 torch.cuda.synchronize()
 """
 
@@ -131,6 +136,7 @@ def jobs(batch):
                 )
                 yield f"roundtrip, {name}, cubic", dtype, lambda x, c=coding: ops._roundtrip(x, table, *c, False, True)
                 yield f"backward, {name}, cubic", dtype, lambda x, c=coding: ops._cubic_backward(x, x, table, *c)
+                yield f"by tables, {name}", dtype, lambda x, c=coding: ops._table_backward(x, x, table, *c, False)
         for name, coding in (("rgb", RGB), ("4:2:0", YCBCR["4:2:0"])):
             yield (
                 f"roundtrip, {name}, a table for each image and component",
@@ -199,7 +205,9 @@ def main():
         "kernel": cuda.state(),
         "batch": options.batch,
     }
+    major, minor = torch.cuda.get_device_capability()
     stages = {
+        "registers": lambda: measure_registers(f"sm_{major}{minor}"),
         "bits": lambda: compare_bits(options.shapes),
         "tests": run_tests,
         "times": lambda: measure(options.batch),
@@ -208,6 +216,7 @@ def main():
     for name, stage in stages.items():
         result[name] = stage()
         atomic.write(options.output, (json.dumps(result, indent=1) + "\n").encode())
+    show_registers(result["registers"])
     for row in result["times"]:
         print(f"{row['job']:50s} {row['dtype']:15s} {row['layout']} {row['microseconds']:10.1f} us {row['ratio']:8.2f}")
     print(json.dumps({key: result[key] for key in ("bits", "tests", "sanitizer")}, indent=1))

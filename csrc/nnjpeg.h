@@ -117,7 +117,7 @@ nnjpeg_status nnjpeg_cubic_backward_f32(const nnjpeg_shape *shape, const float *
 /* The gradient with respect to the quantization steps of NNJPEG_FLOAT or NNJPEG_FLOAT_CUBIC, from the one with respect to its
  * result: of a coefficient c with step q that comes out as q r(c / q), r - u r' at u = c / q, where r' is 1 for NNJPEG_FLOAT (as
  * if there were no rounding); added up over all blocks that share the step. dst: 64 numbers in natural order for each table: for
- * each image, or for one where quantizers.image_stride is 0, those of each component, or of one where component_stride is 0. */
+ * each image, or for one where quantizers.image_stride is 0, those of each component, or of one where component_stride is 0. Without images it is not written. */
 nnjpeg_status nnjpeg_table_backward_f32(const nnjpeg_shape *shape, const float *grad, const nnjpeg_strides *grad_strides,
                                         const float *src, const nnjpeg_strides *src_strides, float *dst,
                                         nnjpeg_quantizers quantizers, nnjpeg_colorspace colorspace,

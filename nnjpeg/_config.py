@@ -13,7 +13,7 @@ __all__ = ["config", "show_config"]
 
 
 def config() -> dict[str, Any]:
-    """The facts that `show_config` prints."""
+    """The facts that `show_config` prints. Where there is a GPU, the CUDA kernels are loaded to say which."""
     openmp = _core.openmp_threads()
     return {
         "version": nnjpeg.__version__,
@@ -48,7 +48,11 @@ def show_config() -> None:
 
 def _cuda_state() -> str:
     try:
+        import torch
+
         from nnjpeg import cuda
     except ImportError:
         return "none: torch is not installed"
+    if torch.cuda.is_available():
+        cuda.load()
     return cuda.state()

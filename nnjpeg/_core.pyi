@@ -43,6 +43,17 @@ def cubic_backward_f32(
     num_threads: int,
     subsampling: int = 0,
 ) -> None: ...
+def table_backward_f32(
+    grad: npt.NDArray[np.float32],
+    src: npt.NDArray[np.float32],
+    dst: npt.NDArray[np.float32],
+    axes: _Axes,
+    quantizers: Quantizers,
+    ycbcr: bool,
+    cubic: bool,
+    num_threads: int,
+    subsampling: int = 0,
+) -> None: ...
 def forward(
     src: npt.NDArray[np.uint8],
     dsts: tuple[npt.NDArray[np.int16], ...],
@@ -109,12 +120,13 @@ class CudaPlan:
         shape: tuple[int, ...],
         src: _View,
         grad: _View | None,
-        dst: _View,
+        dst: _View | None,
         tables: tuple[int, int, int, int],
         ycbcr: bool,
         subsampling: int,
         exact: bool,
         cubic: bool,
+        steps_gradient: int = 0,
     ) -> None: ...
     @property
     def workspace(self) -> int: ...

@@ -110,6 +110,7 @@ cdef extern from "cuda/job.h":
     ctypedef struct nnjpeg_cuda_call:
         nnjpeg_shape shape
         nnjpeg_cuda_view src, grad, dst
+        float *steps_gradient
         nnjpeg_cuda_tables tables
         void *workspace
         nnjpeg_cuda_type type
@@ -515,20 +516,23 @@ cdef nnjpeg_strides strides_from(tuple numbers) except *:
 cdef class CudaPlan:
     """The launches that a call takes: nnjpeg_cuda_plan.
 
-    Images are given by address and strides (in samples); `grad` is None in a round trip. tables: the number of their type,
-    address, and strides by image and by component. workspace: how many bytes `use_workspace` wants the address of.
+    Images are given by address and strides (in samples); `grad` is None in a round trip, `dst` where the gradient by the
+    steps is asked for, at the address `steps_gradient`. tables: the number of their type, address, and strides by image and
+    by component. workspace: how many bytes `use_workspace` wants the address of.
     """
 
     cdef nnjpeg_cuda_call call
     cdef nnjpeg_cuda_plan plan
 
-    def __init__(self, int type, tuple shape not None, tuple src not None, tuple grad, tuple dst not None,
-                 tuple tables not None, bint ycbcr, int subsampling, bint exact, bint cubic):
+    def __init__(self, int type, tuple shape not None, tuple src not None, tuple grad, tuple dst,
+                 tuple tables not None, bint ycbcr, int subsampling, bint exact, bint cubic, size_t steps_gradient=0):
         cdef nnjpeg_cuda_call *call = &self.call
         call.type = <nnjpeg_cuda_type><int>type
         call.shape.images, call.shape.components, call.shape.height, call.shape.width = shape
         call.src.data, call.src.strides = <void *><size_t>src[0], strides_from(src[1])
-        call.dst.data, call.dst.strides = <void *><size_t>dst[0], strides_from(dst[1])
+        call.steps_gradient = <float *>steps_gradient
+        if dst is not None:
+            call.dst.data, call.dst.strides = <void *><size_t>dst[0], strides_from(dst[1])
         if grad is not None:
             call.grad.data, call.grad.strides = <void *><size_t>grad[0], strides_from(grad[1])
         call.tables.type = <nnjpeg_cuda_type><int>tables[0]

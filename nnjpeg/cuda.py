@@ -1,141 +1,40 @@
-"""The CUDA kernel: its recipe, and how a process comes by it.
+"""The CUDA kernels, and how a process comes by them.
 
-`load` takes, once, the first of these that it can have: the library that the package was built with
-(``NNJPEG_CUDA=1 pip install --no-build-isolation .``), or one that it builds now with nvcc, and that torch keeps for
-the next process. Without either, CUDA tensors take the way of `nnjpeg._plain`, after one warning.
+`load` takes, once, the first of these that works: the library that nvcc built with the package
+(``NNJPEG_CUDA=1 pip install --no-build-isolation .``), or NVRTC, which torch's requirements bring, and which compiles
+each kernel when it is first used (`nnjpeg._nvrtc`). Without either, CUDA tensors take the way of `nnjpeg._plain`, after
+one warning.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
+import io
 import threading
 import warnings
-from importlib.metadata import version
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
-__all__ = ["build", "load", "state"]
+__all__ = ["compile", "load", "state"]
 
-NAME = "nnjpeg_cuda"
-_PACKAGE = Path(__file__).resolve().parent
-PREBUILT = _PACKAGE / f"{NAME}.so"
-_OLDEST_TORCH = (2, 10)  # whose stable ABI the binding uses
-_STABLE_ABI = "0x020a000000000000"  # the same, as torch's headers want it
+PREBUILT = Path(__file__).resolve().parent / "nnjpeg_cuda.so"
+_OLDEST_TORCH = (2, 10)  # whose stable ABI the prebuilt library uses
 
 _lock = threading.Lock()
 _loaded: bool | None = None
 _state = "not loaded: no CUDA tensor has come yet"
-
-
-def _folder_of_sources() -> Path:
-    """csrc: inside an installed package, beside it in a source tree."""
-    for folder in (_PACKAGE / "csrc", _PACKAGE.parent / "csrc"):
-        if (folder / "cuda" / "plan.c").is_file():
-            return folder
-    raise RuntimeError("the kernel's sources are not installed")
-
-
-def _nvidia(pattern: str) -> list[Path]:
-    """What torch's requirements bring of CUDA."""
-    return sorted((Path(torch.__file__).resolve().parent.parent / "nvidia").glob(pattern))
-
-
-def _headers(cuda_home: Path) -> list[str]:
-    """Where cuda_runtime.h is, if not with nvcc."""
-    if (cuda_home / "include" / "cuda_runtime.h").is_file():
-        return []
-    found = _nvidia("*/include/cuda_runtime.h")
-    if not found:
-        raise RuntimeError(f"cuda_runtime.h was not found, neither in {cuda_home} nor among torch's requirements")
-    return [str(header.parent) for header in found]
-
-
-def _libraries(cuda_home: Path, folder: Path) -> list[str]:
-    """How to find the CUDA runtime, if not with nvcc: torch's has no name to link by, so `folder` gets one."""
-    if any((cuda_home / name / "libcudart.so").is_file() for name in ("lib64", "lib")) or sys.platform != "linux":
-        return []
-    found = _nvidia("*/lib/libcudart.so.*")
-    if not found:
-        raise RuntimeError(f"libcudart was not found, neither in {cuda_home} nor among torch's requirements")
-    link = folder / "libcudart.so"
-    if not link.exists():
-        link.unlink(missing_ok=True)  # one that leads nowhere any more
-        with contextlib.suppress(FileExistsError):  # another process was faster
-            link.symlink_to(found[-1])
-    return [f"-L{folder}"]
-
-
-def _check_torch() -> None:
-    if torch.version.cuda is None:
-        raise RuntimeError(f"torch {torch.__version__} is built without CUDA")
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < _OLDEST_TORCH:
-        raise RuntimeError(f"the kernel needs torch 2.10 or newer, this is {torch.__version__}")
-
-
-def build(folder: str | os.PathLike[str] | None = None, *, verbose: bool = False) -> Path:
-    """Compile the kernel with nvcc, and load it into this process.
-
-    It is compiled for the architectures in ``TORCH_CUDA_ARCH_LIST``; without that, for the GPUs of this machine.
-
-    Parameters
-    ----------
-    folder : path, optional
-        Where to build. By default torch's cache of extensions (``TORCH_EXTENSIONS_DIR``), where what an earlier process
-        built is used again if nothing has changed.
-    verbose : bool
-        Print what the compilers do.
-
-    Returns
-    -------
-    Path
-        The library.
-
-    Raises
-    ------
-    RuntimeError, OSError
-        If torch is older than 2.10 or has no CUDA, nvcc, ninja or the CUDA headers are missing, or a compiler fails.
-    """
-    _check_torch()
-    from torch.utils import cpp_extension
-
-    if cpp_extension.CUDA_HOME is None:
-        raise RuntimeError("nvcc was not found: it is not on the PATH, and CUDA_HOME is not set")
-    sources, home = _folder_of_sources(), Path(cpp_extension.CUDA_HOME)
-    folder = Path(folder or _default_folder())
-    folder.mkdir(parents=True, exist_ok=True)
-    return Path(
-        cpp_extension.load(
-            name=NAME,
-            sources=[str(path) for ending in ("cu", "c", "cpp") for path in sorted(sources.glob(f"cuda/*.{ending}"))],
-            extra_include_paths=[str(sources), *_headers(home)],
-            extra_cflags=["-O2", "-DUSE_CUDA", f"-DTORCH_TARGET_VERSION={_STABLE_ABI}"],
-            # No product may be fused with a sum unasked: floats become bytes by two roundings on every device.
-            extra_cuda_cflags=["-O3", "-fmad=false"],
-            extra_ldflags=_libraries(home, folder),
-            build_directory=str(folder),
-            is_python_module=False,
-            verbose=verbose,
-        )
-    )
-
-
-def _default_folder() -> str:
-    from torch.utils import cpp_extension
-
-    root = os.environ.get("TORCH_EXTENSIONS_DIR") or cpp_extension.get_default_build_root()
-    return os.path.join(root, f"{NAME}_{version('nnjpeg')}_cu{torch.version.cuda}")
+_registered: Any = None  # by Python: lives as long as the process
 
 
 def load() -> bool:
-    """Have the kernel, if it is to be had; after the first call, a question of nanoseconds.
+    """Have the kernels, if they are to be had; after the first call, a question of nanoseconds.
 
     Returns
     -------
     bool
-        Whether ``torch.ops.nnjpeg`` now has a kernel for CUDA.
+        Whether ``torch.ops.nnjpeg`` now has kernels for CUDA.
     """
     global _loaded
     if _loaded is None:
@@ -145,36 +44,90 @@ def load() -> bool:
     return _loaded
 
 
-def _load_prebuilt() -> Path | None:
+def state() -> str:
+    """Which kernels are in use, and why not those that would come first; or why there are none."""
+    return _state
+
+
+def compile(architecture: str) -> bytes:
+    """Compile all kernels for one architecture with NVRTC, without a GPU.
+
+    They are kept in the cache as well: a process of the same user that has a GPU of this architecture, and the same
+    versions of nnjpeg and NVRTC, starts without compiling.
+
+    Parameters
+    ----------
+    architecture : str
+        As in "sm_90": one that torch's NVRTC knows.
+
+    Returns
+    -------
+    bytes
+        A zip archive of cubins, named as in "exact_plane-uint8.cubin" by kernel and type of samples.
+
+    Raises
+    ------
+    RuntimeError
+        If torch is built without CUDA, or NVRTC is not there or fails.
+    ValueError
+        If NVRTC does not know the architecture.
+    """
+    from nnjpeg import _core, _nvrtc
+
+    nvrtc = _nvrtc.Nvrtc()
+    known = [f"sm_{number}" for number in nvrtc.architectures]
+    if architecture not in known:
+        raise ValueError(
+            f"architecture must be one of {', '.join(known)} for NVRTC {nvrtc.version}, got {architecture!r}"
+        )
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for kernel, (_, name, types) in enumerate(_core.cuda_kernels()):
+            for type in types:
+                image = nvrtc.image(architecture, kernel, type)
+                file.writestr(f"{name}-{_core.cuda_types()[type]}.cubin", image.code)
+    return archive.getvalue()
+
+
+def _load_prebuilt() -> str:
     if not PREBUILT.is_file():
-        return None
-    _check_torch()
+        raise RuntimeError("the package was built without NNJPEG_CUDA=1")
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < _OLDEST_TORCH:
+        raise RuntimeError(f"it needs torch 2.10 or newer, this is {torch.__version__}")
     torch.ops.load_library(PREBUILT)
-    return PREBUILT
+    return "prebuilt with nvcc"
+
+
+def _load_nvrtc() -> str:
+    """Register the operators, once the smallest kernel has been compiled and loaded."""
+    global _registered
+    from nnjpeg import _core, _launch, _nvrtc
+
+    nvrtc = _nvrtc.Nvrtc()
+    operators = _launch.Operators(nvrtc, _launch.Driver())
+    names = [name for _, name, _ in _core.cuda_kernels()]
+    operators.function(torch.cuda.current_device(), names.index("round_tables"), _core.cuda_types().index("float32"))
+    _registered = operators.register()
+    return f"compiled by NVRTC {nvrtc.version}, kept in {_nvrtc.cache_folder() or 'memory'}"
 
 
 def _load() -> bool:
     global _state
-    reasons = []
-    for source, get in (("prebuilt", _load_prebuilt), ("built with nvcc", build)):
+    reasons: list[str] = []
+    for way, get in (("prebuilt", _load_prebuilt), ("NVRTC", _load_nvrtc)):
         try:
-            if get() is not None:
-                _state = source
-                return True
-        except (ImportError, OSError, RuntimeError) as error:
-            reasons.append((str(error).splitlines() or [repr(error)])[0])
-    reason = "; ".join(dict.fromkeys(reasons))
-    _state = f"none, plain torch operations: {reason}"
+            _state = "; ".join([get(), *reasons])
+            return True
+        except (AttributeError, ImportError, OSError, RuntimeError) as error:
+            reasons.append(f"not {way}: {(str(error).splitlines() or [repr(error)])[0]}")
+    reason = "; ".join(reasons)
+    _state = f"none, plain torch operations; {reason}"
     warnings.warn(
-        f"nnjpeg has no CUDA kernel here and works with plain torch operations, exact but slow: {reason}. With "
-        "torch 2.10 or newer, nvcc and ninja on the PATH it is compiled at first use; or build it in with "
+        "nnjpeg has no CUDA kernels here and works with plain torch operations, exact but slow "
+        f"({reason}). Install the NVRTC of torch's CUDA (pip install nvidia-cuda-nvrtc for CUDA 13, "
+        "nvidia-cuda-nvrtc-cu12 for CUDA 12), or build the kernels in, with nvcc and ninja on the PATH: "
         "NNJPEG_CUDA=1 pip install --no-build-isolation .",
         RuntimeWarning,
         stacklevel=2,
     )
     return False
-
-
-def state() -> str:
-    """Where the kernel came from, or why there is none."""
-    return _state

@@ -166,6 +166,8 @@ def _cubic_backward_elsewhere(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr
 def _table_backward_elsewhere(
     grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, cubic: bool
 ) -> Tensor:
+    if image.is_cuda and cuda.load():
+        return _table_backward(grad, image, qtable, ycbcr, h, v, cubic)
     check_operands(image, qtable, ycbcr, h, v, grad)
     steps = _plain.steps_of(qtable).to(torch.float32)
     pulled_back = torch.func.vjp(lambda t: _plain.roundtrip_float(image, t, ycbcr, h, v, cubic), steps)[1]
@@ -273,12 +275,13 @@ class _Roundtrip(torch.autograd.Function):
         if of_table is None and not ctx.cubic and of_image is not None:
             return of_image.clone()
         image, qtable = ctx.saved_tensors
+        coding: tuple[bool, int, int] = tuple(ctx.coding)
         steps = _plain.steps_of(qtable)
         of_steps = torch.zeros_like(steps) if of_table is None else of_table
         if ctx.cubic:
             of_image = torch.zeros_like(image) if of_image is None else of_image
-            return _plain.tangent(image, steps, of_image, of_steps, *ctx.coding, True)
-        by_table = _plain.tangent(image, steps, torch.zeros_like(image), of_steps, *ctx.coding, False)
+            return _plain.tangent(image, steps, of_image, of_steps, *coding, cubic=True)
+        by_table = _plain.tangent(image, steps, torch.zeros_like(image), of_steps, *coding, cubic=False)
         return by_table if of_image is None else by_table + of_image
 
 

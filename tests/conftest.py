@@ -1,5 +1,6 @@
 import gc
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -59,6 +60,18 @@ def made_once(tmp_path_factory):
         return folder
 
     return made_once
+
+
+@pytest.fixture(scope="session")
+def emulated(made_once):
+    """The CUDA operators by their kernels on the host."""
+    import emulation
+
+    if not (emulation.ROOT / "csrc").is_dir():
+        pytest.skip("the sources are not here")
+    if shutil.which("g++") is None:
+        pytest.skip("g++ is not installed")
+    return emulation.Emulated(emulation.load_kernel(made_once("emulated", emulation.compile_kernel)))
 
 
 @pytest.fixture(params=_core.compiled_isas())

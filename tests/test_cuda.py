@@ -1,4 +1,5 @@
-"""The CUDA kernels: on the host, as far as they can be without a GPU; compiled; and on a GPU where there is one."""
+"""The CUDA kernels: on the host, as far as they can be without a GPU; compiled by nvcc; how a process comes by them;
+and on a GPU where there is one. By NVRTC: test_nvrtc.py."""
 
 import importlib.util
 import itertools
@@ -10,13 +11,12 @@ import warnings
 
 import pytest
 import torch
-from emulation import FLOAT, FLOAT_CUBIC, ROOT, UINT8, compile_kernel, load_kernel
-from emulation import run as run_emulated
+from emulation import FLOAT, FLOAT_CUBIC, ROOT, UINT8, EmulatedDriver, FakeCuda, FakeNvrtc
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tensors import FLOATS, NN, TOLERANCE, away_from_ties, noise, some_tables, uniform
 
-from nnjpeg import NN_TABLE, _plain, cuda, ops
+from nnjpeg import NN_TABLE, _launch, _nvrtc, _plain, cuda, ops
 from nnjpeg._arguments import FACTORS
 from nnjpeg.transforms import NNJpeg, nn_jpeg
 
@@ -74,14 +74,6 @@ def check_floats_and_gradients(roundtrip, backward, dtype, coding, size, memory_
 
 
 # On the host
-
-
-@pytest.fixture(scope="module")
-def emulated(made_once):
-    if shutil.which("g++") is None:
-        pytest.skip("g++ is not installed")
-    library = load_kernel(made_once("emulated", compile_kernel))
-    return lambda *arguments: run_emulated(library, *arguments)
 
 
 def same_bits(kernel, image, table, coding):
@@ -203,6 +195,35 @@ def test_emulated_gradient_at_many_sizes(emulated, coding):
         assert off[away_from_ties(image, table, *coding)].double().mean() < 0.01
 
 
+def check_table_gradients(backward, dtype, coding, size, memory_format):
+    """As in double precision, with either rounding and every shape of tables; and the same bits again."""
+    image = image_of(dtype, 3, 3, *size).contiguous(memory_format=memory_format)
+    for (b, c), cubic in itertools.product(itertools.product((1, 3), repeat=2), (False, True)):
+        table = some_tables(b, c, seed=2) // 4 + 1
+        clear = away_from_ties(image, table, *coding)
+        grad = (uniform(3, 3, *size, seed=1, low=-1).to(dtype) * clear).contiguous(memory_format=memory_format)
+        steps = table.double().requires_grad_()
+        value = _plain.roundtrip_float(image.double(), steps, *coding, cubic)
+        (expected,) = torch.autograd.grad(value, steps, grad.double())
+        for tables in (table, float_tables(table)):
+            found = backward(grad, image, tables, *coding, cubic)
+            assert found.shape == table.shape
+            assert torch.equal(found, backward(grad, image, tables, *coding, cubic))
+            torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-3 * expected.abs().max().item())
+
+
+@sources
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("size", [(8, 8), (13, 21), (1, 3), (40, 17), (64, 96)])
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_emulated_gradients_of_tables(emulated, dtype, coding, size, memory_format):
+    def backward(grad, image, table, ycbcr, h, v, cubic):
+        return emulated(image, table, ycbcr, h, v, FLOAT_CUBIC if cubic else FLOAT, grad, True)
+
+    check_table_gradients(backward, dtype, coding, size, memory_format)
+
+
 @sources
 def test_emulated_nan_and_a_step_of_zero(emulated):
     image = uniform(1, 1, 16, 16)
@@ -230,17 +251,19 @@ def test_the_kernel_compiles_loads_and_has_its_schema(tmp_path):
     """For three generations of GPUs; in a process of its own, since loading it is for good."""
     code = (
         "import sys, torch\n"
-        "from nnjpeg import cuda, ops\n"
+        "from nnjpeg import ops\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "import nvcc\n"
         "has = torch._C._dispatch_has_kernel_for_dispatch_key\n"
-        "names = 'nnjpeg::roundtrip', 'nnjpeg::cubic_backward'\n"
+        "names = 'nnjpeg::roundtrip', 'nnjpeg::cubic_backward', 'nnjpeg::table_backward'\n"
         "assert not any(has(name, 'CUDA') for name in names)\n"
-        "print(cuda.build(sys.argv[1]))\n"
+        "print(nvcc.build(sys.argv[2]))\n"
         "assert all(has(name, 'CUDA') for name in names)\n"
         "image, table = torch.rand(1, 3, 8, 8), torch.full((1, 1, 8, 8), 16, dtype=torch.uint8)\n"
         "torch.ops.nnjpeg.roundtrip(image, table, False, 1, 1, False, False)\n"
     )
     result = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "build")],
+        [sys.executable, "-c", code, str(ROOT / "build_backend"), str(tmp_path / "build")],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -250,34 +273,66 @@ def test_the_kernel_compiles_loads_and_has_its_schema(tmp_path):
     assert result.stdout.strip().endswith("nnjpeg_cuda.so")
 
 
+# How a process comes by them
+
+
 @pytest.fixture
-def recipe():
-    """nnjpeg.cuda afresh: it remembers what it found."""
+def recipe(monkeypatch, tmp_path):
+    """nnjpeg.cuda afresh, since it remembers what it found, and without a prebuilt library."""
     spec = importlib.util.spec_from_file_location("nnjpeg_cuda_afresh", cuda.__file__)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "PREBUILT", tmp_path / "nnjpeg_cuda.so")
     return module
 
 
 def test_without_a_kernel_one_warning_says_how_to_get_it(recipe, monkeypatch):
-    def build():
-        raise RuntimeError("nvcc was not found: it is not on the PATH")
+    def load_nvrtc():
+        raise RuntimeError("libnvrtc.so.13 was not found\nin a second line")
 
-    monkeypatch.setattr(recipe, "build", build)
-    monkeypatch.setattr(recipe, "PREBUILT", ROOT / "no such library")
-    with pytest.warns(RuntimeWarning, match=r"exact but slow: nvcc was not found.*NNJPEG_CUDA=1 pip install"):
+    monkeypatch.setattr(recipe, "_load_nvrtc", load_nvrtc)
+    reason = "not prebuilt: the package was built without NNJPEG_CUDA=1; not NVRTC: libnvrtc.so.13 was not found"
+    assert recipe.state() == "not loaded: no CUDA tensor has come yet"
+    advice = "Install the NVRTC of torch's CUDA .*NNJPEG_CUDA=1 pip install"
+    with pytest.warns(RuntimeWarning, match=rf"exact but slow \({reason}\)\. {advice}"):
         assert not recipe.load()
     assert not recipe.load()  # a second warning would be an error
-    assert recipe.state() == "none, plain torch operations: nvcc was not found: it is not on the PATH"
+    assert recipe.state() == f"none, plain torch operations; {reason}"
 
 
-def test_a_damaged_prebuilt_library_is_not_the_end(recipe, monkeypatch, tmp_path):
-    monkeypatch.setattr(recipe, "PREBUILT", tmp_path / "nnjpeg_cuda.so")
-    recipe.PREBUILT.write_bytes(b"not a library")
-    monkeypatch.setattr(recipe, "build", lambda: recipe.PREBUILT)
-    monkeypatch.setattr(recipe, "_check_torch", lambda: None)
+@pytest.mark.parametrize("damaged", [False, True])
+def test_nvrtc_comes_after_a_prebuilt_library_that_is_missing_or_damaged(recipe, monkeypatch, damaged):
+    if damaged:
+        recipe.PREBUILT.write_bytes(b"not a library")
+    monkeypatch.setattr(recipe, "_load_nvrtc", lambda: "compiled by NVRTC 13.0")
     assert recipe.load()
-    assert recipe.state() == "built with nvcc"
+    assert recipe.state().startswith("compiled by NVRTC 13.0; not prebuilt: ")
+    assert ("NNJPEG_CUDA=1" in recipe.state()) != damaged
+
+
+def test_by_nvrtc_the_smallest_kernel_is_tried_first(recipe, monkeypatch, emulated):
+    driver = EmulatedDriver(FakeCuda(emulated.cuda.library))
+    monkeypatch.setattr(_nvrtc, "Nvrtc", FakeNvrtc)
+    monkeypatch.setattr(_launch, "Driver", lambda: driver)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 2)
+    assert recipe.load()
+    recipe._registered._destroy()
+    assert recipe.state().startswith("compiled by NVRTC 0.0, kept in ")
+    assert [(context, code.split()[0]) for context, code in driver.cuda.modules] == [(1102, "0")]
+
+
+def test_a_prebuilt_library_comes_first(recipe, monkeypatch):
+    recipe.PREBUILT.write_bytes(b"a library")
+    monkeypatch.setattr(torch.ops, "load_library", lambda path: None)
+    monkeypatch.setattr(recipe, "_OLDEST_TORCH", (2, 0))
+    assert recipe.load()
+    assert recipe.state() == "prebuilt with nvcc"
+
+
+@pytest.mark.skipif(torch.version.cuda is not None, reason="torch is built with CUDA")
+def test_without_cuda_in_torch_nvrtc_says_so(recipe):
+    with pytest.raises(RuntimeError, match="is built without CUDA"):
+        recipe.compile("sm_90")
 
 
 # On a GPU
@@ -345,6 +400,18 @@ def test_gpu_floats_and_gradients(dtype, coding, memory_format, size):
 
 
 @gpu
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("memory_format", FORMATS)
+@pytest.mark.parametrize("size", [(8, 8), (64, 96), (13, 21), (1, 3), (40, 17)])
+def test_gpu_gradients_of_tables(dtype, coding, memory_format, size):
+    def backward(grad, image, table, *flags):
+        return ops._table_backward(grad.cuda(), image.cuda(), table.cuda(), *flags).cpu()
+
+    check_table_gradients(backward, dtype, coding, size, memory_format)
+
+
+@gpu
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 @pytest.mark.parametrize("factors", FACTORS)
 def test_gpu_opcheck(dtype, factors):
@@ -395,12 +462,12 @@ def test_gpu_graphs_and_streams(options):
 def test_gpu_refuses_what_does_not_fit():
     image, table = uniform(2, 3, 16, 16).cuda(), NN[None, None].cuda()
     for wrong in (table.cpu(), table.short(), table[..., :4], table.expand(3, 1, 8, 8)):
-        with pytest.raises(RuntimeError, match=r"qtable must be a tensor of uint8 or float32 and shape \(B or 1"):
+        with pytest.raises((RuntimeError, ValueError), match="qtable must be a tensor of uint8 or float32 and shape"):
             ops._roundtrip(image, wrong, False, 1, 1, False, False)
-    with pytest.raises(RuntimeError, match="grad must have the shape"):
+    with pytest.raises((RuntimeError, ValueError), match="grad must have the shape"):
         ops._cubic_backward(image[:1], image, table, False, 1, 1)
     for coding in [(True, 4, 1), (True, 0, 1), (False, 2, 2)]:
-        with pytest.raises(RuntimeError, match=r"\(h, v\) must be one of"):
+        with pytest.raises((RuntimeError, ValueError), match=r"\(h, v\) must be one of"):
             ops._roundtrip(image, table, *coding, False, False)
 
 

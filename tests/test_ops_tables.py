@@ -103,7 +103,7 @@ def test_operator_has_the_gradient_of_double_precision(isa, dtype, coding, size,
             expected = gradient_in_double(grad, image, tables, flags, cubic)
             assert found.dtype == torch.float32
             assert found.shape == tables.shape
-            torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+            torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-3 * expected.abs().max().item())
             assert expected.abs().max() > 1e-3 or size != (40, 70)
 
 

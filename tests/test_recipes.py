@@ -158,6 +158,15 @@ for image, quality, found in zip(marked.cpu(), qualities.tolist(), received.deta
     np.testing.assert_array_equal((255 * found).round().byte().permute(1, 2, 0).numpy(), np.asarray(Image.open(file)))
 """,
     ),
+    "learn": (
+        [],
+        """
+assert losses[-1] < losses[0], losses
+assert luma != TABLES[0] and chroma != TABLES[1:]
+assert nnjpeg.QTable.load("luma.txt") == luma
+same([(255 * layer(batch[:1])[0].detach()).round().byte().permute(1, 2, 0)], [np.asarray(Image.open("learned.jpg"))])
+""",
+    ),
     "detector": (
         [],
         """

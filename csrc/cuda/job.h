@@ -22,7 +22,8 @@ extern "C" {
     K(plane, round_tables, SINGLE)    \
     K(plane, exact_plane, ALL)        \
     K(plane, float_plane, FLOATS)     \
-    K(plane, backward_plane, FLOATS)
+    K(plane, backward_plane, FLOATS)  \
+    K(plane, by_steps_plane, FLOATS)
 
 #define NNJPEG_CUDA_YCBCR_KERNELS(K)  \
     K(ycbcr, exact_chroma, ALL)       \
@@ -30,16 +31,24 @@ extern "C" {
     K(ycbcr, float_chroma, FLOATS)    \
     K(ycbcr, float_luma, FLOATS)
 
-#define NNJPEG_CUDA_YCBCR_BACKWARD_KERNELS(K)  \
-    K(ycbcr_backward, decode_chroma, FLOATS)   \
-    K(ycbcr_backward, luma_gradient, FLOATS)   \
-    K(ycbcr_backward, chroma_gradient, SINGLE) \
-    K(ycbcr_backward, pixel_gradient, FLOATS)
+#define NNJPEG_CUDA_YCBCR_BACKWARD_KERNELS(K)         \
+    K(ycbcr_backward, decode_chroma, FLOATS)          \
+    K(ycbcr_backward, luma_gradient, FLOATS)          \
+    K(ycbcr_backward, chroma_gradient, SINGLE)        \
+    K(ycbcr_backward, pixel_gradient, FLOATS)         \
+    K(ycbcr_backward, decode_chroma_by_steps, FLOATS) \
+    K(ycbcr_backward, luma_by_steps, FLOATS)          \
+    K(ycbcr_backward, chroma_by_steps, SINGLE)
 
-#define NNJPEG_CUDA_KERNELS(K)    \
-    NNJPEG_CUDA_PLANE_KERNELS(K)  \
-    NNJPEG_CUDA_YCBCR_KERNELS(K)  \
-    NNJPEG_CUDA_YCBCR_BACKWARD_KERNELS(K)
+#define NNJPEG_CUDA_TABLE_SUMS_KERNELS(K) \
+    K(table_sums, sum_blocks, SINGLE)     \
+    K(table_sums, sum_chunks, SINGLE)
+
+#define NNJPEG_CUDA_KERNELS(K)            \
+    NNJPEG_CUDA_PLANE_KERNELS(K)          \
+    NNJPEG_CUDA_YCBCR_KERNELS(K)          \
+    NNJPEG_CUDA_YCBCR_BACKWARD_KERNELS(K) \
+    NNJPEG_CUDA_TABLE_SUMS_KERNELS(K)
 
 #define NNJPEG_CUDA_ENUMERATOR(name, size) NNJPEG_CUDA_##name,
 typedef enum nnjpeg_cuda_type { NNJPEG_CUDA_TYPES(NNJPEG_CUDA_ENUMERATOR) NNJPEG_CUDA_TYPE_COUNT } nnjpeg_cuda_type;
@@ -73,16 +82,19 @@ typedef struct nnjpeg_cuda_tables {
     nnjpeg_cuda_type type;                    /* NNJPEG_CUDA_uint8 or NNJPEG_CUDA_float32 */
 } nnjpeg_cuda_tables;
 
-/* Arguments are as nnjpeg_roundtrip and nnjpeg_cubic_backward_f32 want them, and there are fewer than 2^31 blocks. */
+/* A round trip; with grad, its gradient by src, into dst; with grad and steps_gradient, that by the steps, and there is no dst.
+ * Arguments are as nnjpeg_roundtrip and nnjpeg_cubic_backward_f32 or nnjpeg_table_backward_f32 want them, and there are fewer
+ * than 2^31 blocks. */
 typedef struct nnjpeg_cuda_call {
     nnjpeg_shape shape;
-    nnjpeg_cuda_view src, grad, dst; /* grad: of the result, or data NULL; then the call is a round trip */
+    nnjpeg_cuda_view src, grad, dst; /* grad: of the result, or data NULL */
+    float *steps_gradient;           /* 64 numbers in natural order for each table that there is, or NULL */
     nnjpeg_cuda_tables tables;
     void *workspace; /* plan.workspace bytes, aligned to 32, whose contents are the call's until it is done */
     nnjpeg_cuda_type type;        /* of src, grad and dst */
     nnjpeg_colorspace colorspace; /* NNJPEG_RGB or NNJPEG_YCBCR */
     nnjpeg_subsampling subsampling;
-    nnjpeg_precision precision; /* of floats; with grad NNJPEG_FLOAT_CUBIC, whose gradient it is */
+    nnjpeg_precision precision; /* of floats; of gradients, what they are of: not NNJPEG_UINT8 */
 } nnjpeg_cuda_call;
 
 /* What of every image and gradient of a call can be read or written as one vector: nothing; eight samples of a row of one
@@ -106,8 +118,11 @@ typedef struct nnjpeg_cuda_job {
     nnjpeg_cuda_plane full, chroma; /* full: luma, or any component that is coded alone */
     /* What the launches of a call leave for each other in the workspace: planes of whole blocks, image by image. */
     void *decoded_chroma;        /* Cb, Cr: bytes, or floats that are limited where they are read */
-    float *chroma_slopes;        /* for the gradient: of the rounding at each coefficient of Cb and Cr */
+    float *chroma_slopes;        /* for gradients: those at each coefficient of Cb and Cr, of the rounding or by the step */
     float *gradients;            /* with respect to luma before it is coded, and to upsampled Cb and Cr */
+    float *products;             /* for the gradient by steps: what each coefficient adds to it, a block after the other */
+    float *partials;             /* sums of these: `chunks` for each step of each table */
+    unsigned chunks;
     nnjpeg_cuda_layout layout;
     unsigned units;              /* components of an image that threads take one by one, or 1 */
     int units_first;             /* whether neighbouring threads have neighbouring components */
@@ -126,7 +141,7 @@ typedef struct nnjpeg_cuda_plan {
     size_t workspace; /* bytes */
     nnjpeg_cuda_job job;
     int count;
-    nnjpeg_cuda_launch launches[5];
+    nnjpeg_cuda_launch launches[6];
 } nnjpeg_cuda_plan;
 
 /* What a kernel is: its file without the ending, its name, and the types that it is compiled for. */

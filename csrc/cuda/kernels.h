@@ -66,6 +66,7 @@ typedef void (*Kernel)(Job);
 Kernel find_plane_kernel(nnjpeg_cuda_kernel kernel, nnjpeg_cuda_type type);
 Kernel find_ycbcr_kernel(nnjpeg_cuda_kernel kernel, nnjpeg_cuda_type type);
 Kernel find_ycbcr_backward_kernel(nnjpeg_cuda_kernel kernel, nnjpeg_cuda_type type);
+Kernel find_table_sums_kernel(nnjpeg_cuda_kernel kernel, nnjpeg_cuda_type type);
 
 #define NJ_KERNEL_FOR_ALL(name) { name<uint8>, name<float32>, name<float16>, name<bfloat16> }
 #define NJ_KERNEL_FOR_FLOATS(name) { nullptr, name<float32>, name<float16>, name<bfloat16> }

@@ -12,7 +12,7 @@
 int nnjpeg_cuda_launch_kernel(const nnjpeg_cuda_launch *launch, const nnjpeg_cuda_job *job, void *stream)
 {
     using namespace nnjpeg_cuda;
-    for (const auto find : { find_plane_kernel, find_ycbcr_kernel, find_ycbcr_backward_kernel })
+    for (const auto find : { find_plane_kernel, find_ycbcr_kernel, find_ycbcr_backward_kernel, find_table_sums_kernel })
         if (const Kernel kernel = find(launch->kernel, launch->type))
             NJ_LAUNCH(kernel, launch->blocks, NNJPEG_CUDA_THREADS, (cudaStream_t)stream, *job);
     return (int)cudaGetLastError();

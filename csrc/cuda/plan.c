@@ -67,7 +67,7 @@ static nnjpeg_cuda_layout view_layout(const nnjpeg_cuda_call *call, const nnjpeg
 static nnjpeg_cuda_layout layout_of(const nnjpeg_cuda_call *call)
 {
     const nnjpeg_cuda_layout layout = view_layout(call, &call->src);
-    const int common = layout == view_layout(call, &call->dst) &&
+    const int common = (call->steps_gradient || layout == view_layout(call, &call->dst)) &&
                        (!call->grad.data || layout == view_layout(call, &call->grad));
     return common ? layout : NNJPEG_CUDA_STRIDED;
 }
@@ -86,9 +86,9 @@ static size_t samples_of(const nnjpeg_cuda_job *job, const nnjpeg_cuda_plane *pl
 }
 
 /* Enough thread blocks for so many threads. */
-static unsigned blocks_for(unsigned threads)
+static unsigned blocks_for(size_t threads)
 {
-    return (threads - 1) / NNJPEG_CUDA_THREADS + 1;
+    return (unsigned)((threads - 1) / NNJPEG_CUDA_THREADS + 1);
 }
 
 static void launch(nnjpeg_cuda_plan *plan, nnjpeg_cuda_kernel kernel, nnjpeg_cuda_type type, unsigned blocks)
@@ -99,31 +99,41 @@ static void launch(nnjpeg_cuda_plan *plan, nnjpeg_cuda_kernel kernel, nnjpeg_cud
     launch->blocks = blocks;
 }
 
+/* How many tables an image has, and how many there are. */
+static size_t tables_of_image(const nnjpeg_cuda_call *call)
+{
+    return call->tables.component_stride ? (size_t)call->shape.components : 1;
+}
+
+static size_t tables_of(const nnjpeg_cuda_call *call)
+{
+    return (call->tables.image_stride ? (size_t)call->shape.images : 1) * tables_of_image(call);
+}
+
 /* Tables of floats are rounded to bytes in the workspace; a thread takes one step. */
 static void plan_tables(nnjpeg_cuda_plan *plan)
 {
     const nnjpeg_cuda_call *call = &plan->job.call;
     nnjpeg_cuda_tables *to = &plan->job.tables;
-    const size_t images = call->tables.image_stride ? (size_t)call->shape.images : 1;
-    const size_t components = call->tables.component_stride ? (size_t)call->shape.components : 1;
-    const size_t steps = images * components * NNJPEG_BLOCK_SIZE;
+    const size_t steps = tables_of(call) * NNJPEG_BLOCK_SIZE;
     *to = call->tables;
     if (to->type == NNJPEG_CUDA_uint8)
         return;
     to->type = NNJPEG_CUDA_uint8;
     to->steps = take(plan, steps);
-    to->image_stride = to->image_stride ? NNJPEG_BLOCK_SIZE * (ptrdiff_t)components : 0;
+    to->image_stride = to->image_stride ? NNJPEG_BLOCK_SIZE * (ptrdiff_t)tables_of_image(call) : 0;
     to->component_stride = to->component_stride ? NNJPEG_BLOCK_SIZE : 0;
-    launch(plan, NNJPEG_CUDA_round_tables, NNJPEG_CUDA_float32, blocks_for((unsigned)steps));
+    launch(plan, NNJPEG_CUDA_round_tables, NNJPEG_CUDA_float32, blocks_for(steps));
 }
 
 static void plan_planes(nnjpeg_cuda_plan *plan)
 {
     const nnjpeg_cuda_job *job = &plan->job;
     const unsigned blocks = (unsigned)job->call.shape.images * job->units * job->full.rows * job->full.columns;
-    const nnjpeg_cuda_kernel kernel = job->call.grad.data    ? NNJPEG_CUDA_backward_plane
-                                      : is_exact(&job->call) ? NNJPEG_CUDA_exact_plane
-                                                             : NNJPEG_CUDA_float_plane;
+    const nnjpeg_cuda_kernel kernel = job->call.steps_gradient ? NNJPEG_CUDA_by_steps_plane
+                                      : job->call.grad.data    ? NNJPEG_CUDA_backward_plane
+                                      : is_exact(&job->call)   ? NNJPEG_CUDA_exact_plane
+                                                               : NNJPEG_CUDA_float_plane;
     launch(plan, kernel, job->call.type, blocks_for(blocks));
 }
 
@@ -139,6 +149,12 @@ static void plan_ycbcr(nnjpeg_cuda_plan *plan)
     if (job->call.grad.data) {
         job->chroma_slopes = (float *)take(plan, samples_of(job, &job->chroma, 2) * sizeof(float));
         job->gradients = (float *)take(plan, samples_of(job, &job->full, 3) * sizeof(float));
+    }
+    if (job->call.steps_gradient) {
+        launch(plan, NNJPEG_CUDA_decode_chroma_by_steps, type, chroma);
+        launch(plan, NNJPEG_CUDA_luma_by_steps, type, luma);
+        launch(plan, NNJPEG_CUDA_chroma_by_steps, NNJPEG_CUDA_float32, chroma);
+    } else if (job->call.grad.data) {
         launch(plan, NNJPEG_CUDA_decode_chroma, type, chroma);
         launch(plan, NNJPEG_CUDA_luma_gradient, type, luma);
         launch(plan, NNJPEG_CUDA_chroma_gradient, NNJPEG_CUDA_float32, chroma);
@@ -147,6 +163,24 @@ static void plan_ycbcr(nnjpeg_cuda_plan *plan)
         launch(plan, exact ? NNJPEG_CUDA_exact_chroma : NNJPEG_CUDA_float_chroma, type, chroma);
         launch(plan, exact ? NNJPEG_CUDA_exact_luma : NNJPEG_CUDA_float_luma, type, luma);
     }
+}
+
+/* As many parts as a part has blocks, if all share one table; for tables of each image, of those of an image. */
+static void plan_sums(nnjpeg_cuda_plan *plan)
+{
+    nnjpeg_cuda_job *job = &plan->job;
+    const nnjpeg_cuda_call *call = &job->call;
+    const size_t products = samples_of(job, &job->full, 1) + samples_of(job, &job->chroma, (size_t)call->shape.components - 1);
+    const size_t blocks = products / NNJPEG_BLOCK_SIZE / (call->tables.image_stride ? (size_t)call->shape.images : 1);
+    size_t partials;
+    job->chunks = 1;
+    while ((size_t)job->chunks * job->chunks < blocks)
+        job->chunks++;
+    partials = tables_of(call) * job->chunks * NNJPEG_BLOCK_SIZE;
+    job->products = (float *)take(plan, products * sizeof(float));
+    job->partials = (float *)take(plan, partials * sizeof(float));
+    launch(plan, NNJPEG_CUDA_sum_blocks, NNJPEG_CUDA_float32, blocks_for(partials));
+    launch(plan, NNJPEG_CUDA_sum_chunks, NNJPEG_CUDA_float32, blocks_for(tables_of(call) * NNJPEG_BLOCK_SIZE));
 }
 
 void nnjpeg_cuda_plan_init(nnjpeg_cuda_plan *plan, const nnjpeg_cuda_call *call)
@@ -169,4 +203,6 @@ void nnjpeg_cuda_plan_init(nnjpeg_cuda_plan *plan, const nnjpeg_cuda_call *call)
         plan_ycbcr(plan);
     else
         plan_planes(plan);
+    if (call->steps_gradient)
+        plan_sums(plan);
 }

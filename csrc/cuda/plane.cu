@@ -1,5 +1,5 @@
 /* Components that are coded one by one; and tables of floats. */
-#include "access.h"
+#include "table_sums.h"
 
 namespace nnjpeg_cuda {
 
@@ -57,6 +57,19 @@ template <typename T> __global__ void __launch_bounds__(NNJPEG_CUDA_THREADS) bac
     load<T>(job, job.call.src, place, false, x);
     keep(g, x, 0.0f, 1.0f);
     store<T>(job, place, g);
+}
+
+/* The gradient by the steps: up to what the block adds to it. */
+template <typename T> __global__ void __launch_bounds__(NNJPEG_CUDA_THREADS) by_steps_plane(Job job)
+{
+    NJ_THIS_THREAD;
+    float x[NNJPEG_BLOCK_SIZE], slope[NNJPEG_BLOCK_SIZE], g[NNJPEG_BLOCK_SIZE];
+    load<T>(job, job.call.src, place, false, x);
+    each(x, [](float n) { return nj_from_unit(n); });
+    step_slopes(x, slope, table_of(job, place), rounding_of(job));
+    load<T>(job, job.call.grad, place, true, g);
+    keep(g, x, -128.0f, 127.0f);
+    store_products(job, place, g, slope);
 }
 
 NJ_FIND_KERNEL(find_plane_kernel, NNJPEG_CUDA_PLANE_KERNELS)

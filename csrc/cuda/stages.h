@@ -168,6 +168,18 @@ __device__ inline void cubic_slopes(float x[NNJPEG_BLOCK_SIZE], float slope[NNJP
     inverse(x);
 }
 
+/* The same of the derivative by the step, for either rounding. */
+__device__ inline void step_slopes(float x[NNJPEG_BLOCK_SIZE], float slope[NNJPEG_BLOCK_SIZE], const Table &table,
+                                   nj_rounding rounding)
+{
+    forward(x);
+#pragma unroll
+    for (int k = 0; k < NNJPEG_BLOCK_SIZE; k++)
+        slope[k] = nj_step_slope(x[k], steps_table.at[table.at[k]].reciprocal, rounding);
+    requantize(x, table, rounding);
+    inverse(x);
+}
+
 __device__ inline void through_slopes(float g[NNJPEG_BLOCK_SIZE], const float slope[NNJPEG_BLOCK_SIZE])
 {
     forward(g);

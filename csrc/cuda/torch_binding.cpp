@@ -80,8 +80,11 @@ nnjpeg_subsampling subsampling_of(int64_t h, int64_t v, bool ycbcr)
     return h == 2 ? v == 2 ? NNJPEG_420 : NNJPEG_422 : v == 2 ? NNJPEG_440 : NNJPEG_444;
 }
 
-Tensor run(const Tensor *grad, const Tensor &image, const Tensor &qtable, bool ycbcr, nnjpeg_subsampling subsampling,
-           nnjpeg_precision precision)
+/* What a call gives: a round trip, or its gradient by the image or the tables. */
+enum Result { ROUNDTRIP, BY_IMAGE, BY_TABLES };
+
+Tensor run(Result kind, const Tensor *grad, const Tensor &image, const Tensor &qtable, bool ycbcr,
+           nnjpeg_subsampling subsampling, nnjpeg_precision precision)
 {
     NJ_CHECK(image.is_cuda() && image.dim() == 4, "image must be a CUDA tensor of shape (B, C, H, W)");
     NJ_CHECK(!ycbcr || image.size(1) == 3, "ycbcr needs 3 components");
@@ -90,13 +93,17 @@ Tensor run(const Tensor *grad, const Tensor &image, const Tensor &qtable, bool y
              "image must have fewer than 2^31 blocks");
 
     const torch::stable::accelerator::DeviceGuard guard(image.get_device_index());
-    Tensor result = torch::stable::empty_like(image);
     const Tensor table = readable_tables(qtable, image);
+    Tensor result = kind == BY_TABLES ? torch::stable::new_zeros(image, { table.size(0), table.size(1), 8, 8 }, ScalarType::Float)
+                                      : torch::stable::empty_like(image);
     nnjpeg_cuda_call call{};
     call.shape = { image.size(0), image.size(1), image.size(2), image.size(3) };
     call.type = type_of(image);
     call.src = view_of(image);
-    call.dst = view_of(result);
+    if (kind == BY_TABLES)
+        call.steps_gradient = static_cast<float *>(result.data_ptr());
+    else
+        call.dst = view_of(result);
     if (grad) {
         check_like(*grad, image, "grad");
         call.grad = view_of(*grad);
@@ -128,13 +135,20 @@ Tensor run(const Tensor *grad, const Tensor &image, const Tensor &qtable, bool y
 
 Tensor roundtrip(const Tensor &image, const Tensor &qtable, bool ycbcr, int64_t h, int64_t v, bool exact, bool cubic)
 {
-    return run(nullptr, image, qtable, ycbcr, subsampling_of(h, v, ycbcr),
+    return run(ROUNDTRIP, nullptr, image, qtable, ycbcr, subsampling_of(h, v, ycbcr),
                exact ? NNJPEG_UINT8 : cubic ? NNJPEG_FLOAT_CUBIC : NNJPEG_FLOAT);
 }
 
 Tensor cubic_backward(const Tensor &grad, const Tensor &image, const Tensor &qtable, bool ycbcr, int64_t h, int64_t v)
 {
-    return run(&grad, image, qtable, ycbcr, subsampling_of(h, v, ycbcr), NNJPEG_FLOAT_CUBIC);
+    return run(BY_IMAGE, &grad, image, qtable, ycbcr, subsampling_of(h, v, ycbcr), NNJPEG_FLOAT_CUBIC);
+}
+
+Tensor table_backward(const Tensor &grad, const Tensor &image, const Tensor &qtable, bool ycbcr, int64_t h, int64_t v,
+                      bool cubic)
+{
+    return run(BY_TABLES, &grad, image, qtable, ycbcr, subsampling_of(h, v, ycbcr),
+               cubic ? NNJPEG_FLOAT_CUBIC : NNJPEG_FLOAT);
 }
 
 } /* namespace */
@@ -143,4 +157,5 @@ STABLE_TORCH_LIBRARY_IMPL(nnjpeg, CUDA, library)
 {
     library.impl("roundtrip", TORCH_BOX(&roundtrip));
     library.impl("cubic_backward", TORCH_BOX(&cubic_backward));
+    library.impl("table_backward", TORCH_BOX(&table_backward));
 }

@@ -1,7 +1,10 @@
-/* The gradient of the cubic rounding of YCbCr, exact, in four launches. Chroma is decoded anew; so is luma,
+/* The gradient of the cubic rounding of YCbCr by pixels, exact, in four launches. Chroma is decoded anew; so is luma,
  * and the gradient goes back to luma's samples and to upsampled chroma; each sample of chroma gathers it from where it was
  * upsampled to, and goes back through the transform; each pixel gathers from luma and chroma. No thread adds to what another
- * one writes, so that the sums have one order. */
+ * one writes, so that the sums have one order.
+ *
+ * The gradient by the steps, for either rounding, takes three of the same kind: at the coefficients it has arrived. */
+#include "table_sums.h"
 #include "ycbcr.h"
 
 namespace nnjpeg_cuda {
@@ -194,6 +197,38 @@ template <typename T> __global__ void __launch_bounds__(NNJPEG_CUDA_THREADS, 3) 
             access.store(job, place, i, gradient);
         }
     });
+}
+
+template <typename T> __global__ void __launch_bounds__(NNJPEG_CUDA_THREADS) decode_chroma_by_steps(Job job)
+{
+    NJ_THIS_CHROMA;
+    float x[NNJPEG_BLOCK_SIZE], slope[NNJPEG_BLOCK_SIZE];
+    load_chroma<T>(job, place, x);
+    step_slopes(x, slope, table_of(job, place), rounding_of(job));
+    store_block(chroma_slopes(job), place, (int)place.component - 1, slope);
+    store_decoded<float>(job, place, x);
+}
+
+template <typename T> __global__ void __launch_bounds__(NNJPEG_CUDA_THREADS) luma_by_steps(Job job)
+{
+    NJ_THIS_THREAD;
+    float x[NNJPEG_BLOCK_SIZE], slope[NNJPEG_BLOCK_SIZE], g[NNJPEG_BLOCK_SIZE];
+    load_luma<T>(job, place, x);
+    step_slopes(x, slope, table_of(job, place), rounding_of(job));
+    colour_gradient<T>(job, place, x, g);
+    store_products(job, place, g, slope);
+}
+
+template <typename T> __global__ void __launch_bounds__(NNJPEG_CUDA_THREADS, 3) chroma_by_steps(Job job)
+{
+    NJ_THIS_CHROMA;
+    const int plane = (int)place.component - 1;
+    float x[NNJPEG_BLOCK_SIZE], g[NNJPEG_BLOCK_SIZE];
+    with_factors(job, [&](auto factors) { gather_upsampled(job, place, factors, g); });
+    load_block(decoded_chroma<float>(job), place, plane, x);
+    keep(g, x, -128.0f, 127.0f);
+    load_block(chroma_slopes(job), place, plane, x);
+    store_products(job, place, g, x);
 }
 
 NJ_FIND_KERNEL(find_ycbcr_backward_kernel, NNJPEG_CUDA_YCBCR_BACKWARD_KERNELS)

@@ -23,7 +23,7 @@ class RandomJPEG(_RandomJPEG):
     ----------
     jpeg_quality : float or (low, high)
         A range of qualities, 1..100; a number q means the range 50 - q to 50 + q, as in kornia. Draws below 1
-        count as 1. A parameter that learns gets a gradient through what is drawn, as in kornia.
+        count as 1. If it is a parameter that learns, it gets a gradient through the draws, as in kornia.
     same_on_batch, p, keepdim
         As in kornia.
     gradient : {"straight-through", "cubic", "none"}

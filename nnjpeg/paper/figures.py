@@ -18,6 +18,9 @@ from nnjpeg.robust.judge.assess import BENIGN, WORST
 
 __all__ = ["bands", "bars", "curves", "deviation_maps", "front", "heat_map", "matrices", "rates", "sweep", "trade"]
 
+_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#000000", "#f0e442")
+"""Colours that people with any form of colour blindness can distinguish (Okabe and Ito, 2008)."""
+
 
 def _save(figure: Figure, path: Path) -> None:
     buffer = io.BytesIO()
@@ -87,17 +90,21 @@ def front(cells: Any, best: Any, twins: Any, others: Any, chosen: dict[str, Any]
     figure = Figure(figsize=(7, 5))
     ax = figure.subplots()
     ax.scatter(cells["accuracy"], cells["defence"], s=8, color="0.75", label="cells")
-    ax.plot(best["accuracy"], best["defence"], "o-", color="C0", markersize=4, label="front, RGB")
+    ax.plot(best["accuracy"], best["defence"], "o-", color=_COLOURS[0], markersize=4, label="front, RGB")
     if len(twins):
-        ax.scatter(twins["accuracy"], twins["defence"], marker="s", s=18, color="C1", label="the same tables, YCbCr")
+        ax.scatter(
+            twins["accuracy"], twins["defence"], marker="s", s=18, color=_COLOURS[1], label="the same tables, YCbCr"
+        )
     for row in others.to_dict("records"):
         name = "no defence" if row["partition"] == "none" else f"JPEG {row['n']}"
-        ax.scatter(row["accuracy"], row["defence"], marker="^", color="C3")
+        ax.scatter(row["accuracy"], row["defence"], marker="^", color=_COLOURS[3])
         ax.annotate(
             name, (row["accuracy"], row["defence"]), xytext=(4, 4), textcoords="offset points", fontsize="small"
         )
     if chosen is not None:
-        ax.scatter(chosen["accuracy"], chosen["defence"], marker="*", s=140, color="C2", label="chosen", zorder=3)
+        ax.scatter(
+            chosen["accuracy"], chosen["defence"], marker="*", s=140, color=_COLOURS[2], label="chosen", zorder=3
+        )
     ax.set_xlabel("benign accuracy")
     ax.set_ylabel("adversarial images labelled right")
     ax.legend(fontsize="small")
@@ -108,7 +115,7 @@ def sweep(cells: Any, none: dict[str, Any], path: Path) -> None:
     """Figure 4: one step for all bands."""
     figure = Figure(figsize=(7, 4.5))
     ax = figure.subplots()
-    for color, space in (("C0", "rgb"), ("C1", "ycbcr")):
+    for color, space in zip(_COLOURS, ("rgb", "ycbcr"), strict=False):
         part = cells[cells["colorspace"] == space].sort_values("qs_af")
         for style, value, label in (("-", "accuracy", "benign"), ("--", "defence", "adversarial")):
             ax.plot(part["qs_af"], part[value], style, color=color, label=f"{label}, {space}")
@@ -145,6 +152,7 @@ def bars(cells: Any, path: Path) -> None:
     defences = list(dict.fromkeys(cells["defence"]))
     figure = Figure(figsize=(8, 4.5))
     ax = figure.subplots()
+    ax.set_prop_cycle(color=_COLOURS)
     width = 0.8 / len(kinds)
     for number, (label, rows) in enumerate(kinds.items()):
         part = 100 * rows.set_index("defence").loc[defences, ["accuracy", "low", "high"]]
@@ -165,8 +173,9 @@ def curves(cells: Any, path: Path) -> None:
     for number, defence in enumerate(dict.fromkeys(cells["defence"])):
         for style, method in (("--", "fgsm"), ("-", "pgd")):
             line = least[defence, method]
-            ax.plot(255 * line.index.to_numpy(), 100 * line, style, color=f"C{number}", marker="o", markersize=3,
-                    label=f"{defence_label(defence)}, {METHODS[method]}")  # fmt: skip
+            look = {"color": _COLOURS[number % len(_COLOURS)], "marker": "o", "markersize": 3}
+            label = f"{defence_label(defence)}, {METHODS[method]}"
+            ax.plot(255 * line.index.to_numpy(), 100 * line, style, label=label, **look)
     ax.set_xscale("log", base=2)
     ax.set_xlabel("eps, in units of 1/255")
     ax.set_ylabel("percent right, white-box")
@@ -179,6 +188,7 @@ def trade(cells: Any, defences: Any, path: Path) -> None:
     """Benign accuracy against gray-box accuracy: a line for each family of compressions, a cross for each defence."""
     figure = Figure(figsize=(7, 4.5))
     ax = figure.subplots()
+    ax.set_prop_cycle(color=_COLOURS)
     gray, crosses = (frame[frame["scenario"] == "gray-box"] for frame in (cells, defences))
     places = []
     for family, part in gray.groupby("family", sort=False):

@@ -388,6 +388,9 @@ static void run_threads(void)
 
 /* Floats */
 
+/* The kinds of float jobs: the precisions of the round trip, the gradient by pixels, the gradients by steps. */
+enum { BACKWARD = NNJPEG_FLOAT_CUBIC + 1, RATE, NEAREST_BY_STEPS, CUBIC_BY_STEPS, KINDS };
+
 /* A float job of any kind on memory at its guard pages. */
 static void run_floats(const nnjpeg_shape *s, const float *grad, const nnjpeg_strides *grad_strides, const float *src,
                        const nnjpeg_strides *src_strides, float *dst, const nnjpeg_strides *dst_strides,
@@ -398,14 +401,17 @@ static void run_floats(const nnjpeg_shape *s, const float *grad, const nnjpeg_st
     float tables[IMAGES * 3 * NNJPEG_BLOCK_SIZE];
     int64_t sizes[IMAGES];
     nnjpeg_status status;
-    if (kind == 4) {
+    if (kind == BACKWARD) {
+        status = nnjpeg_cubic_backward_f32(s, grad, grad_strides, src, src_strides, dst, dst_strides, q, colorspace,
+                                           subsampling, 1);
+    } else if (kind == RATE) {
         EXPECT(nnjpeg_coded_size_f32(s, src, src_strides, sizes, lengths, q, colorspace, subsampling, NNJPEG_HUFFMAN_OPTIMAL,
                                      1) == NNJPEG_OK);
         status = nnjpeg_rate_backward_f32(s, src, src_strides, weights, lengths, tables, dst, dst_strides, q, colorspace,
                                           subsampling, 1);
-    } else if (kind == 3) {
-        status = nnjpeg_cubic_backward_f32(s, grad, grad_strides, src, src_strides, dst, dst_strides, q, colorspace,
-                                           subsampling, 1);
+    } else if (kind >= NEAREST_BY_STEPS) {
+        status = nnjpeg_table_backward_f32(s, grad, grad_strides, src, src_strides, dst, q, colorspace, subsampling,
+                                           kind == CUBIC_BY_STEPS ? NNJPEG_FLOAT_CUBIC : NNJPEG_FLOAT, 1);
     } else {
         status = nnjpeg_roundtrip_f32(s, src, src_strides, dst, dst_strides, q, colorspace, subsampling,
                                       (nnjpeg_precision)kind, 1);
@@ -434,14 +440,18 @@ static int floats_differ(const char *isa, int step, guarded source, guarded targ
             const order from = orders[k % ORDERS], to = orders[k / ORDERS % ORDERS];
             const nnjpeg_subsampling subsampling = (nnjpeg_subsampling)(k / 3 % SUBSAMPLINGS);
             const nnjpeg_colorspace colorspace = subsampling != NNJPEG_444 || k / 16 % 2 ? NNJPEG_YCBCR : NNJPEG_RGB;
-            const int kind = k % 6 % 5, at_end = k / 3 % 2;
+            const int kind = k % (KINDS + 1) % KINDS, at_end = k / 3 % 2;
             ptrdiff_t origin, extent, src_origin, src_extent, dst_origin, dst_extent, n;
             const nnjpeg_strides src_strides = strides_of(from, &s, &src_origin, &src_extent);
             const nnjpeg_strides dst_strides = strides_of(to, &s, &dst_origin, &dst_extent);
             const nnjpeg_strides grad_strides = strides_of(orders[k / 2 % ORDERS], &s, &origin, &extent);
-            float *src = (float *)place(source, src_extent * 4, src_origin * 4, at_end);
-            float *dst = (float *)place(target, dst_extent * 4, dst_origin * 4, at_end);
-            float *grad = (float *)place(gradient, extent * 4, origin * 4, at_end);
+            float *src = (float *)place(source, src_extent * 4, src_origin * 4, at_end), *dst, *grad;
+            if (kind >= NEAREST_BY_STEPS) {
+                dst_extent = NNJPEG_BLOCK_SIZE;
+                dst_origin = 0;
+            }
+            dst = (float *)place(target, dst_extent * 4, dst_origin * 4, at_end);
+            grad = (float *)place(gradient, extent * 4, origin * 4, at_end);
             for (n = 0; n < extent; n++)
                 grad[n - origin] = (float)(next_random() % 1000) / 1000.0f;
             for (n = 0; n < src_extent; n++)

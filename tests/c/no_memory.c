@@ -55,7 +55,10 @@ static float floats[SAMPLES], grads[SAMPLES];
 static const uint8_t lengths[NNJPEG_CODE_LENGTHS];
 static int16_t zeros[3][3 * BLOCKS * NNJPEG_BLOCK_SIZE];
 
-enum { ROUNDTRIP, FORWARD, INVERSE, BYTES_OF_FLOATS, FLOATS, CUBIC, BACKWARD, STANDARD_SIZE, OPTIMAL_SIZE, RATE, RATE_OF_FLOATS, CALLS };
+enum {
+    ROUNDTRIP, FORWARD, INVERSE, BYTES_OF_FLOATS, FLOATS, CUBIC, BACKWARD, BY_STEPS, STANDARD_SIZE, OPTIMAL_SIZE, RATE,
+    RATE_OF_FLOATS, CALLS
+};
 
 static nnjpeg_status call(int which, nnjpeg_subsampling subsampling, const nnjpeg_strides *samples, results *r)
 {
@@ -94,6 +97,9 @@ static nnjpeg_status call(int which, nnjpeg_subsampling subsampling, const nnjpe
     case BACKWARD:
         return nnjpeg_cubic_backward_f32(&shape, grads, samples, floats, samples, r->floats, samples, q, NNJPEG_YCBCR,
                                          subsampling, 2);
+    case BY_STEPS:
+        return nnjpeg_table_backward_f32(&shape, grads, samples, floats, samples, r->floats, q, NNJPEG_YCBCR, subsampling,
+                                         NNJPEG_FLOAT, 2);
     default:
         return nnjpeg_roundtrip_f32(&shape, floats, samples, r->floats, samples, q, NNJPEG_YCBCR, subsampling,
                                     (nnjpeg_precision)(which - BYTES_OF_FLOATS), 2);

@@ -355,6 +355,9 @@ static void floats(source *s)
     plane grad = make_plane(s, extents, 1, sizeof(float));
     plane first = make_plane(s, extents, 1, sizeof(float)), result = like(&first);
     const int nan = fill_floats(s, &src, job->shape);
+    const size_t count = (size_t)((job->quantizers.image_stride ? job->shape.images : 1) *
+                                  (job->quantizers.component_stride ? job->shape.components : 1));
+    float *tables = malloc(count * NNJPEG_BLOCK_SIZE * sizeof *tables); /* so that not one number more is written */
     int done = 0;
     fill_floats(s, &grad, job->shape);
     WITH_EACH_ISA({
@@ -381,8 +384,13 @@ static void floats(source *s)
                                           job->num_threads) == NNJPEG_OK) == good);
         if (good)
             expect_gaps_untouched(&result, job->shape, sizeof(float), 1);
+        EXPECT((nnjpeg_table_backward_f32(&job->shape, (const float *)(void *)grad.first, &grad.strides,
+                                          (const float *)(void *)src.first, &src.strides, tables, job->quantizers,
+                                          job->colorspace, job->subsampling, precision, job->num_threads) == NNJPEG_OK) ==
+               (good && precision != NNJPEG_UINT8 && (tables || job->shape.images == 0)));
         done = 1;
     });
+    free(tables);
     free(src.memory);
     free(grad.memory);
     free(first.memory);
