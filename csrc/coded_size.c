@@ -30,6 +30,7 @@ typedef struct call {
     nj_strips_job job; /* of all images */
     nnjpeg_huffman huffman;
     int64_t *sizes;
+    uint8_t *lengths; /* of codes; NULL: not wanted */
     int kinds;         /* of Huffman tables: luma's, and chroma's beside */
     strip whole, rest; /* of the rows that a strip takes, and of those that are left for the last one; without coefficients */
     tables standard;
@@ -141,6 +142,16 @@ static int64_t header_size(const call *j, const tables *t)
     return size + MARKER + LENGTH + SCAN + 2 * components;
 }
 
+static void write_lengths(const call *j, const tables *t, uint8_t (*lengths)[2][NJ_SYMBOLS])
+{
+    int kind, i;
+    for (kind = 0; kind < 2; kind++)
+        for (i = 0; i < NJ_SYMBOLS; i++) {
+            lengths[kind][0][i] = kind < j->kinds ? (uint8_t)nj_length_of(t->dc[kind].codes[i]) : 0;
+            lengths[kind][1][i] = kind < j->kinds ? (uint8_t)nj_length_of(t->ac[kind].codes[i]) : 0;
+        }
+}
+
 static int64_t image_size(const call *j, part *p, ptrdiff_t image)
 {
     const tables *used = j->huffman == NNJPEG_HUFFMAN_OPTIMAL ? &p->own : &j->standard;
@@ -165,6 +176,8 @@ static int64_t image_size(const call *j, part *p, ptrdiff_t image)
         }
     }
     code_image(j, p, image, used == &p->own, put_strip);
+    if (j->lengths)
+        write_lengths(j, used, (uint8_t(*)[2][NJ_SYMBOLS])(j->lengths + image * NNJPEG_CODE_LENGTHS));
     return header_size(j, used) + nj_put_bytes(s);
 }
 
@@ -268,9 +281,9 @@ static nnjpeg_status run(call *j)
     return NNJPEG_OK;
 }
 
-nnjpeg_status nnjpeg_coded_size(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides, int64_t *sizes,
-                                nnjpeg_quantizers quantizers, nnjpeg_colorspace colorspace, nnjpeg_subsampling subsampling,
-                                nnjpeg_huffman huffman, int num_threads)
+static nnjpeg_status coded_size(const nnjpeg_shape *shape, const void *src, const nnjpeg_strides *src_strides, int size,
+                                int64_t *sizes, uint8_t *lengths, nnjpeg_quantizers quantizers, nnjpeg_colorspace colorspace,
+                                nnjpeg_subsampling subsampling, nnjpeg_huffman huffman, int num_threads)
 {
     nnjpeg_status status = nj_check(shape, src, src_strides, sizes, sizes, colorspace, NNJPEG_YCBCR, subsampling);
     const nj_samples none = { NULL, { 0, 0, 0, 0 }, 1 };
@@ -286,12 +299,30 @@ nnjpeg_status nnjpeg_coded_size(const nnjpeg_shape *shape, const uint8_t *src, c
     if (!quantizers.data)
         return NNJPEG_BAD_POINTER;
     {
-        const nj_strips_job job = { *shape, nj_samples_of(src, src_strides, 1), none, NULL, NULL, quantizers, colorspace,
+        const nj_strips_job job = { *shape, nj_samples_of(src, src_strides, size), none, NULL, NULL, quantizers, colorspace,
                                     subsampling, num_threads, NNJPEG_UINT8 };
         j.job = job;
     }
     j.kinds = colorspace == NNJPEG_YCBCR ? 2 : 1;
     j.huffman = huffman;
     j.sizes = sizes;
+    j.lengths = lengths;
     return run(&j);
+}
+
+nnjpeg_status nnjpeg_coded_size(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides, int64_t *sizes,
+                                uint8_t *lengths, nnjpeg_quantizers quantizers, nnjpeg_colorspace colorspace,
+                                nnjpeg_subsampling subsampling, nnjpeg_huffman huffman, int num_threads)
+{
+    return coded_size(shape, src, src_strides, sizeof *src, sizes, lengths, quantizers, colorspace, subsampling, huffman,
+                      num_threads);
+}
+
+nnjpeg_status nnjpeg_coded_size_f32(const nnjpeg_shape *shape, const float *src, const nnjpeg_strides *src_strides,
+                                    int64_t *sizes, uint8_t *lengths, nnjpeg_quantizers quantizers,
+                                    nnjpeg_colorspace colorspace, nnjpeg_subsampling subsampling, nnjpeg_huffman huffman,
+                                    int num_threads)
+{
+    return coded_size(shape, src, src_strides, sizeof *src, sizes, lengths, quantizers, colorspace, subsampling, huffman,
+                      num_threads);
 }

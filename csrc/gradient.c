@@ -119,50 +119,6 @@ static void transform_backward(const job *j, uint8_t *const slots[SLOTS], const 
     }
 }
 
-/* A row of chroma's gradient to the pixels that it is a mean of, each of which has `share` of it; the last one has what its
- * repetitions have. */
-static void spread(const float *chroma, ptrdiff_t columns, int h, float share, float *pixels, ptrdiff_t width)
-{
-    float padding = 0.0f;
-    ptrdiff_t x;
-    if (h == 1)
-        for (x = 0; x < width; x++)
-            pixels[x] = share * chroma[x];
-    else
-        for (x = 0; x < width; x++)
-            pixels[x] = share * chroma[x / 2];
-    for (x = width; x < h * columns; x++)
-        padding += chroma[x / h];
-    pixels[width - 1] += share * padding;
-}
-
-/* Through padding, downsampling and colour: to the gradient of the image. */
-static void encode_backward(const nj_walk *w, uint8_t *const slots[SLOTS], const strip *s)
-{
-    const ptrdiff_t width = w->job->shape.width;
-    float *pixels[3], *components[3], *grad[3];
-    const nj_samples staged = stage(w, slots[DECODED], pixels), result = stage(w, slots[GRADIENT], grad);
-    ptrdiff_t y;
-    int c;
-    stage(w, slots[ENCODED], components);
-    for (c = NJ_LUMA; c <= NJ_CR; c++) {
-        const nj_range rows = c == NJ_LUMA ? s->pixels : s->chroma;
-        const ptrdiff_t columns = w->planes[c].block_columns * NNJPEG_BLOCK, height = rows.end - rows.begin;
-        nj_fold(plane_of(w, slots, s, c, rows), 1, height, c == NJ_LUMA ? width : columns,
-                nj_round_up(height, NNJPEG_BLOCK), columns);
-    }
-    for (y = s->pixels.begin; y < s->pixels.end; y++) {
-        const int repeated = y == w->job->shape.height - 1 && w->job->shape.height % w->v;
-        components[0] = row_at(w, slots[GRADIENT], s, NJ_LUMA, y);
-        for (c = NJ_CB; c <= NJ_CR; c++)
-            spread(row_at(w, slots[GRADIENT], s, c, y / w->v), w->planes[c].block_columns * NNJPEG_BLOCK, w->h,
-                   (repeated ? 2.0f : 1.0f) / (float)(w->h * w->v), components[c], width);
-        fetch_row(w, w->job->src, s, y, staged);
-        w->isa->backward.encode((const float *const *)pixels, (const float *const *)components, grad, w->full);
-        nj_copy(result, nj_from(w->job->dst, s->image, 0, y, 0), 3, 1, width);
-    }
-}
-
 static void process(const void *context, int part, int parts)
 {
     const job *j = context;
@@ -188,7 +144,7 @@ static void process(const void *context, int part, int parts)
         decode_backward(j, slots, &s);
         transform_backward(j, slots, &s, part);
         if (!j->sums)
-            encode_backward(w, slots, &s);
+            nj_encode_strip_backward(w, slots[GRADIENT], s.image, s.mcu, s.mcu_end, s.first);
     }
 }
 

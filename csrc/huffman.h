@@ -25,6 +25,8 @@ typedef struct nj_huffman {
     nj_code small[NJ_RUNS][2 * NJ_SMALL];
 } nj_huffman;
 
+static inline int nj_length_of(nj_code code) { return (int)(code & ((1 << NJ_LENGTH_BITS) - 1)); }
+
 /* How many bits a value takes, without its sign. */
 static inline int nj_bits_of(int value)
 {

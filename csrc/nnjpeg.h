@@ -148,10 +148,29 @@ typedef enum nnjpeg_huffman {
 
 /* The size in bytes of the baseline file that libjpeg-turbo makes of each image with 1 or 3 components, without metadata:
  * sizes[image]. Its headers are those of JFIF, or for RGB Adobe's; its quantization tables one for each component, or one where
- * quantizers.component_stride is 0. NNJPEG_NO_CODE: it makes none of an image, whose size is -1. */
+ * quantizers.component_stride is 0. NNJPEG_NO_CODE: it makes none of an image, whose size is -1.
+ * lengths: NULL, or for each image the bits of the code of each symbol, [luma, chroma][DC, AC][256], 0 where there is none; all but
+ * YCbCr's chroma is coded as luma. Samples in single precision are rounded to bytes as by NNJPEG_UINT8. */
+enum { NNJPEG_CODE_LENGTHS = 2 * 2 * 256 };
+
 nnjpeg_status nnjpeg_coded_size(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides, int64_t *sizes,
-                                nnjpeg_quantizers quantizers, nnjpeg_colorspace colorspace, nnjpeg_subsampling subsampling,
-                                nnjpeg_huffman huffman, int num_threads);
+                                uint8_t *lengths, nnjpeg_quantizers quantizers, nnjpeg_colorspace colorspace,
+                                nnjpeg_subsampling subsampling, nnjpeg_huffman huffman, int num_threads);
+nnjpeg_status nnjpeg_coded_size_f32(const nnjpeg_shape *shape, const float *src, const nnjpeg_strides *src_strides,
+                                    int64_t *sizes, uint8_t *lengths, nnjpeg_quantizers quantizers,
+                                    nnjpeg_colorspace colorspace, nnjpeg_subsampling subsampling, nnjpeg_huffman huffman,
+                                    int num_threads);
+
+/* The gradient of such a file's bits, for Huffman codes of the given lengths: how many more it is expected to have where a step, or
+ * a sample, grows a little (rate.c). By steps to tables: 64 in natural order for each component of each image. Of samples in single
+ * precision to dst as well, unless that is NULL. What an image has is multiplied by its weight. */
+nnjpeg_status nnjpeg_rate_backward(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides,
+                                   const float *weights, const uint8_t *lengths, float *tables, nnjpeg_quantizers quantizers,
+                                   nnjpeg_colorspace colorspace, nnjpeg_subsampling subsampling, int num_threads);
+nnjpeg_status nnjpeg_rate_backward_f32(const nnjpeg_shape *shape, const float *src, const nnjpeg_strides *src_strides,
+                                       const float *weights, const uint8_t *lengths, float *tables, float *dst,
+                                       const nnjpeg_strides *dst_strides, nnjpeg_quantizers quantizers,
+                                       nnjpeg_colorspace colorspace, nnjpeg_subsampling subsampling, int num_threads);
 
 /* The orthonormal DCT-II of 8x8 blocks and its inverse in single precision: no level shift, no quantization. */
 nnjpeg_status nnjpeg_dct_u8(const nnjpeg_shape *shape, const uint8_t *src, const nnjpeg_strides *src_strides,

@@ -5,6 +5,7 @@
 #include "huffman.h"
 #include "inline.h"
 #include "nnjpeg.h"
+#include "zigzag.h"
 
 enum { NJ_CODED_COMPONENTS = 3 };
 
@@ -31,8 +32,6 @@ static uint64_t full_bytes(uint64_t x)
     return ((x & low) + low / 0x7f) & x & ~low;
 }
 
-static int length_of(nj_code code) { return (int)(code & ((1 << NJ_LENGTH_BITS) - 1)); }
-
 /* Puts the codes that wait, two at a time: 54 bits at most, and 7 that no byte has had yet. */
 static void nj_put(nj_scan *s)
 {
@@ -42,7 +41,7 @@ static void nj_put(nj_scan *s)
     s->codes[s->waiting] = 0;
     for (i = 0; i < s->waiting; i += 2) {
         const nj_code first = s->codes[i], second = s->codes[i + 1];
-        const int more = length_of(second), length = length_of(first) + more;
+        const int more = nj_length_of(second), length = nj_length_of(first) + more;
         uint64_t full;
         word = word << length | (uint64_t)(first >> NJ_LENGTH_BITS) << more | second >> NJ_LENGTH_BITS;
         used += length;
@@ -67,55 +66,14 @@ static int64_t nj_put_bytes(nj_scan *s)
     return s->bits / 8 + 1 + s->stuffed + (((s->word << (8 - s->used) | 0xffu >> s->used) & 0xff) == 0xff);
 }
 
-/* In zigzag order, bits of a row's columns that are not 0: 2^8 entries for each row. */
-#define BIT(n) (UINT64_C(1) << (n))
-#define ONE(x, a) (x), (x) | BIT(a)
-#define TWO(x, a, b) ONE(x, a), ONE((x) | BIT(b), a)
-#define THREE(x, a, b, c) TWO(x, a, b), TWO((x) | BIT(c), a, b)
-#define FOUR(x, a, b, c, d) THREE(x, a, b, c), THREE((x) | BIT(d), a, b, c)
-#define FIVE(x, a, b, c, d, e) FOUR(x, a, b, c, d), FOUR((x) | BIT(e), a, b, c, d)
-#define SIX(x, a, b, c, d, e, f) FIVE(x, a, b, c, d, e), FIVE((x) | BIT(f), a, b, c, d, e)
-#define SEVEN(x, a, b, c, d, e, f, g) SIX(x, a, b, c, d, e, f), SIX((x) | BIT(g), a, b, c, d, e, f)
-#define ROW(a, b, c, d, e, f, g, h) { SEVEN(UINT64_C(0), a, b, c, d, e, f, g), SEVEN(BIT(h), a, b, c, d, e, f, g) }
-
-static const uint64_t zigzag_bits[NNJPEG_BLOCK][1 << NNJPEG_BLOCK] = {
-    ROW(0, 1, 5, 6, 14, 15, 27, 28),     ROW(2, 4, 7, 13, 16, 26, 29, 42),    ROW(3, 8, 12, 17, 25, 30, 41, 43),
-    ROW(9, 11, 18, 24, 31, 40, 44, 53),  ROW(10, 19, 23, 32, 39, 45, 52, 54), ROW(20, 22, 33, 38, 46, 51, 55, 60),
-    ROW(21, 34, 37, 47, 50, 56, 59, 61), ROW(35, 36, 48, 49, 57, 58, 62, 63)
-};
-
-static const uint8_t natural_of_zigzag[NNJPEG_BLOCK_SIZE] = {
-    0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6,  7,  14, 21, 28,
-    35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63
-};
-
 /* Which AC coefficients are not 0, as bits in zigzag order. */
 NJ_INLINE uint64_t nj_find_nonzero(const int16_t *block)
 {
     uint8_t flags[NNJPEG_BLOCK_SIZE];
-    uint64_t found = 0;
     int i;
     for (i = 0; i < NNJPEG_BLOCK_SIZE; i++)
         flags[i] = block[i] != 0;
-    for (i = 0; i < NNJPEG_BLOCK; i++) {
-        const uint8_t *f = flags + i * NNJPEG_BLOCK;
-        const uint64_t row = f[0] | (uint64_t)f[1] << 8 | (uint64_t)f[2] << 16 | (uint64_t)f[3] << 24 | (uint64_t)f[4] << 32 |
-                             (uint64_t)f[5] << 40 | (uint64_t)f[6] << 48 | (uint64_t)f[7] << 56;
-        found |= zigzag_bits[i][row * 0x0102040810204080u >> 56];
-    }
-    return found & ~UINT64_C(1);
-}
-
-NJ_INLINE int lowest_bit(uint64_t x)
-{
-#if defined(__GNUC__)
-    return __builtin_ctzll(x);
-#else
-    int bit = 0;
-    for (; !(x & 1); x >>= 1)
-        bit++;
-    return bit;
-#endif
+    return nj_in_zigzag(flags) & ~UINT64_C(1);
 }
 
 /* A block's symbols in the order of the file (annex F.1.2). counts: whether they are counted, or coded. */
@@ -131,8 +89,8 @@ NJ_INLINE void nj_code_block(nj_scan *s, int c, const int16_t *block, uint64_t n
     else
         *code++ = nj_with_value(s->dc[c]->codes[category], difference, category);
     for (; nonzero; nonzero &= nonzero - 1) {
-        const ptrdiff_t at = lowest_bit(nonzero);
-        const int value = block[natural_of_zigzag[at]];
+        const ptrdiff_t at = nj_lowest_bit(nonzero);
+        const int value = block[nj_natural_of_zigzag[at]];
         ptrdiff_t run = at - last - 1;
         last = at;
         for (; run >= NJ_RUNS; run -= NJ_RUNS) {

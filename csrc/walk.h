@@ -71,6 +71,11 @@ uint8_t *nj_workspace(ptrdiff_t bytes, void **memory);
 void nj_encode_strip(const nj_walk *w, uint8_t *slot, nj_samples image, ptrdiff_t mcu, ptrdiff_t mcu_end);
 void nj_fetch_strip(const nj_walk *w, uint8_t *slot, nj_samples image, ptrdiff_t mcu, ptrdiff_t mcu_end);
 
+/* Their transpose, in floats: the gradients of components, padding included, which are in a slot that begins with row first_mcu of
+ * MCUs, to those of the pixels in job->src, 0..1, which go to job->dst. What was in the slot is lost. */
+void nj_encode_strip_backward(const nj_walk *w, uint8_t *slot, ptrdiff_t image, ptrdiff_t mcu, ptrdiff_t mcu_end,
+                              ptrdiff_t first_mcu);
+
 /* Components from_c.. of the strip: the round trip, or a half of it, in place. */
 void nj_transform_strip(const nj_walk *w, uint8_t *slot, ptrdiff_t image, ptrdiff_t unit, ptrdiff_t mcu, ptrdiff_t mcu_end,
                         int from_c);

@@ -73,7 +73,7 @@ def inverse(
     subsampling: int = 0,
 ) -> None: ...
 def coded_size(
-    src: npt.NDArray[np.uint8],
+    src: npt.NDArray[Any],
     sizes: npt.NDArray[np.int64],
     axes: _Axes,
     quantizers: Quantizers,
@@ -81,6 +81,19 @@ def coded_size(
     num_threads: int,
     subsampling: int = 0,
     optimize: bool = False,
+    lengths: npt.NDArray[np.uint8] | None = None,
+) -> None: ...
+def rate_backward(
+    src: npt.NDArray[Any],
+    weights: npt.NDArray[np.float32],
+    lengths: npt.NDArray[np.uint8],
+    tables: npt.NDArray[np.float32],
+    dst: npt.NDArray[np.float32] | None,
+    axes: _Axes,
+    quantizers: Quantizers,
+    ycbcr: bool,
+    num_threads: int,
+    subsampling: int = 0,
 ) -> None: ...
 def dct(src: npt.NDArray[Any], dst: npt.NDArray[np.float32], axes: _Axes) -> None: ...
 def idct(src: npt.NDArray[np.float32], dst: npt.NDArray[np.float32], axes: _Axes) -> None: ...

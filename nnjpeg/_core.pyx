@@ -18,6 +18,7 @@ cdef extern from "numpy/arrayobject.h":
 cdef extern from "nnjpeg.h" nogil:
     enum:
         NNJPEG_BLOCK_SIZE
+        NNJPEG_CODE_LENGTHS
     ctypedef enum nnjpeg_status:
         NNJPEG_OK
         NNJPEG_NO_MEMORY
@@ -67,8 +68,16 @@ cdef extern from "nnjpeg.h" nogil:
                                  int)
     nnjpeg_status nnjpeg_inverse(const nnjpeg_shape *, const nnjpeg_coefficients *, uint8_t *, const nnjpeg_strides *,
                                  nnjpeg_quantizers, nnjpeg_colorspace, nnjpeg_subsampling, int)
-    nnjpeg_status nnjpeg_coded_size(const nnjpeg_shape *, const uint8_t *, const nnjpeg_strides *, int64_t *,
+    nnjpeg_status nnjpeg_coded_size(const nnjpeg_shape *, const uint8_t *, const nnjpeg_strides *, int64_t *, uint8_t *,
                                     nnjpeg_quantizers, nnjpeg_colorspace, nnjpeg_subsampling, nnjpeg_huffman, int)
+    nnjpeg_status nnjpeg_coded_size_f32(const nnjpeg_shape *, const float *, const nnjpeg_strides *, int64_t *, uint8_t *,
+                                        nnjpeg_quantizers, nnjpeg_colorspace, nnjpeg_subsampling, nnjpeg_huffman, int)
+    nnjpeg_status nnjpeg_rate_backward(const nnjpeg_shape *, const uint8_t *, const nnjpeg_strides *, const float *,
+                                       const uint8_t *, float *, nnjpeg_quantizers, nnjpeg_colorspace,
+                                       nnjpeg_subsampling, int)
+    nnjpeg_status nnjpeg_rate_backward_f32(const nnjpeg_shape *, const float *, const nnjpeg_strides *, const float *,
+                                           const uint8_t *, float *, float *, const nnjpeg_strides *,
+                                           nnjpeg_quantizers, nnjpeg_colorspace, nnjpeg_subsampling, int)
     nnjpeg_status nnjpeg_dct_u8(const nnjpeg_shape *, const uint8_t *, const nnjpeg_strides *, float *,
                                 const nnjpeg_strides *)
     nnjpeg_status nnjpeg_dct_f32(const nnjpeg_shape *, const float *, const nnjpeg_strides *, float *,
@@ -324,22 +333,62 @@ def inverse(tuple srcs not None, cnp.ndarray dst not None, tuple axes not None, 
 
 
 def coded_size(cnp.ndarray src not None, int64_t[::1] sizes not None, tuple axes not None, Quantizers quantizers not None,
-               bint ycbcr, int num_threads, int subsampling=0, bint optimize=False):
+               bint ycbcr, int num_threads, int subsampling=0, bint optimize=False, uint8_t[:, ::1] lengths=None):
     cdef nnjpeg_shape shape = shape_of(src, axes)
     cdef nnjpeg_strides ss = strides_of(src, axes)
-    cdef const uint8_t *s = <const uint8_t *>cnp.PyArray_DATA(src)
+    cdef const void *s = cnp.PyArray_DATA(src)
+    cdef bint is_float = cnp.PyArray_TYPE(src) == cnp.NPY_FLOAT32
     cdef nnjpeg_quantizers q = quantizers.view(&shape)
     cdef nnjpeg_colorspace colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
     cdef nnjpeg_huffman huffman = NNJPEG_HUFFMAN_OPTIMAL if optimize else NNJPEG_HUFFMAN_STANDARD
+    cdef nnjpeg_subsampling factors = <nnjpeg_subsampling>subsampling
     cdef int64_t *d
+    cdef uint8_t *of_codes = NULL
     cdef nnjpeg_status status
     if sizes.shape[0] != shape.images:
         raise ValueError(f"sizes must have {shape.images} elements, got {sizes.shape[0]}")
+    if lengths is not None and (lengths.shape[0] != shape.images or lengths.shape[1] != NNJPEG_CODE_LENGTHS):
+        raise ValueError(f"lengths must have shape ({shape.images}, {NNJPEG_CODE_LENGTHS})")
     if shape.images == 0:
         return
     d = &sizes[0]
+    if lengths is not None:
+        of_codes = &lengths[0, 0]
     with nogil:
-        status = nnjpeg_coded_size(&shape, s, &ss, d, q, colorspace, <nnjpeg_subsampling>subsampling, huffman, num_threads)
+        if is_float:
+            status = nnjpeg_coded_size_f32(&shape, <const float *>s, &ss, d, of_codes, q, colorspace, factors, huffman,
+                                           num_threads)
+        else:
+            status = nnjpeg_coded_size(&shape, <const uint8_t *>s, &ss, d, of_codes, q, colorspace, factors, huffman,
+                                       num_threads)
+    check(status)
+
+
+def rate_backward(cnp.ndarray src not None, const float[::1] weights not None, const uint8_t[:, ::1] lengths not None,
+                  float[:, :, ::1] tables not None, cnp.ndarray dst, tuple axes not None,
+                  Quantizers quantizers not None, bint ycbcr, int num_threads, int subsampling=0):
+    cdef nnjpeg_shape shape = shape_of(src, axes)
+    cdef nnjpeg_strides ss = strides_of(src, axes), ds = strides_of(src if dst is None else dst, axes)
+    cdef const void *s = cnp.PyArray_DATA(src)
+    cdef float *d = NULL if dst is None else <float *>cnp.PyArray_DATA(dst)
+    cdef bint is_float = cnp.PyArray_TYPE(src) == cnp.NPY_FLOAT32
+    cdef nnjpeg_quantizers q = quantizers.view(&shape)
+    cdef nnjpeg_colorspace colorspace = NNJPEG_YCBCR if ycbcr else NNJPEG_RGB
+    cdef nnjpeg_subsampling factors = <nnjpeg_subsampling>subsampling
+    cdef nnjpeg_status status
+    if (weights.shape[0] != shape.images or lengths.shape[0] != shape.images or lengths.shape[1] != NNJPEG_CODE_LENGTHS
+            or tables.shape[0] != shape.images or tables.shape[1] != shape.components
+            or tables.shape[2] != NNJPEG_BLOCK_SIZE):
+        raise ValueError(f"weights, lengths and tables must be of {shape.images} images of {shape.components} components")
+    if shape.images == 0:
+        return
+    with nogil:
+        if is_float:
+            status = nnjpeg_rate_backward_f32(&shape, <const float *>s, &ss, &weights[0], &lengths[0, 0], &tables[0, 0, 0],
+                                              d, &ds, q, colorspace, factors, num_threads)
+        else:
+            status = nnjpeg_rate_backward(&shape, <const uint8_t *>s, &ss, &weights[0], &lengths[0, 0], &tables[0, 0, 0],
+                                          q, colorspace, factors, num_threads)
     check(status)
 
 

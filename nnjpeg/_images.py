@@ -30,6 +30,7 @@ from nnjpeg._arguments import (
     default_layout,
     number,
 )
+from nnjpeg._operands import values_are_hidden
 from nnjpeg._pil import roundtrip_image
 from nnjpeg._threads import tensor_threads
 from nnjpeg.codec import prepare, roundtrip_with
@@ -144,7 +145,7 @@ def _maybe_known(quality: Tensor) -> _Known | Tensor:
     """A tensor where the values are not to be read."""
     if quality.dtype.is_complex or quality.dtype == torch.bool or quality.ndim > 1:
         raise _not_qualities(quality)
-    if quality.device.type != "cpu" or ops.values_are_hidden():
+    if quality.device.type != "cpu" or values_are_hidden():
         return quality.reshape(-1)
     if quality.requires_grad:  # an optimizer may have moved it out of its range
         known = _known(quality.detach().double().clamp(1, 100).numpy())

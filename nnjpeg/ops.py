@@ -18,12 +18,21 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from nnjpeg import _core, _plain, _results, cuda
+from nnjpeg import _core, _plain, _rate, _results, cuda
 from nnjpeg._arguments import FACTORS, LAYOUTS, Coding, Colorspace, Subsampling, check_components, coding_of
+from nnjpeg._operands import (
+    OPERATOR_DTYPES,
+    check_operands,
+    flatten,
+    in_functorch,
+    quantizers_of,
+    values_are_hidden,
+)
 from nnjpeg._threads import tensor_threads
+from nnjpeg.files import check_storable, writable_subsampling
 from nnjpeg.qtable import NN_TABLE, QTable, QTables, tables_for
 
-__all__ = ["Gradient", "Precision", "roundtrip"]
+__all__ = ["Gradient", "Precision", "rate", "roundtrip"]
 
 Gradient = Literal["straight-through", "cubic", "none"]
 Precision = Literal["uint8", "float"]
@@ -53,77 +62,33 @@ _cubic_backward = torch.ops.nnjpeg.cubic_backward.default
 _table_backward = torch.ops.nnjpeg.table_backward.default
 
 
-_OPERATOR_DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16)
-_TABLE_DTYPES = (torch.uint8, torch.float32)
-
-
-def _check_operands(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, grad: Tensor | None = None) -> None:
-    """That the operands are as the schemas want them: what the core does with others is undefined."""
-    if image.ndim != 4:
-        raise ValueError(f"image must have shape (B, C, H, W), got {tuple(image.shape)}")
-    if image.dtype not in _OPERATOR_DTYPES:
-        raise TypeError(f"image must have dtype {', '.join(map(str, _OPERATOR_DTYPES))}, got {image.dtype}")
-    if ycbcr and image.shape[1] != 3:
-        raise ValueError(f"image must have 3 components to be coded as YCbCr, got {image.shape[1]}")
-    if (h, v) not in FACTORS or (h * v > 1 and not ycbcr):
-        accepted = ", ".join(map(str, FACTORS))
-        raise ValueError(f"(h, v) must be one of {accepted}, and (1, 1) where YCbCr is not coded, got ({h}, {v})")
-    if (
-        qtable.dtype not in _TABLE_DTYPES
-        or qtable.ndim != 4
-        or not (qtable.shape[0] == 1 or qtable.shape[0] == image.shape[0])
-        or not (qtable.shape[1] == 1 or qtable.shape[1] == image.shape[1])
-        or qtable.shape[2:] != (8, 8)
-        or qtable.device != image.device
-    ):
-        raise ValueError(
-            f"qtable must be a tensor of uint8 or float32 and shape ({image.shape[0]} or 1, "
-            f"{image.shape[1]} or 1, 8, 8) on image's device, {image.device}, got {qtable.dtype} of shape "
-            f"{tuple(qtable.shape)} with strides {qtable.stride()} on {qtable.device}"
-        )
-    if grad is not None and (grad.shape != image.shape or grad.dtype != image.dtype or grad.device != image.device):
-        raise ValueError(
-            f"grad must have the shape, dtype and device of image, {tuple(image.shape)}, {image.dtype} and "
-            f"{image.device}, got {tuple(grad.shape)}, {grad.dtype} and {grad.device}"
-        )
-
-
 @torch.library.register_fake("nnjpeg::roundtrip", lib=_library)
 def _(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, exact: bool, cubic: bool) -> Tensor:
-    _check_operands(image, qtable, ycbcr, h, v)
+    check_operands(image, qtable, ycbcr, h, v)
     return torch.empty_like(image)
 
 
 @torch.library.register_fake("nnjpeg::cubic_backward", lib=_library)
 def _(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) -> Tensor:
-    _check_operands(image, qtable, ycbcr, h, v, grad)
+    check_operands(image, qtable, ycbcr, h, v, grad)
     return torch.empty_like(image)
 
 
 @torch.library.register_fake("nnjpeg::table_backward", lib=_library)
 def _(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, cubic: bool) -> Tensor:
-    _check_operands(image, qtable, ycbcr, h, v, grad)
+    check_operands(image, qtable, ycbcr, h, v, grad)
     return torch.empty(qtable.shape, dtype=torch.float32, device=qtable.device)
 
 
 # The CPU
 
 
-def _quantizers(qtable: Tensor) -> _core.Quantizers:
-    whole = qtable if qtable.dtype == torch.uint8 else _plain.steps_of(qtable)
-    steps = whole.numpy().astype(np.uint16, order="C").reshape(*qtable.shape[:2], 64)
-    try:
-        return _core.Quantizers(steps)
-    except ValueError:
-        raise ValueError(f"qtable entries must be integers in 1..255, got {steps.min()}") from None
-
-
 def _roundtrip_cpu(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, exact: bool, cubic: bool) -> Tensor:
-    _check_operands(image, qtable, ycbcr, h, v)
+    check_operands(image, qtable, ycbcr, h, v)
     result = _results.empty_like(image)
     if image.numel() == 0:
         return result
-    axes, quantizers, number = LAYOUTS["NCHW"], _quantizers(qtable), FACTORS.index((h, v))
+    axes, quantizers, number = LAYOUTS["NCHW"], quantizers_of(qtable), FACTORS.index((h, v))
     threads = tensor_threads(image.numel())
     if image.dtype == torch.uint8:
         _core.roundtrip(image.numpy(), result.numpy(), axes, quantizers, ycbcr, threads, subsampling=number)
@@ -134,13 +99,13 @@ def _roundtrip_cpu(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, e
 
 
 def _cubic_backward_cpu(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) -> Tensor:
-    _check_operands(image, qtable, ycbcr, h, v, grad)
+    check_operands(image, qtable, ycbcr, h, v, grad)
     result = _results.empty_like(image)
     if image.numel() == 0:
         return result
     single = result if image.dtype == torch.float32 else torch.empty_like(image, dtype=torch.float32)
     arguments = grad.float().numpy(), image.float().numpy(), single.numpy()
-    quantizers, number = _quantizers(qtable), FACTORS.index((h, v))
+    quantizers, number = quantizers_of(qtable), FACTORS.index((h, v))
     _core.cubic_backward_f32(*arguments, LAYOUTS["NCHW"], quantizers, ycbcr, tensor_threads(image.numel()), number)
     return result if single is result else result.copy_(single)
 
@@ -148,12 +113,12 @@ def _cubic_backward_cpu(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool
 def _table_backward_cpu(
     grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, cubic: bool
 ) -> Tensor:
-    _check_operands(image, qtable, ycbcr, h, v, grad)
+    check_operands(image, qtable, ycbcr, h, v, grad)
     result = torch.zeros(qtable.shape)
     if image.numel() == 0:
         return result
     arguments = grad.float().numpy(), image.float().numpy(), result.numpy().reshape(*qtable.shape[:2], 64)
-    quantizers, number, threads = _quantizers(qtable), FACTORS.index((h, v)), tensor_threads(image.numel())
+    quantizers, number, threads = quantizers_of(qtable), FACTORS.index((h, v)), tensor_threads(image.numel())
     _core.table_backward_f32(*arguments, LAYOUTS["NCHW"], quantizers, ycbcr, cubic, threads, number)
     return result
 
@@ -175,7 +140,7 @@ def _roundtrip_elsewhere(
 ) -> Tensor:
     if image.is_cuda and cuda.load():
         return _roundtrip(image, qtable, ycbcr, h, v, exact, cubic)
-    _check_operands(image, qtable, ycbcr, h, v)
+    check_operands(image, qtable, ycbcr, h, v)
     return _roundtrip_plain(image, qtable, ycbcr, h, v, exact, cubic)
 
 
@@ -191,7 +156,7 @@ def _roundtrip_plain(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int,
 def _cubic_backward_elsewhere(grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) -> Tensor:
     if image.is_cuda and cuda.load():
         return _cubic_backward(grad, image, qtable, ycbcr, h, v)
-    _check_operands(image, qtable, ycbcr, h, v, grad)
+    check_operands(image, qtable, ycbcr, h, v, grad)
     steps = _plain.steps_of(qtable)
     # torch.func, since an operator is called where torch.autograd records nothing.
     pulled_back = torch.func.vjp(lambda x: _plain.roundtrip_float(x, steps, ycbcr, h, v, cubic=True), image)[1]
@@ -203,7 +168,7 @@ def _table_backward_elsewhere(
 ) -> Tensor:
     if image.is_cuda and cuda.load():
         return _table_backward(grad, image, qtable, ycbcr, h, v, cubic)
-    _check_operands(image, qtable, ycbcr, h, v, grad)
+    check_operands(image, qtable, ycbcr, h, v, grad)
     steps = _plain.steps_of(qtable).to(torch.float32)
     pulled_back = torch.func.vjp(lambda t: _plain.roundtrip_float(image, t, ycbcr, h, v, cubic), steps)[1]
     return pulled_back(grad)[0].contiguous()
@@ -249,47 +214,35 @@ torch.library.register_autograd("nnjpeg::cubic_backward", _no_second_derivative,
 torch.library.register_autograd("nnjpeg::table_backward", _no_second_derivative, lib=_library)
 
 
-def _flatten(count: int, tensor: Tensor, dim: int | None, images: int | None = None) -> Tensor:
-    """The dimension that vmap added, joined with that of the images; `images`: for tables, which may share both."""
-    tensor = tensor.unsqueeze(0) if dim is None else tensor.movedim(dim, 0)
-    if images is None:
-        tensor = tensor.expand(count, *tensor.shape[1:])
-    elif tensor.shape[:2] == (1, 1):
-        return tensor[0]
-    else:
-        tensor = tensor.expand(count, images, *tensor.shape[2:])
-    return tensor.flatten(0, 1).contiguous() if images is not None else tensor.flatten(0, 1)
-
-
 def _roundtrip_vmap(info: Any, in_dims: tuple[Any, ...], image: Tensor, qtable: Tensor, *flags: Any) -> Any:
-    flat = _flatten(info.batch_size, image, in_dims[0])
+    flat = flatten(info.batch_size, image, in_dims[0])
     images = flat.shape[0] // info.batch_size
-    result = _differentiable(flat, _flatten(info.batch_size, qtable, in_dims[1], images), *flags)
+    result = _differentiable(flat, flatten(info.batch_size, qtable, in_dims[1], images), *flags)
     return result.unflatten(0, (info.batch_size, images)), 0
 
 
 def _cubic_backward_vmap(
     info: Any, in_dims: tuple[Any, ...], grad: Tensor, image: Tensor, qtable: Tensor, *coding: Any
 ) -> Any:
-    flat = _flatten(info.batch_size, image, in_dims[1])
+    flat = flatten(info.batch_size, image, in_dims[1])
     images = flat.shape[0] // info.batch_size
-    tables = _flatten(info.batch_size, qtable, in_dims[2], images)
-    function = _CubicBackward.apply if _in_functorch() else _cubic_backward
-    result = function(_flatten(info.batch_size, grad, in_dims[0]), flat, tables, *coding)
+    tables = flatten(info.batch_size, qtable, in_dims[2], images)
+    function = _CubicBackward.apply if in_functorch() else _cubic_backward
+    result = function(flatten(info.batch_size, grad, in_dims[0]), flat, tables, *coding)
     return result.unflatten(0, (info.batch_size, images)), 0
 
 
 def _table_backward_vmap(
     info: Any, in_dims: tuple[Any, ...], grad: Tensor, image: Tensor, qtable: Tensor, *flags: Any
 ) -> Any:
-    flat = _flatten(info.batch_size, image, in_dims[1])
+    flat = flatten(info.batch_size, image, in_dims[1])
     images = flat.shape[0] // info.batch_size
     # A table for each image, though all may be one: what vmap maps over is not to be added up.
     mapped = qtable.unsqueeze(0) if in_dims[2] is None else qtable.movedim(in_dims[2], 0)
     shared = mapped.shape[1] == 1
     tables = mapped.expand(info.batch_size, images, *mapped.shape[2:]).flatten(0, 1).contiguous()
-    function = _TableBackward.apply if _in_functorch() else _table_backward
-    result = function(_flatten(info.batch_size, grad, in_dims[0]), flat, tables, *flags)
+    function = _TableBackward.apply if in_functorch() else _table_backward
+    result = function(flatten(info.batch_size, grad, in_dims[0]), flat, tables, *flags)
     result = result.unflatten(0, (info.batch_size, images))
     return result.sum(1, keepdim=True) if shared else result, 0
 
@@ -372,7 +325,7 @@ def _has_tangent(*tensors: Tensor) -> bool:
 
 def _differentiable(image: Tensor, qtable: Tensor, *flags: Any) -> Tensor:
     """The operator, by the way that gives the derivatives which are asked for."""
-    if not torch.compiler.is_compiling() and (_in_functorch() or _has_tangent(image, qtable)):
+    if not torch.compiler.is_compiling() and (in_functorch() or _has_tangent(image, qtable)):
         return _Roundtrip.apply(image, qtable, *flags)
     return _roundtrip(image, qtable, *flags)
 
@@ -394,7 +347,7 @@ def steps_of(tables: Sequence[Sequence[QTable]], device: torch.device) -> Tensor
 
 def _has_derivative(*tensors: Tensor) -> bool:
     """Whether anybody may ask for the derivative by one of them."""
-    return any(t.requires_grad for t in tensors) or _in_functorch() or _has_tangent(*tensors)
+    return any(t.requires_grad for t in tensors) or in_functorch() or _has_tangent(*tensors)
 
 
 def at_quality(steps: Tensor, quality: Tensor) -> Tensor:
@@ -555,7 +508,67 @@ def roundtrip(
     return apply(image, tables, coding, gradient, precision)
 
 
-DTYPES = (*_OPERATOR_DTYPES, torch.float64)
+def rate(
+    image: Tensor,
+    qtable: QTables | Tensor,
+    *,
+    colorspace: Colorspace = "rgb",
+    subsampling: Subsampling = "4:4:4",
+    optimize: bool = False,
+) -> Tensor:
+    """The size of the JPEG file of each image in bits, with a gradient: what `nnjpeg.encode` writes, counted exactly.
+
+    Parameters
+    ----------
+    image : Tensor
+        Shape (..., C, H, W) as for `roundtrip`, of 1 or 3 components, sides up to 65500: uint8, or floats in [0, 1],
+        which are rounded to n / 255 first.
+    qtable
+        As for `roundtrip`. A tensor of floats may require a gradient.
+    colorspace, subsampling, optimize
+        As for `nnjpeg.encode`.
+
+    Returns
+    -------
+    Tensor
+        float32 of shape (...), on the image's device: 8 times `nnjpeg.coded_size`, headers and all; exact up to 2 MiB,
+        rounded to 24 bits above. Differentiable once, by tables of floats and by images of floats.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above, or as `nnjpeg.encode`.
+
+    Notes
+    -----
+    A size has no derivative, so the gradient is that of its mean where steps and samples vary a little. The bits of a
+    coefficient jump where it is rounded to another integer: by the code of its run of zeros and its size and the bits
+    of its value, less those before, and where it becomes 0 or not, by what that does to the next code, or to the end
+    of the block. These are the codes that the image has: the standard ones, or with `optimize` those made for it. Each
+    jump is spread over the coefficients near it. Of DC coefficients it is their differences that are coded. What
+    whole bytes and the stuffing of 0xFF add is left out. Through the rounding of steps and their clamp to 1..255, and
+    through the rounding of samples, the gradient passes straight.
+
+    Files are counted on the CPU: an image on another device is copied there, and the call waits for it.
+    """
+    if not isinstance(image, Tensor):
+        raise TypeError(f"image must be a tensor, got {type(image).__name__}")
+    if image.dtype not in DTYPES:
+        raise TypeError(f"image must be a tensor of dtype {', '.join(map(str, DTYPES))}, got {image.dtype}")
+    check_shape(image.shape, None)
+    leading, components = image.shape[:-3], image.shape[-3]
+    check_storable("image", tuple(image.shape), (-1, image.ndim - 3, image.ndim - 2, image.ndim - 1))
+    ycbcr, factors = coding_of(colorspace, writable_subsampling(subsampling, colorspace, components), components)
+    if image.dtype != torch.uint8:
+        if _range.is_due():
+            _range.check(image)
+        image = image.float()
+    tables = tables_tensor(qtable, colorspace, math.prod(leading), components, image.device)
+    batch = image.reshape(math.prod(leading), *image.shape[-3:])
+    return _rate.rate(batch, tables, ycbcr, *FACTORS[factors], bool(optimize)).reshape(leading)
+
+
+DTYPES = (*OPERATOR_DTYPES, torch.float64)
 
 
 def check(
@@ -593,20 +606,6 @@ def check_shape(shape: tuple[int, ...], components: int | None) -> None:
     check_components("image", shape, shape[-3], components, reading)
 
 
-_tracing_state, _dispatch_modes = torch._C._get_tracing_state, torch._C._len_torch_dispatch_stack
-_functorch_levels = torch._C._functorch.peek_interpreter_stack
-
-
-def values_are_hidden() -> bool:
-    """Whether this call is traced or transformed, so that what tensors hold may not decide what is done."""
-    return (
-        torch.compiler.is_compiling()
-        or _tracing_state() is not None
-        or bool(_dispatch_modes())
-        or _functorch_levels() is not None
-    )
-
-
 def is_exported_to_onnx() -> bool:
     """Whether `torch.onnx.export` looks on, which has no node for the operators, but for the plain operations."""
     return values_are_hidden() and _plain.is_for_onnx()
@@ -615,10 +614,6 @@ def is_exported_to_onnx() -> bool:
 def is_at_hand(image: Tensor) -> bool:
     """Whether the C core may be called for `image` at once: bytes on the CPU, whose way nobody traces."""
     return image.dtype == torch.uint8 and image.is_cpu and not values_are_hidden()
-
-
-def _in_functorch() -> bool:
-    return not torch.compiler.is_compiling() and _functorch_levels() is not None
 
 
 def apply(image: Tensor, tables: Tensor, coding: Coding, gradient: Gradient, precision: Precision) -> Tensor:

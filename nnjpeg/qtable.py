@@ -229,13 +229,29 @@ class QTable:
         ValueError
             For another ending.
         """
+        self.save_all([self], path, provenance=provenance)
+
+    @staticmethod
+    def save_all(
+        tables: Sequence[QTable], path: str | PathLike[str], *, provenance: dict[str, Any] | None = None
+    ) -> None:
+        """Write tables into one file, in their order, as `save` writes one; `load_all` reads them.
+
+        Raises
+        ------
+        ValueError
+            If there are none, or the name has another ending.
+        """
+        if not tables:
+            raise ValueError("tables must not be empty")
         path = Path(path)
         if path.suffix == ".json":
             also = {} if provenance is None else {"provenance": provenance}
-            text = json.dumps({_JSON_KEY: [self.to_list()], **also}) + "\n"
+            text = json.dumps({_JSON_KEY: [table.to_list() for table in tables], **also}) + "\n"
         elif path.suffix == ".txt":
-            rows = "\n".join(" ".join(f"{step:3d}" for step in row) for row in self.to_list())
-            text = f"# Quantization table, natural order; for cjpeg -qtables\n{rows}\n"
+            grids = ["\n".join(" ".join(f"{step:3d}" for step in row) for row in table.to_list()) for table in tables]
+            what = "Quantization table" if len(tables) == 1 else "Quantization tables"
+            text = f"# {what}, natural order; for cjpeg -qtables\n" + "\n\n".join(grids) + "\n"
         else:
             raise ValueError(f"path must end in .json or .txt, got {str(path)!r}")
         atomic.write(path, text.encode())

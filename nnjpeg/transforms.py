@@ -18,6 +18,7 @@ from torchvision.transforms.v2.functional import is_pure_tensor
 from nnjpeg import _plain, ops
 from nnjpeg._arguments import Colorspace, Subsampling, coding_of, number
 from nnjpeg._images import Image, Options, Qualities, code, code_bytes
+from nnjpeg._operands import values_are_hidden
 from nnjpeg.ops import Gradient, Precision
 from nnjpeg.qtable import NN_TABLE, QTable, QTables, as_tables
 
@@ -174,7 +175,7 @@ class _Transform(v2.Transform):
 
     def reset_parameters(self) -> None:
         """Write the tables into `steps` again, where its memory is new (as after `to_empty`)."""
-        if not ops.values_are_hidden():
+        if not values_are_hidden():
             with torch.no_grad():
                 self.steps.copy_(self._steps())
 
@@ -232,7 +233,7 @@ class _Transform(v2.Transform):
 
     def _draw(self, images: list[Any], hidden: bool | None = None) -> Any:
         """Qualities for the images of one call; None where the tables are at theirs. `hidden`, if it is known: whether
-        values are (`ops.values_are_hidden`).
+        values are (`_operands.values_are_hidden`).
         """
         raise NotImplementedError
 
@@ -352,7 +353,7 @@ class NNJpeg(_Transform):
         device = [*(i.device for i in images if isinstance(i, Tensor)), torch.device("cpu")][0]
         draws = _drawn(self.quality, (max([_count(i) for i in images], default=0),), device)
         # As an array where they may be had without waiting.
-        return draws if device.type != "cpu" or ops.values_are_hidden() else draws.numpy()
+        return draws if device.type != "cpu" or values_are_hidden() else draws.numpy()
 
     def table(self) -> QTable | tuple[QTable, ...]:
         """The table that is used now, or the tables, one for each component, at the quality if that is a number.
@@ -433,7 +434,7 @@ class JPEG(_Transform):
         return super()._first_untyped(flat_inputs) if tensor is None else tensor
 
     def _draw(self, images: list[Any], hidden: bool | None = None) -> Any:
-        hidden, between = ops.values_are_hidden() if hidden is None else hidden, self.quality
+        hidden, between = values_are_hidden() if hidden is None else hidden, self.quality
         fixed = not isinstance(between, tuple)
         if fixed and hidden:
             return None

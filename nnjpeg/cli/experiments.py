@@ -53,6 +53,16 @@ _COMMANDS = (
         _JUDGES,
     ),
     _Command(
+        specs.Learn,
+        "quantization tables learned by gradient: the fewest bits for what a network loses",
+        "Learn quantization tables that minimise bits a pixel plus lambda times what a network loses, a table for each "
+        "lambda, and judge them on other images, beside JPEG's and others. The defaults are a smoke test on patches of "
+        "photographs; real images come with --data. Writes table-LAMBDA.json and .txt (for cjpeg -qtables), "
+        "learned.csv, saved.csv and accuracy.png into the run folder. A stopped run resumes; under torchrun tables are "
+        "judged by all processes.",
+        _JUDGES,
+    ),
+    _Command(
         specs.Train,
         "noisy training, the chain of models and their ensemble; also the methods it is compared with",
         "Train the chain M -> M90 -> ... -> M30 with noise, and make an ensemble of M and the models of "

@@ -13,9 +13,8 @@ import torch
 from torch import nn
 
 from nnjpeg.paper.specs import ADVERSARIAL, Evaluate, Machine
-from nnjpeg.paper.subject import benign_images, device_of, model_of, test_images, training_of
+from nnjpeg.paper.subject import benign_images, device_of, model_of, other_of, test_images, training_of
 from nnjpeg.qtable import NN_TABLE, QTable
-from nnjpeg.robust import models
 from nnjpeg.robust.attack.attack import Attack, black_box, convergence, curve, expectation, gray_box
 from nnjpeg.robust.data import PHOTOS, Images, photos
 from nnjpeg.robust.defend.ensemble import Ensemble, input_transform
@@ -28,7 +27,6 @@ from nnjpeg.robust.models import Classifier
 from nnjpeg.robust.record import checkpoints, distributed
 from nnjpeg.robust.record.run import Run
 from nnjpeg.robust.record.store import Journal
-from nnjpeg.robust.train.photos import photos_model
 from nnjpeg.transforms import NNJpeg
 
 __all__ = ["run"]
@@ -150,7 +148,7 @@ def _scene(spec: Evaluate, run: Run, machine: Machine) -> _Scene:
             f"data: the models of {spec.models_of} have {network.outputs()} classes, photos have {len(PHOTOS)}; give a "
             "folder of images with --data"
         )
-    second = _other(spec, run) if "black-box" in spec.scenarios else None
+    second = other_of(run, spec) if "black-box" in spec.scenarios else None
     benign, donors = _images(spec, network)
     originals, considered = find_well_labelled(network, benign, spec.attacked, machine.batch)
     table = NN_TABLE if spec.table is None else QTable.load(spec.table)
@@ -175,12 +173,6 @@ def _scene(spec: Evaluate, run: Run, machine: Machine) -> _Scene:
         )  # fmt: skip
 
     return _Scene(spec, network, table, on, defences, originals, second is not None, standard, attack)
-
-
-def _other(spec: Evaluate, run: Run) -> Classifier | None:
-    if spec.subject.data == "photos" and spec.other_weights is None:
-        return photos_model(run / "other.safetensors", arch=spec.other or "plain", seed=spec.seed)
-    return None if spec.other is None else models.load(spec.other, spec.other_weights, **spec.other_options)
 
 
 def _images(spec: Evaluate, network: Classifier) -> tuple[Images, Images]:

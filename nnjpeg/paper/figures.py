@@ -16,7 +16,7 @@ from nnjpeg.paper.labels import FAMILIES, METHODS, attack_labels, defence_label
 from nnjpeg.robust.frequency import COMPONENTS
 from nnjpeg.robust.judge.assess import BENIGN, WORST
 
-__all__ = ["bands", "bars", "curves", "deviation_maps", "front", "heat_map", "matrices", "sweep", "trade"]
+__all__ = ["bands", "bars", "curves", "deviation_maps", "front", "heat_map", "matrices", "rates", "sweep", "trade"]
 
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#000000", "#f0e442")
 """Colours that people with any form of colour blindness can distinguish (Okabe and Ito, 2008)."""
@@ -202,6 +202,32 @@ def trade(cells: Any, defences: Any, path: Path) -> None:
     ax.set_ylabel(f"gray-box {METHODS[crosses['attack'].iloc[0]]}, percent right")
     ax.legend(fontsize="small")
     _label(ax, marked + places)
+    _save(figure, path)
+
+
+def rates(rows: Any, path: Path) -> None:
+    """Accuracy against bits a pixel: a panel for each network, a line for each family, with 95% intervals."""
+    networks = list(dict.fromkeys(rows["network"]))
+    figure = Figure(figsize=(6.5 * len(networks), 4.5))
+    axes = np.atleast_1d(figure.subplots(1, len(networks)))
+    for ax, network in zip(axes, networks, strict=True):
+        own = rows[rows["network"] == network]
+        for family, part in own.groupby("family", sort=False):
+            part = part.sort_values("bits_a_pixel")
+            if family == "none":
+                ax.axhline(100 * part["accuracy"].iloc[0], color="0.5", linewidth=0.8)
+                continue
+            label, style = FAMILIES.get(str(family), str(family)), "o-" if family == "learned" else "s--"
+            (line,) = ax.plot(part["bits_a_pixel"], 100 * part["accuracy"], style, markersize=4, label=label)
+            if family == "learned":
+                ax.fill_between(
+                    part["bits_a_pixel"], 100 * part["low"], 100 * part["high"], color=line.get_color(), alpha=0.15
+                )
+        ax.set_xscale("log")
+        ax.set_xlabel("bits a pixel, whole files")
+        ax.set_ylabel(f"percent right, {'the network learned on' if network == 'M' else 'another network'}")
+        ax.legend(fontsize="small")
+    figure.tight_layout()
     _save(figure, path)
 
 

@@ -34,7 +34,11 @@ DEFENCES = {
 }  # fmt: skip
 """By the column ``defence``; others are called as they stand there."""
 
-FAMILIES = {"jpeg": "JPEG, 4:2:0", "nn-jpeg": "NN-JPEG, RGB", "nn-jpeg-ycbcr": "NN-JPEG, YCbCr"}
+FAMILIES = {
+    "jpeg": "JPEG, 4:2:0", "nn-jpeg": "NN-JPEG, RGB", "nn-jpeg-ycbcr": "NN-JPEG, YCbCr", "learned": "learned",
+    "jpeg 4:2:0": "JPEG, 4:2:0", "jpeg 4:4:4": "JPEG, 4:4:4", "jpeg 4:2:2": "JPEG, 4:2:2",
+    "jpeg rgb": "JPEG's luminance table, RGB", "deepn": "DeepN-JPEG",
+}  # fmt: skip
 """By the column ``family``."""
 
 SCENARIOS = {

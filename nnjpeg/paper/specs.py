@@ -5,25 +5,35 @@ Neither torch nor `nnjpeg.robust` is needed to make one; `nnjpeg.paper.fields` t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from nnjpeg.paper.fields import one_of, option
+from nnjpeg.paper.fields import option
+from nnjpeg.paper.shared import (
+    Machine,
+    Preparation,
+    Subject,
+    Threat,
+    above,
+    at_most,
+    check_other,
+    choice,
+    not_empty,
+    within,
+)
 
 __all__ = [
-    "ADVERSARIAL", "CHAINS", "Analyze", "Certify", "Design", "Evaluate", "Figure6", "Machine", "Preparation",
+    "ADVERSARIAL", "CHAINS", "Analyze", "Certify", "Design", "Evaluate", "Figure6", "Learn", "Machine", "Preparation",
     "Reproduce", "Scenario", "Spec", "Subject", "Table1", "Threat", "Train",
 ]  # fmt: skip
 
 Search = Literal["fgsm", "ifgsm", "pgd"]
 Method = Literal["noisy", "vaccination", "plain", "fast", "free", "pgd", "none"]
 Precision = Literal["no", "bf16", "fp16"]
-Dataset = Literal["cifar10", "cifar100", "fashion-mnist", "mnist", "stl10", "svhn"]
 Preset = Literal["photos", "photos-full", "cifar10", "cifar10-hour", "imagenet"]
-Augmentation = Literal["auto", "shift", "crop", "none"]
 Scenario = Literal[
     "gray-box", "black-box", "white-box", "random", "optimiser", "colors", "equal", "curve", "convergence",
     "autoattack",
@@ -34,219 +44,6 @@ CHAINS = ("noisy", "vaccination")
 
 ADVERSARIAL = ("fast", "free", "pgd")
 """Methods of adversarial training."""
-
-# Checks; None is for options that are not given, and a list is checked by element
-
-
-def _values(spec: Any, name: str) -> Sequence[Any]:
-    value = getattr(spec, name)
-    return () if value is None else value if isinstance(value, tuple) else (value,)
-
-
-def _within(spec: Any, low: float, high: float | None, *names: str) -> None:
-    for name in names:
-        for value in _values(spec, name):
-            if not (low <= value and (high is None or value <= high)):  # so that NaN is outside
-                accepted = f"at least {low}" if high is None else f"in {low}..{high}"
-                raise ValueError(f"{name} must be {accepted}, got {value:g}")
-
-
-def _above(spec: Any, low: float, *names: str) -> None:
-    for name in names:
-        for value in _values(spec, name):
-            if not value > low:
-                raise ValueError(f"{name} must be above {low}, got {value:g}")
-
-
-def _at_most(spec: Any, name: str, bound: str) -> None:
-    if getattr(spec, name) > getattr(spec, bound):
-        raise ValueError(f"{name} must be at most {bound} ({getattr(spec, bound)}), got {getattr(spec, name)}")
-
-
-def _not_empty(spec: Any, *names: str) -> None:
-    for name in names:
-        if not getattr(spec, name):
-            raise ValueError(f"{name} must not be empty")
-
-
-def _choice(spec: Any, name: str, choices: Any) -> None:
-    one_of(name, getattr(spec, name), choices)
-
-
-# What several experiments share
-
-
-@dataclass(frozen=True, kw_only=True)
-class Subject:
-    """The model and the images."""
-
-    data: str = option(
-        "photos",
-        '"photos", patches of scikit-image\'s photographs with a small model of their own; or images of your own: a '
-        "folder with a subfolder for each class, or with such folders in train and in test or val; an .npz file of "
-        "x_train, y_train, x_test and y_test; webdataset shards (.tar, or a pattern in quotes); a folder that "
-        "datasets.save_to_disk wrote, or hf:NAME of Hugging Face's hub; with dataset, the folder in which torchvision "
-        "keeps it. Where images for training and for the test lie apart, each is taken for its purpose",
-        folder=("photos",),
-    )
-    dataset: Dataset | None = option(None, "the data set that torchvision reads from the folder data")
-    download: bool = option(False, "fetch the data set into the folder data, unless it is there", identity=False)
-    arch: str | None = option(
-        None,
-        "resnet20, which has weights for CIFAR-10 with the package, resnet32, resnet44 or resnet56; or a model of timm "
-        "or torchvision; photos have their own",
-    )
-    model: str | None = option(
-        None,
-        "in place of arch, any model of your own, as MODULE:FUNCTION: the function takes no arguments and returns a "
-        "module from float images (B, 3, H, W) in [0, 1] to logits; the working directory is searched first",
-    )
-    weights: Path | None = option(
-        None,
-        "a file of the model's weights, safetensors or torch's; by default those of the hub, and for photos the model "
-        "is trained first",
-    )
-    classes: int | None = option(None, "how many classes the model knows; by default as many as its architecture has")
-    mean: tuple[float, ...] | None = option(
-        None, "means of R, G, B in [0, 1], by which images are normalised; by default the model's own"
-    )
-    std: tuple[float, ...] | None = option(
-        None, "deviations of R, G, B in [0, 1], by which images are normalised; by default the model's own"
-    )
-    size: int | None = option(
-        None,
-        "the side of the model's images, in pixels; by default the model's own, but that of small images (CIFAR's 32) "
-        "where the data has such",
-    )
-    resize: int | None = option(
-        None,
-        "what an image's shorter side is resized to, before its centre is cut out; by default the model's own; small "
-        "images stay as they are",
-    )
-    model_options: Mapping[str, Any] = option({}, 'more for the model\'s constructor, such as \'{"pad_type": "same"}\'')
-
-    def __post_init__(self) -> None:
-        if not self.data:
-            raise ValueError("data must be 'photos' or a folder, got ''")
-        if self.model is not None:
-            self._check_function(self.model)
-        if self.data == "photos" and self.arch not in (None, "preact"):
-            raise ValueError(f"arch: photos come with a model of their own, preact; got {self.arch!r}")
-        for name in ("mean", "std"):
-            value = getattr(self, name)
-            if value is not None and len(value) != 3:
-                raise ValueError(f"{name} must be three numbers, got {list(value)}")
-        if self.std is not None and min(self.std) <= 0:
-            raise ValueError(f"std must be above 0, got {list(self.std)}")
-        for name in ("classes", "mean", "std", "size", "resize"):
-            if name in self.model_options:
-                raise ValueError(f"model_options: {name} is an option of its own, --{name}")
-        _within(self, 8, None, "size", "resize")
-        _within(self, 2, None, "classes")
-        if self.dataset is not None:
-            _choice(self, "dataset", Dataset)
-        if self.dataset is not None and self.data == "photos":
-            raise ValueError(f"data: give the folder that holds {self.dataset}, or is to hold it, with --data")
-        if self.download and self.dataset is None:
-            raise ValueError("download: give the name of the data set with --dataset")
-        if self.resize is not None and self.size is not None and self.resize < self.size:
-            raise ValueError(f"resize must be at least size ({self.size}), got {self.resize}")
-
-    def _check_function(self, model: str) -> None:
-        module, _, function = model.partition(":")
-        if not module or not function:
-            raise ValueError(f"model must be MODULE:FUNCTION, got {model!r}")
-        for name in ("arch", "weights", "classes", "mean", "std", "model_options"):
-            if getattr(self, name):
-                raise ValueError(f"{name}: model gives the whole model, its weights and its normalisation included")
-
-    def check_model(self) -> None:
-        """Refuse a subject that names no model.
-
-        Raises
-        ------
-        ValueError
-            If a folder of images comes without an architecture.
-        """
-        if self.data != "photos" and self.arch is None and self.model is None:
-            raise ValueError("arch: give the name of a model of timm or torchvision with --arch, or --model")
-
-    def check_trainable(self) -> None:
-        """Refuse a subject that nothing can be trained from.
-
-        Raises
-        ------
-        ValueError
-            If its model is a function, which cannot be saved with what it takes to make it again.
-        """
-        self.check_model()
-        if self.model is not None:
-            raise ValueError("model is for analyze, design and evaluate: training starts from arch and weights")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Threat:
-    """What an attacker may change."""
-
-    eps: float = option(8.0, "the L-infinity bound of each change, in units of 1/255")
-
-    def __post_init__(self) -> None:
-        _above(self, 0, "eps")
-        _within(self, 0, 255, "eps")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """Where and how it is computed; no part of what a run is known by."""
-
-    device: str = option("auto", '"auto", "cpu", "cuda", ...')
-    workers: int = option(4, "processes that read images, for each process that trains")
-    save_every: int = option(100, "steps between checkpoints within a training")
-    batch: int = option(64, "images at a time in attacks and judging; random starts differ with it")
-
-    def __post_init__(self) -> None:
-        _within(self, 0, None, "workers")
-        _within(self, 1, None, "save_every", "batch")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preparation:
-    """What training starts from, and how its images are varied."""
-
-    scratch: float | None = option(
-        None,
-        "train M from random weights first, for so many epochs (one cycle of the learning rate, up to 0.1); by default "
-        "M has weights",
-    )
-    augment: Augmentation = option(
-        "auto",
-        '"shift", by up to padding pixels, and mirrored; "crop", a share of the area, resized and mirrored; "none"; '
-        '"auto" is shift for models of up to 96 pixels, else crop; photos have their own',
-    )
-    padding: int = option(4, "pixels, of shift")
-    scale: tuple[float, ...] = option((0.08, 1.0), "the least and the largest share, of crop")
-
-    def __post_init__(self) -> None:
-        _above(self, 0, "scratch")
-        _choice(self, "augment", Augmentation)
-        _within(self, 0, None, "padding")
-        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] <= 1:
-            raise ValueError(f"scale must be two numbers in 0..1, the second not below the first, got {self.scale}")
-
-    def check(self, subject: Subject) -> None:
-        """Refuse a subject that nothing can be trained from, or that this does not fit.
-
-        Raises
-        ------
-        ValueError
-            See `Subject.check_trainable`; or if M is to be trained, and has weights.
-        """
-        subject.check_trainable()
-        if self.scratch is not None and (subject.data == "photos" or subject.weights is not None):
-            raise ValueError("scratch is for an arch without weights; photos train M by themselves")
-
-
-# The experiments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,9 +58,9 @@ class Analyze:
 
     def __post_init__(self) -> None:
         self.subject.check_model()
-        _choice(self, "attack", Search)
-        _within(self, 1, None, "images")
-        _within(self, 0, None, "seed")
+        choice(self, "attack", Search)
+        within(self, 1, None, "images")
+        within(self, 0, None, "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,19 +90,79 @@ class Design:
 
     def __post_init__(self) -> None:
         self.subject.check_model()
-        _choice(self, "attack", Search)
-        _within(self, 1, None, "benign", "adversarial")
-        _at_most(self, "adversarial", "benign")
-        _not_empty(self, "diagonals", "steps")
-        _within(self, 1, 14, "diagonals")
-        _within(self, 1, 255, "steps")
-        _within(self, 1, 64, "measured")
+        choice(self, "attack", Search)
+        within(self, 1, None, "benign", "adversarial")
+        at_most(self, "adversarial", "benign")
+        not_empty(self, "diagonals", "steps")
+        within(self, 1, 14, "diagonals")
+        within(self, 1, 255, "steps")
+        within(self, 1, 64, "measured")
         if isinstance(self.qs_of, str):
-            _choice(self, "qs_of", Literal["eps"])
+            choice(self, "qs_of", Literal["eps"])
         else:
-            _within(self, 1, 255, "qs_of")
-        _within(self, 0, 100, "max_loss", "min_defence")
-        _within(self, 0, None, "seed")
+            within(self, 1, 255, "qs_of")
+        within(self, 0, 100, "max_loss", "min_defence")
+        within(self, 0, None, "seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learn:
+    """Learn quantization tables by gradient: the fewest bits for what a network loses."""
+
+    subject: Subject = Subject()
+    tables: Literal["one", "luma-chroma", "component"] = option(
+        "luma-chroma", "how many tables: one for all components; one of luma and one of chroma; or one for each"
+    )
+    colorspace: Literal["rgb", "ycbcr"] = option("ycbcr", "what is coded")
+    subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = option("4:2:0", "of chroma, where YCbCr is coded")
+    optimize: bool = option(False, "whether all files have Huffman tables of their own in place of the standard ones")
+    loss: Literal["divergence", "cross-entropy"] = option(
+        "divergence",
+        "what the network loses: the Kullback-Leibler divergence of its outputs on compressed images from those on the "
+        "originals, which needs no labels; or the cross-entropy with the labels",
+    )
+    lambdas: tuple[float, ...] = option(
+        (1.0, 3.0, 10.0, 30.0, 100.0, 300.0),
+        "bits a pixel that a nat of the loss is worth: a table is learned for each",
+    )
+    start: int = option(50, "the quality of JPEG's standard tables that learning starts from")
+    gradient: Literal["straight-through", "cubic"] = option("straight-through", "of the rounding of coefficients")
+    lr: float = option(0.1, "the learning rate of Adam, on the logarithms of the steps; it falls to 0 by a cosine")
+    epochs: int = option(10, "at most so many passes over the images that are learned from")
+    patience: int = option(3, "passes without a better table for the held-out images, after which learning stops")
+    learned: int = option(420, "how many images are learned from")
+    held_out: int = option(140, "how many others decide when to stop")
+    images: int = option(700, "how many others the tables are judged on")
+    train_batch: int = option(32, "images at a time in learning")
+    qualities: tuple[int, ...] = option(
+        (10, 20, 30, 40, 50, 60, 75, 85, 90, 95), "of the tables that the learned ones are judged beside"
+    )
+    other: str | None = option(
+        None, 'another architecture, on which the tables are judged as well; for photos "plain" by default'
+    )
+    other_weights: Path | None = option(None, "a file of its weights")
+    other_options: Mapping[str, Any] = option({}, "more for its constructor")
+    seed: int = option(0, "of the choice and order of images, and of the small model")
+
+    def __post_init__(self) -> None:
+        self.subject.check_model()
+        check_other(self)
+        choice(self, "tables", Literal["one", "luma-chroma", "component"])
+        choice(self, "colorspace", Literal["rgb", "ycbcr"])
+        choice(self, "subsampling", Literal["4:4:4", "4:2:2", "4:2:0"])
+        choice(self, "loss", Literal["divergence", "cross-entropy"])
+        choice(self, "gradient", Literal["straight-through", "cubic"])
+        if self.colorspace == "rgb" and self.subsampling != "4:4:4":
+            raise ValueError(f"subsampling must be 4:4:4 where RGB is coded, got {self.subsampling}")
+        if self.colorspace == "rgb" and self.tables == "luma-chroma":
+            raise ValueError("tables must be one or component where RGB is coded, got luma-chroma")
+        not_empty(self, "lambdas", "qualities")
+        above(self, 0, "lambdas", "lr")
+        within(self, 1, 100, "start", "qualities")
+        if 75 not in self.qualities:
+            raise ValueError(f"qualities must hold 75, which bytes are compared with, got {list(self.qualities)}")
+        within(self, 1, None, "epochs", "patience", "learned", "held_out", "images", "train_batch")
+        within(self, 0, None, "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -361,17 +218,17 @@ class Train:
 
     def __post_init__(self) -> None:
         self.preparation.check(self.subject)
-        _choice(self, "method", Method)
-        _choice(self, "mixed_precision", Precision)
-        _not_empty(self, "qualities")
-        _within(self, 1, 100, "qualities")
+        choice(self, "method", Method)
+        choice(self, "mixed_precision", Precision)
+        not_empty(self, "qualities")
+        within(self, 1, 100, "qualities")
         if any(a <= b for a, b in pairwise(self.qualities)):
             raise ValueError(f"qualities must fall from one model of the chain to the next, got {list(self.qualities)}")
         outside = [quality for quality in self.members if quality not in self.qualities]
         if self.method in CHAINS and outside:
             raise ValueError(f"members must be qualities of the chain, {list(self.qualities)}; got {outside[0]}")
-        _choice(self, "start", Literal["random", "M"])
-        _within(self, 1, 100, "through")
+        choice(self, "start", Literal["random", "M"])
+        within(self, 1, 100, "through")
         if len(set(self.through)) < len(self.through):
             raise ValueError(f"through must not name a quality twice, got {list(self.through)}")
         for name in ("start", "through"):
@@ -379,10 +236,10 @@ class Train:
                 raise ValueError(
                     f"{name} is for adversarial training: {', '.join(ADVERSARIAL)}; method is {self.method}"
                 )
-        _within(self, 0, 1, "xi", "decay", "momentum")
-        _within(self, 0, None, "noise", "weight_decay", "seed")
-        _above(self, 0, "epochs", "lr")
-        _within(self, 1, None, "train_batch", "accumulate", "images", "patches")
+        within(self, 0, 1, "xi", "decay", "momentum")
+        within(self, 0, None, "noise", "weight_decay", "seed")
+        above(self, 0, "epochs", "lr")
+        within(self, 1, None, "train_batch", "accumulate", "images", "patches")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -398,9 +255,9 @@ class Figure6:
     steps: int = option(10, "of the attack")
 
     def __post_init__(self) -> None:
-        _choice(self, "attack", Literal["ifgsm", "pgd"])
-        _within(self, 1, None, "images", "attacked", "steps")
-        _at_most(self, "attacked", "images")
+        choice(self, "attack", Literal["ifgsm", "pgd"])
+        within(self, 1, None, "images", "attacked", "steps")
+        at_most(self, "attacked", "images")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -443,14 +300,14 @@ class Table1:
 
     def __post_init__(self) -> None:
         self.preparation.check(self.subject)
-        _choice(self, "mixed_precision", Precision)
+        choice(self, "mixed_precision", Precision)
         if not self.epochs and self.models_of is None:
             raise ValueError("epochs must not be empty without models_of: nothing of this method would be judged")
-        _above(self, 0, "epochs", "adversarial_epochs")
-        _not_empty(self, "restarts")
-        _within(self, 1, None, "restarts", "steps", "images", "attacked", "train_batch", "patches")
-        _at_most(self, "attacked", "images")
-        _within(self, 0, None, "seed")
+        above(self, 0, "epochs", "adversarial_epochs")
+        not_empty(self, "restarts")
+        within(self, 1, None, "restarts", "steps", "images", "attacked", "train_batch", "patches")
+        at_most(self, "attacked", "images")
+        within(self, 0, None, "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -485,13 +342,13 @@ class Certify:
 
     def __post_init__(self) -> None:
         self.preparation.check(self.subject)
-        _choice(self, "mixed_precision", Precision)
-        _not_empty(self, "sigmas", "radii")
-        _above(self, 0, "sigmas", "alpha", "epochs", "lr")
-        _within(self, 0, None, "radii", "seed")
-        _within(self, 0, 1, "alpha", "decay")
-        _within(self, 1, 100, "quality")
-        _within(self, 1, None, "n0", "n", "images", "train_batch", "patches")
+        choice(self, "mixed_precision", Precision)
+        not_empty(self, "sigmas", "radii")
+        above(self, 0, "sigmas", "alpha", "epochs", "lr")
+        within(self, 0, None, "radii", "seed")
+        within(self, 0, 1, "alpha", "decay")
+        within(self, 1, 100, "quality")
+        within(self, 1, None, "n0", "n", "images", "train_batch", "patches")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -559,21 +416,16 @@ class Evaluate:
     def __post_init__(self) -> None:
         if self.models_of is None:
             self.subject.check_model()
-        if self.subject.data == "photos" and self.other_weights is None and self.other not in (None, "preact", "plain"):
-            raise ValueError(f"other: without other_weights, photos have preact and plain; got {self.other!r}")
-        if self.other is None and self.other_weights is not None:
-            raise ValueError("other: give the name of the architecture of other_weights")
-        _choice(self, "keep", Literal["transferred", "all"])
-        _not_empty(self, "scenarios", "curve")
-        _above(self, 0, "curve", "more_eps")
-        _within(self, 0, 255, "curve", "more_eps")
+        check_other(self)
+        choice(self, "keep", Literal["transferred", "all"])
+        not_empty(self, "scenarios", "curve")
+        above(self, 0, "curve", "more_eps")
+        within(self, 0, 255, "curve", "more_eps")
         if self.replicas and self.models_of is None:
             raise ValueError("replicas: give the first of the run folders with models_of")
-        _within(
-            self, 1, None, "images", "attacked", "steps", "restarts", "cw_steps", "bpda_steps", "queries", "samples"
-        )
-        _at_most(self, "attacked", "images")
-        _within(self, 0, None, "seed")
+        within(self, 1, None, "images", "attacked", "steps", "restarts", "cw_steps", "bpda_steps", "queries", "samples")
+        at_most(self, "attacked", "images")
+        within(self, 0, None, "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -601,7 +453,7 @@ class Reproduce:
     seed: int = option(0, "of all that is drawn")
 
     def __post_init__(self) -> None:
-        _choice(self, "preset", Preset)
+        choice(self, "preset", Preset)
         if self.preset == "imagenet" and self.data is None:
             raise ValueError("data: give a folder with train and val in it with --data")
         if self.preset.startswith("cifar10") and self.data is None:
@@ -610,10 +462,10 @@ class Reproduce:
             raise ValueError(f"download is for CIFAR-10; the preset is {self.preset}")
         if self.preset.startswith("photos") and self.data is not None:
             raise ValueError(f"data: the preset {self.preset} has images of its own; got {str(self.data)!r}")
-        _within(self, 0, None, "seed")
+        within(self, 0, None, "seed")
         from nnjpeg.paper import presets  # which is made of these classes
 
         presets.stages(self, Path())  # a wrong option is refused at once, and not when its stage's turn has come
 
 
-Spec = Analyze | Certify | Design | Train | Figure6 | Table1 | Evaluate | Reproduce
+Spec = Analyze | Certify | Design | Learn | Train | Figure6 | Table1 | Evaluate | Reproduce

@@ -38,6 +38,7 @@ __all__ = [
     "device_of",
     "execute",
     "model_of",
+    "other_of",
     "source_of",
     "subject_of",
     "trainee",
@@ -179,6 +180,13 @@ def model_of(path: Path, subject: Subject, seed: int, engine: Accelerator | None
         subject.arch, subject.weights, classes=subject.classes, mean=subject.mean, std=subject.std, size=size,
         resize=resize, **subject.model_options,
     )  # fmt: skip
+
+
+def other_of(run: Run, spec: Any) -> Classifier | None:
+    """The second network of an experiment that has the options `other`, `other_weights` and `other_options`."""
+    if spec.subject.data == "photos" and spec.other_weights is None:
+        return photos_model(run / "other.safetensors", arch=spec.other or "plain", seed=spec.seed)
+    return None if spec.other is None else models.load(spec.other, spec.other_weights, **spec.other_options)
 
 
 def source_of(subject: Subject, split: Split) -> Source:

@@ -266,7 +266,7 @@ static uint64_t hash_sizes(uint64_t h, const nnjpeg_shape *s, const uint8_t *src
     ptrdiff_t i;
     int huffman;
     for (huffman = NNJPEG_HUFFMAN_STANDARD; huffman <= NNJPEG_HUFFMAN_OPTIMAL; huffman++) {
-        EXPECT(nnjpeg_coded_size(s, src, strides, sizes, q, colorspace, subsampling, (nnjpeg_huffman)huffman, threads) ==
+        EXPECT(nnjpeg_coded_size(s, src, strides, sizes, NULL, q, colorspace, subsampling, (nnjpeg_huffman)huffman, threads) ==
                (coded ? NNJPEG_OK : NNJPEG_BAD_COLORSPACE));
         for (i = 0; i < s->images && coded; i++)
             h = (h ^ (uint64_t)sizes[i]) * FNV_PRIME;
@@ -389,23 +389,33 @@ static void run_threads(void)
 /* Floats */
 
 /* The kinds of float jobs: the precisions of the round trip, the gradient by pixels, the gradients by steps. */
-enum { BACKWARD = NNJPEG_FLOAT_CUBIC + 1, NEAREST_BY_STEPS, CUBIC_BY_STEPS, KINDS };
+enum { BACKWARD = NNJPEG_FLOAT_CUBIC + 1, RATE, NEAREST_BY_STEPS, CUBIC_BY_STEPS, KINDS };
 
 /* A float job of any kind on memory at its guard pages. */
 static void run_floats(const nnjpeg_shape *s, const float *grad, const nnjpeg_strides *grad_strides, const float *src,
                        const nnjpeg_strides *src_strides, float *dst, const nnjpeg_strides *dst_strides,
                        nnjpeg_quantizers q, nnjpeg_colorspace colorspace, nnjpeg_subsampling subsampling, int kind)
 {
+    static const float weights[IMAGES] = { 1e-3f, -1e-3f };
+    static uint8_t lengths[IMAGES * NNJPEG_CODE_LENGTHS];
+    float tables[IMAGES * 3 * NNJPEG_BLOCK_SIZE];
+    int64_t sizes[IMAGES];
     nnjpeg_status status;
-    if (kind == BACKWARD)
+    if (kind == BACKWARD) {
         status = nnjpeg_cubic_backward_f32(s, grad, grad_strides, src, src_strides, dst, dst_strides, q, colorspace,
                                            subsampling, 1);
-    else if (kind > BACKWARD)
+    } else if (kind == RATE) {
+        EXPECT(nnjpeg_coded_size_f32(s, src, src_strides, sizes, lengths, q, colorspace, subsampling, NNJPEG_HUFFMAN_OPTIMAL,
+                                     1) == NNJPEG_OK);
+        status = nnjpeg_rate_backward_f32(s, src, src_strides, weights, lengths, tables, dst, dst_strides, q, colorspace,
+                                          subsampling, 1);
+    } else if (kind >= NEAREST_BY_STEPS) {
         status = nnjpeg_table_backward_f32(s, grad, grad_strides, src, src_strides, dst, q, colorspace, subsampling,
                                            kind == CUBIC_BY_STEPS ? NNJPEG_FLOAT_CUBIC : NNJPEG_FLOAT, 1);
-    else
+    } else {
         status = nnjpeg_roundtrip_f32(s, src, src_strides, dst, dst_strides, q, colorspace, subsampling,
                                       (nnjpeg_precision)kind, 1);
+    }
     EXPECT(status == NNJPEG_OK);
 }
 
@@ -436,7 +446,7 @@ static int floats_differ(const char *isa, int step, guarded source, guarded targ
             const nnjpeg_strides dst_strides = strides_of(to, &s, &dst_origin, &dst_extent);
             const nnjpeg_strides grad_strides = strides_of(orders[k / 2 % ORDERS], &s, &origin, &extent);
             float *src = (float *)place(source, src_extent * 4, src_origin * 4, at_end), *dst, *grad;
-            if (kind > BACKWARD) {
+            if (kind >= NEAREST_BY_STEPS) {
                 dst_extent = NNJPEG_BLOCK_SIZE;
                 dst_origin = 0;
             }

@@ -47,19 +47,25 @@ typedef struct results {
     float floats[SAMPLES];
     int16_t blocks[3][3 * BLOCKS * NNJPEG_BLOCK_SIZE];
     int64_t size;
+    float tables[3 * NNJPEG_BLOCK_SIZE];
 } results;
 
 static uint8_t pixels[SAMPLES];
 static float floats[SAMPLES], grads[SAMPLES];
+static const uint8_t lengths[NNJPEG_CODE_LENGTHS];
 static int16_t zeros[3][3 * BLOCKS * NNJPEG_BLOCK_SIZE];
 
-enum { ROUNDTRIP, FORWARD, INVERSE, BYTES_OF_FLOATS, FLOATS, CUBIC, BACKWARD, BY_STEPS, STANDARD_SIZE, OPTIMAL_SIZE, CALLS };
+enum {
+    ROUNDTRIP, FORWARD, INVERSE, BYTES_OF_FLOATS, FLOATS, CUBIC, BACKWARD, BY_STEPS, STANDARD_SIZE, OPTIMAL_SIZE, RATE,
+    RATE_OF_FLOATS, CALLS
+};
 
 static nnjpeg_status call(int which, nnjpeg_subsampling subsampling, const nnjpeg_strides *samples, results *r)
 {
     static nnjpeg_quantizer quantizer;
     const nnjpeg_quantizers q = { &quantizer, 0, 0 };
     const nnjpeg_shape shape = { 1, 3, HEIGHT, WIDTH };
+    const float weight = 1.0f;
     const nnjpeg_strides grid = { 0, BLOCKS * NNJPEG_BLOCK_SIZE, 6 * NNJPEG_BLOCK_SIZE, NNJPEG_BLOCK_SIZE };
     nnjpeg_coefficients to[3], from[3];
     uint16_t steps[NNJPEG_BLOCK_SIZE];
@@ -81,8 +87,13 @@ static nnjpeg_status call(int which, nnjpeg_subsampling subsampling, const nnjpe
         return nnjpeg_inverse(&shape, from, r->pixels, samples, q, NNJPEG_YCBCR, subsampling, 2);
     case STANDARD_SIZE:
     case OPTIMAL_SIZE:
-        return nnjpeg_coded_size(&shape, pixels, samples, &r->size, q, NNJPEG_YCBCR, subsampling,
+        return nnjpeg_coded_size(&shape, pixels, samples, &r->size, NULL, q, NNJPEG_YCBCR, subsampling,
                                  (nnjpeg_huffman)(which - STANDARD_SIZE), 2);
+    case RATE:
+        return nnjpeg_rate_backward(&shape, pixels, samples, &weight, lengths, r->tables, q, NNJPEG_YCBCR, subsampling, 2);
+    case RATE_OF_FLOATS:
+        return nnjpeg_rate_backward_f32(&shape, floats, samples, &weight, lengths, r->tables, r->floats, samples, q,
+                                        NNJPEG_YCBCR, subsampling, 2);
     case BACKWARD:
         return nnjpeg_cubic_backward_f32(&shape, grads, samples, floats, samples, r->floats, samples, q, NNJPEG_YCBCR,
                                          subsampling, 2);

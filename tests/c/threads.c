@@ -48,7 +48,7 @@ static uint64_t work(uint32_t seed)
         if (nnjpeg_quantizer_init(&quantizer, steps) != NNJPEG_OK || !nnjpeg_isa() ||
             nnjpeg_roundtrip(&shape, src, &strides, dst, &strides, quantizers, colorspace, subsampling, threads) != NNJPEG_OK ||
             nnjpeg_forward(&shape, src, &strides, planes, quantizers, colorspace, subsampling, threads) != NNJPEG_OK ||
-            nnjpeg_coded_size(&shape, src, &strides, &size, quantizers, colorspace, subsampling, (nnjpeg_huffman)(call % 2),
+            nnjpeg_coded_size(&shape, src, &strides, &size, NULL, quantizers, colorspace, subsampling, (nnjpeg_huffman)(call % 2),
                               threads) != NNJPEG_OK ||
             nnjpeg_roundtrip(&shape, src, &strides, src, &strides, quantizers, colorspace, subsampling, threads) != NNJPEG_OK ||
             memcmp(src, dst, (size_t)samples) != 0 ||

@@ -285,7 +285,7 @@ static void sizes(const call *job, const plane *src)
     WITH_EACH_ISA({
         memset(result, UNTOUCHED, sizeof result);
         for (huffman = NNJPEG_HUFFMAN_STANDARD; huffman <= NNJPEG_HUFFMAN_OPTIMAL; huffman++)
-            EXPECT((nnjpeg_coded_size(&job->shape, src->first, &src->strides, result[huffman], job->quantizers, job->colorspace,
+            EXPECT((nnjpeg_coded_size(&job->shape, src->first, &src->strides, result[huffman], NULL, job->quantizers, job->colorspace,
                                       job->subsampling, (nnjpeg_huffman)huffman, job->num_threads) == NNJPEG_OK) == good);
         EXPECT((good && !done) || memcmp(first, result, sizeof first) == 0);
         memcpy(first, result, sizeof first);

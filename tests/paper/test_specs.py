@@ -15,6 +15,7 @@ from nnjpeg.paper.specs import (
     Design,
     Evaluate,
     Figure6,
+    Learn,
     Machine,
     Preparation,
     Reproduce,
@@ -24,7 +25,7 @@ from nnjpeg.paper.specs import (
     Train,
 )
 
-EXPERIMENTS = (Analyze, Certify, Design, Train, Figure6, Table1, Evaluate, Reproduce)
+EXPERIMENTS = (Analyze, Certify, Design, Learn, Train, Figure6, Table1, Evaluate, Reproduce)
 
 
 def test_neither_torch_nor_the_library_is_imported(tmp_path):
@@ -91,6 +92,13 @@ def test_figure_6_is_the_papers():
         (lambda: Train(method="fast", through=(50, 50)), r"through must not name a quality twice, got \[50, 50\]"),
         (lambda: Train(method="fast", through=(0,)), r"through must be in 1\.\.100, got 0"),
         (lambda: Certify(sigmas=()), "sigmas must not be empty"),
+        (lambda: Learn(lambdas=()), "lambdas must not be empty"),
+        (lambda: Learn(lambdas=(0.0,)), "lambdas must be above 0, got 0"),
+        (lambda: Learn(colorspace="rgb"), "subsampling must be 4:4:4 where RGB is coded, got 4:2:0"),
+        (lambda: Learn(colorspace="rgb", subsampling="4:4:4"), "got luma-chroma"),
+        (lambda: Learn(qualities=(50,)), r"qualities must hold 75, which bytes are compared with, got \[50\]"),
+        (lambda: Learn(start=0), r"start must be in 1\.\.100, got 0"),
+        (lambda: Learn(other="vgg"), "photos have preact and plain; got 'vgg'"),
         (lambda: Certify(sigmas=(0.0,)), "sigmas must be above 0, got 0"),
         (lambda: Certify(radii=(-1.0,)), "radii must be at least 0, got -1"),
         (lambda: Certify(alpha=1.5), r"alpha must be in 0\.\.1, got 1.5"),

@@ -363,7 +363,7 @@ def at_equal_accuracy(curve: Sequence[tuple[float, float]], benign: float) -> fl
         None where no strength has so high, or none so low, a benign accuracy.
     """
     reached: dict[float, float] = {}
-    most = 0.0
+    most = -math.inf
     for at, robust in sorted(curve, reverse=True):
         most = max(most, robust)
         reached[at] = most

@@ -1,0 +1,291 @@
+"""Quantization tables by gradient: the fewest bits for what a network loses.
+
+The step of each band is learned by Adam on its logarithm, so that fine and coarse steps move alike. The bits are those
+of the files (`nnjpeg.ops.rate`), the images those that the files hold (`nnjpeg.ops.roundtrip`): neither is a model of
+JPEG, only their gradients are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nnjpeg import atomic, ops
+from nnjpeg._arguments import Colorspace, Subsampling
+from nnjpeg._progress import Progress
+from nnjpeg.ops import Gradient
+from nnjpeg.qtable import QTable
+from nnjpeg.robust.data import Images
+from nnjpeg.robust.record import distributed
+from nnjpeg.robust.record.store import digest
+
+__all__ = ["Learned", "Loss", "Tables", "learn", "standard_tables"]
+
+Loss = Literal["divergence", "cross-entropy"]
+Tables = Literal["one", "luma-chroma", "component"]
+
+_PLACES: dict[str, tuple[int, ...]] = {"one": (0,), "luma-chroma": (0, 1, 1), "component": (0, 1, 2)}
+"""Which of the tables each component has; one for all stands alone, as it does in a file."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Tables, and how they were found.
+
+    Parameters
+    ----------
+    tables : tuple of QTable
+        One, or one for each of three components.
+    history : list of dict
+        Before the first pass over the images and after each: ``bits`` a pixel and ``lost`` (nats) on the images that
+        were held out, and their ``objective``, bits + weight x lost.
+    """
+
+    tables: tuple[QTable, ...]
+    history: list[dict[str, float]]
+
+
+def standard_tables(colorspace: Colorspace, quality: float) -> tuple[QTable, ...]:
+    """JPEG's tables for a colour space: of luma and of chroma; for R, G, B luma's."""
+    luma, chroma = (table.at_quality(quality) for table in (QTable.standard_luminance(), QTable.standard_chrominance()))
+    return (luma,) if colorspace == "rgb" else (luma, chroma, chroma)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What is minimised."""
+
+    model: nn.Module
+    weight: float
+    loss: Loss
+    places: tuple[int, ...]
+    coding: dict[str, Any]
+    optimize: bool
+    gradient: Gradient
+
+    def of(self, logarithms: Tensor, pixels: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Bits a pixel, and what the network loses in nats: means over a batch of bytes."""
+        table = logarithms.exp()[list(self.places)][None]
+        images = pixels.to(logarithms.device)
+        decoded = ops.roundtrip(images / 255, table, gradient=self.gradient, **self.coding)
+        logits = self.model(decoded)
+        if self.loss == "divergence":
+            lost = functional.kl_div(logits.log_softmax(1), targets, reduction="batchmean", log_target=True)
+        else:
+            lost = functional.cross_entropy(logits, targets)
+        bits = ops.rate(images, table, optimize=self.optimize, **self.coding).mean()
+        return bits / (pixels.shape[2] * pixels.shape[3]), lost
+
+    def targets(self, images: Images, batch: int, device: torch.device) -> Tensor:
+        """What the outputs are compared with."""
+        if self.loss == "cross-entropy":
+            return images.labels.to(device)
+        with torch.no_grad():
+            parts = [self.model(x.to(device) / 255).log_softmax(1) for x in images.pixels.split(batch)]
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def judged(self, logarithms: Tensor, images: Images, targets: Tensor, batch: int) -> dict[str, float]:
+        """The means over all images."""
+        sums = [0.0, 0.0]
+        for x, y in zip(images.pixels.split(batch), targets.split(batch), strict=True):
+            sums = [total + len(x) * one.item() for total, one in zip(sums, self.of(logarithms, x, y), strict=True)]
+        bits, lost = (total / len(images) for total in sums)
+        return {"bits": bits, "lost": lost, "objective": bits + self.weight * lost}
+
+
+def learn(
+    model: nn.Module,
+    images: Images,
+    held_out: Images,
+    *,
+    weight: float,
+    loss: Loss = "divergence",
+    tables: Tables = "luma-chroma",
+    colorspace: Colorspace = "ycbcr",
+    subsampling: Subsampling = "4:2:0",
+    optimize: bool = False,
+    start: int = 50,
+    gradient: Gradient = "straight-through",
+    lr: float = 0.1,
+    epochs: int = 10,
+    patience: int = 3,
+    batch: int = 32,
+    seed: int = 0,
+    path: Path | None = None,
+) -> Learned:
+    """The tables with the least bits a pixel + `weight` x what the network loses.
+
+    Parameters
+    ----------
+    model : Module
+        From float images in [0, 1] to logits, on its device. Its weights stay.
+    images : Images
+        To learn from.
+    held_out : Images
+        Others, on which the best tables are found and the end is seen.
+    weight : float
+        Bits a pixel that a nat of the loss is worth, above 0.
+    loss : {"divergence", "cross-entropy"}
+        "divergence": the Kullback-Leibler divergence of the outputs on compressed images from those on the originals;
+        "cross-entropy": with the labels.
+    tables : {"one", "luma-chroma", "component"}
+        One table for all components; one of luma and one of chroma; one for each.
+    colorspace, subsampling, optimize
+        As for `nnjpeg.encode`.
+    start : int
+        The quality of JPEG's standard tables that are learned from: 1..100. For one table, or RGB, luma's.
+    gradient : {"straight-through", "cubic"}
+        Of the rounding of coefficients; see `nnjpeg.ops.roundtrip`.
+    lr : float
+        Of Adam, on the natural logarithms of the steps; it falls to 0 over all epochs by a cosine.
+    epochs : int
+        At most so many passes over the images.
+    patience : int
+        Passes without a better objective on the held-out images, after which it ends.
+    batch : int
+        Images at a time.
+    seed : int
+        Of the order of images: the same seed gives the same tables on the same machine.
+    path : Path, optional
+        A file in which each pass leaves what the next one needs: a call with the same arguments goes on from it.
+
+    Returns
+    -------
+    Learned
+        The best tables for the held-out images, those of the start among them.
+
+    Raises
+    ------
+    ValueError
+        If `path` is of something else.
+    """
+    device = next(model.parameters(), torch.empty(0)).device
+    coding = {"colorspace": colorspace, "subsampling": subsampling}
+    problem = _Problem(model, weight, loss, _PLACES[tables], coding, optimize, gradient)
+    of = {
+        "weight": weight, "loss": loss, "tables": tables, **coding, "optimize": optimize, "start": start,
+        "gradient": gradient, "lr": lr, "epochs": epochs, "patience": patience, "batch": batch, "seed": seed,
+        "images": digest(images.pixels, images.labels), "held_out": digest(held_out.pixels, held_out.labels),
+    }  # fmt: skip
+    with _frozen(model):
+        targets = problem.targets(images, batch, device)
+        judged_by = problem.targets(held_out, batch, device)
+        state = _State.read(path, of) or _State.begin(colorspace, tables, start)
+        parameter = state.logarithms.to(device).requires_grad_()
+        optimizer = torch.optim.Adam([parameter], lr=lr)
+        state.give(optimizer, parameter)
+
+        def judged() -> dict[str, float]:
+            return problem.judged(parameter, held_out, judged_by, batch)
+
+        if not state.history:
+            state.add(judged(), parameter)
+        steps = math.ceil(len(images) / batch)
+        label = f"lambda {weight:g}"
+        with Progress(label, epochs, "round", done=state.epoch, quiet=not distributed.is_main()) as progress:
+            while state.epoch < epochs and state.idle < patience:
+                order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed * 1000 + state.epoch))
+                for number, chosen in enumerate(order.split(batch)):
+                    done = (state.epoch * steps + number) / (epochs * steps)
+                    optimizer.param_groups[0]["lr"] = lr * (1 + math.cos(math.pi * done)) / 2
+                    bits, lost = problem.of(parameter, images.pixels[chosen], targets[chosen.to(device)])
+                    (parameter.grad,) = torch.autograd.grad(bits + weight * lost, parameter)
+                    optimizer.step()
+                    with torch.no_grad():
+                        parameter.clamp_(0, math.log(255))
+                state.add(judged(), parameter)
+                state.write(path, of, optimizer, parameter)
+                progress.update()
+    steps_found = state.best.exp().round().clamp(1, 255).to(torch.int64).cpu().numpy()
+    return Learned(tuple(QTable(steps_found[place]) for place in _PLACES[tables]), state.history)
+
+
+@contextlib.contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """Without gradients of the model's weights."""
+    trained = [one for one in model.parameters() if one.requires_grad]
+    for one in trained:
+        one.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for one in trained:
+            one.requires_grad_()
+
+
+@dataclass
+class _State:
+    """Where learning stands after a pass."""
+
+    logarithms: Tensor
+    best: Tensor
+    history: list[dict[str, float]]
+    moments: tuple[Tensor, Tensor, Tensor] | None = None
+
+    @classmethod
+    def begin(cls, colorspace: Colorspace, tables: Tables, quality: int) -> _State:
+        standard = standard_tables(colorspace, quality)
+        given = [standard[min(place, len(standard) - 1)] for place in sorted(set(_PLACES[tables]))]
+        logarithms = torch.stack([torch.tensor(table.to_list(), dtype=torch.float32) for table in given]).log()
+        return cls(logarithms, logarithms.clone(), [])
+
+    @property
+    def epoch(self) -> int:
+        """How many passes are done."""
+        return max(len(self.history) - 1, 0)
+
+    @property
+    def idle(self) -> int:
+        """Passes since the best."""
+        objectives = [row["objective"] for row in self.history]
+        return len(objectives) - 1 - objectives.index(min(objectives))
+
+    def add(self, judged: dict[str, float], parameter: Tensor) -> None:
+        self.history.append(judged)
+        if self.idle == 0:
+            self.best = parameter.detach().cpu().clone()
+
+    def give(self, optimizer: torch.optim.Adam, parameter: Tensor) -> None:
+        if self.moments is not None:
+            step, mean, square = self.moments
+            optimizer.state[parameter] = {
+                "step": step, "exp_avg": mean.to(parameter.device), "exp_avg_sq": square.to(parameter.device)
+            }  # fmt: skip
+
+    def write(self, path: Path | None, of: dict[str, Any], optimizer: torch.optim.Adam, parameter: Tensor) -> None:
+        if path is None:
+            return
+        adam = optimizer.state[parameter]
+        tensors = {
+            "logarithms": parameter.detach(), "best": self.best, "step": adam["step"], "mean": adam["exp_avg"],
+            "square": adam["exp_avg_sq"],
+        }  # fmt: skip
+        metadata = {"of": json.dumps(of, sort_keys=True), "history": json.dumps(self.history)}
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        atomic.write(path, safetensors.torch.save(tensors, metadata))
+
+    @classmethod
+    def read(cls, path: Path | None, of: dict[str, Any]) -> _State | None:
+        if path is None or not path.exists():
+            return None
+        try:
+            with safetensors.safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        except (safetensors.SafetensorError, OSError) as error:
+            raise ValueError(f"path: {path} is damaged ({error})") from None
+        if metadata.get("of") != json.dumps(of, sort_keys=True):
+            raise ValueError(f"path: {path} is of something else: {metadata.get('of')}")
+        moments = tensors["step"], tensors["mean"], tensors["square"]
+        return cls(tensors["logarithms"], tensors["best"], json.loads(metadata["history"]), moments)
