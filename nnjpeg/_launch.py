@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nnjpeg import _core, ops
+from nnjpeg import _core
 from nnjpeg._arguments import FACTORS
 from nnjpeg._nvrtc import Image, Nvrtc, load_library
+from nnjpeg._operands import check_operands
 
 __all__ = ["Driver", "Operators"]
 
@@ -113,19 +114,19 @@ class Operators:
 
     def roundtrip(self, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, exact: bool, cubic: bool) -> Tensor:
         """See `nnjpeg.ops` for the schemas."""
-        ops._check_operands(image, qtable, ycbcr, h, v)
+        check_operands(image, qtable, ycbcr, h, v)
         return self._run(None, image, qtable, ycbcr, FACTORS.index((h, v)), exact, cubic)
 
     def cubic_backward(self, grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) -> Tensor:
         """See `nnjpeg.ops` for the schemas."""
-        ops._check_operands(image, qtable, ycbcr, h, v, grad)
+        check_operands(image, qtable, ycbcr, h, v, grad)
         return self._run(grad, image, qtable, ycbcr, FACTORS.index((h, v)), False, True)
 
     def table_backward(
         self, grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, cubic: bool
     ) -> Tensor:
         """See `nnjpeg.ops` for the schemas."""
-        ops._check_operands(image, qtable, ycbcr, h, v, grad)
+        check_operands(image, qtable, ycbcr, h, v, grad)
         return self._run(grad, image, qtable, ycbcr, FACTORS.index((h, v)), False, cubic, by_table=True)
 
     def function(self, device: int, kernel: int, type: int) -> ctypes.c_void_p:

@@ -146,7 +146,6 @@ def _judge(
     batch: int,
 ) -> list[dict[str, Any]]:
     """For each network and cell: which images are right, which labels are those of the originals, and all bytes."""
-
     originals: dict[str, npt.NDArray[np.int64]] = {}
 
     def work(keys: list[dict[str, Any]]) -> list[dict[str, Any]]:
