@@ -8,7 +8,7 @@
  * of transforms, where a cell is two 16-bit numbers of one block, side by side as a multiply-add takes them,
  *
  *     cells16, sums32                    a cell, or a 32-bit number, for each block
- *     uppers16                           a 16-bit number for each block, not in a cell yet: as the upper half of 32 bits, if so best
+ *     uppers16                           a 16-bit number for each block, in no cell yet: an upper half of 32 bits, or a lanes16
  *     add_cells sub_cells                16-bit, wrapping
  *     shl_cells(x, n) sra_cells(x, n)    shifts by a constant
  *     mul_cells(x, p)                    by the cell p[0], p[1], wrapping
@@ -21,12 +21,13 @@
  *     upper(x)                           x >> 16, which fits int16, of sums, as uppers16
  *     upper_of_sum(p, start, n)          (a + b + start) >> n, of a cell a b, as uppers16; within int16 also before the shift
  *     upper_of_difference(p, start, n)   (a - b + start) >> n
- *     cells_of(x, y)                     cells of two uppers16: a shift and a blend
+ *     cells_of(x, y)                     cells of two uppers16
  *
  * and of colour and subsampling, where a lane is one number,
  *
  *     lanes16, lanes32, pairs16          a 16-bit number for each; a 32-bit one; two lanes16 side by side
- *     set16(c) add16 sub16 sra16 mulhrs16
+ *     set16(c) add16 sub16 sra16
+ *     mulhrs16(a, b)                     (a * b + 2^14) >> 15, |a| < 2^13
  *     clamp16(x)                         to 0..255
  *     pair16(a, b)                       pairs16
  *     set32(c) dot2_add(sum, p, ca, cb)
@@ -131,8 +132,8 @@ NJ_INLINE void nj_odd_part(sums32 start, int scale, cells16 ab, cells16 dc, sums
 }
 
 /* The forward DCT of one row or column, of sums and differences of mirrored inputs i and 7 - i: s the cells s0 s1 and s3 s2,
- * d likewise. x: in the order of nj_frequency. Outputs 0 and 4 are sums without factors: start0 and start4 are added to them, and they
- * are shifted by `shift`. */
+ * d likewise. x: in the order of nj_frequency. Outputs 0 and 4 are sums without factors, to which start0 and start4 are added
+ * before they are shifted by `shift`. */
 NJ_INLINE void nj_fdct_1d(const cells16 s[2], const cells16 d[2], int scale, int start0, int start4, int shift, uppers16 x[8])
 {
     const sums32 round = set_sums(NJ_HALF(16));

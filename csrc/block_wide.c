@@ -13,7 +13,8 @@ void nj_inverse_wide(const int16_t *coefficients, const nnjpeg_quantizer *quanti
     for (i = 0; i < 8; i++) {
         for (k = 0; k < 4; k++) {
             const int16_t *column = coefficients + nj_frequency(i);
-            p[k] = nj_dequantize(pair16(column[8 * nj_frequency(2 * k)], column[8 * nj_frequency(2 * k + 1)]), &quantizer->steps[i][k]);
+            const cells16 two = pair16(column[8 * nj_frequency(2 * k)], column[8 * nj_frequency(2 * k + 1)]);
+            p[k] = nj_dequantize(two, &quantizer->steps[i][k]);
         }
         nj_idct_column(p, x);
         for (k = 0; k < 8; k++)

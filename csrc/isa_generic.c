@@ -1,4 +1,4 @@
-/* Portable C. */
+/* Portable C, which every build has. */
 #include "lanes_generic.h"
 
 #include "block.h"

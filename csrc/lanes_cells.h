@@ -1,6 +1,6 @@
-/* Cells as pairs of lanes16, for lanes without a multiply-add of neighbours: a dot product is one product and a sum for each
- * number of a cell. Included by lanes_<kind>.h after what block.h wants of lanes16 and pairs16, abs16, mul16, shl16, mulhi16
- * and such as it has them. */
+/* Cells as pairs of lanes16, for lanes without a multiply-add of neighbours: a dot product is a product for each number of a cell.
+ * Included by lanes_<kind>.h after lanes16, lanes32 and pairs16 with their functions as block.h names them, and shl16(x, n), add32,
+ * sub32 and dot2(p, ca, cb). */
 #ifndef NNJPEG_LANES_CELLS_H
 #define NNJPEG_LANES_CELLS_H
 

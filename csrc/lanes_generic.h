@@ -77,9 +77,8 @@ NJ_INLINE void store_plane(const nj_run *runs, int i, int component, const cells
     store_bytes(dst + 16, row.x[1]);
 }
 
-/* Sixteen pixels of `size` bytes to a register for each component. A step takes bytes in turn from the two halves of all registers
- * together: after four of them byte size * j + c, which moved to the double of its number modulo 16 size - 1 each time, is byte j of
- * register c. */
+/* Sixteen pixels of `size` bytes to a register for each component. A step takes bytes in turn from the two halves of all
+ * registers together, so that byte n moves to 2n modulo 16 size - 1. After four of them byte size * j + c is byte j of register c. */
 NJ_INLINE void load_components(const uint8_t *p, int size, reg x[4])
 {
     int k, c;

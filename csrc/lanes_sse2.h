@@ -1,4 +1,4 @@
-/* Registers of SSE2, which every CPU of x86-64 has, for lanes_generic.h. */
+/* Registers of 128 bits by SSE2, which every CPU of x86-64 has, for lanes_generic.h. */
 #ifndef NNJPEG_LANES_SSE2_H
 #define NNJPEG_LANES_SSE2_H
 

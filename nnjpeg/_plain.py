@@ -7,6 +7,7 @@ chroma, along columns and along rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -73,47 +74,100 @@ def straight_steps(qtable: Tensor) -> Tensor:
 def roundtrip_uint8(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int) -> Tensor:
     """The bits of `nnjpeg.roundtrip`, of a uint8 tensor.
 
-    For ONNX, whose shifts are of unsigned numbers, in doubles that hold integers, far below 2^53, with the DCTs as
-    products of matrices: fewer nodes, and faster ones.
+    In int32; for ONNX, whose shifts are of unsigned numbers, in doubles that hold integers, far below 2^53.
     """
-    onnx = is_for_onnx()
-    working = torch.float64 if onnx else torch.int32
-    fdct, idct = (_fdct, _idct) if onnx else (reference.fdct, reference.idct)
+    working, coded = (torch.float64, _coded_for_onnx) if is_for_onnx() else (torch.int32, _coded)
     samples = image.to(working)
     if ycbcr:
-        samples = reference.rgb_to_ycbcr(samples.movedim(1, 3)).movedim(3, 1)
+        samples = _colour(samples, reference.RGB_TO_YCBCR)
     planes = _parts(samples, h, v)
     planes[1:] = [reference.downsample(plane, h, v) for plane in planes[1:]]
-    decoded = []
-    for plane, table in zip(planes, _parts(steps_of(qtable).to(working), h, v), strict=True):
-        steps = table[:, :, None, None]
-        quantized = reference.quantize(fdct(_to_blocks(plane) - 128), steps)
-        blocks = reference.range_limit(idct(reference.dequantize(quantized, steps)) + 128)
-        decoded.append(_from_blocks(blocks))
+    tables = _parts(steps_of(qtable).to(working), h, v)
+    decoded = [coded(plane, steps) for plane, steps in zip(planes, tables, strict=True)]
     size = image.shape[2], image.shape[3]
     decoded[1:] = [reference.upsample(plane, size, h, v) for plane in decoded[1:]]
     result = torch.cat([plane[..., : size[0], : size[1]] for plane in decoded], 1)
     if ycbcr:
-        result = reference.ycbcr_to_rgb(result.movedim(1, 3)).movedim(3, 1)
+        result = reference.range_limit(_colour(result, reference.YCBCR_TO_RGB))
     return _laid_out(result, image)
 
 
-# The matrices that the sums of a pass are, for products from the right.
+# The matrices of what both passes of a transform sum up: to get output k, input j is multiplied with [j][k].
 _FDCT, _IDCT = (sums(np.eye(8, dtype=np.int64)).tolist() for sums in (reference.fdct_sums, reference.idct_sums))
 
 
-def _fdct(blocks: Tensor) -> Tensor:
-    """`reference.fdct` of doubles."""
+def _coded(planes: Tensor, steps: Tensor) -> Tensor:
+    """Planes (B, C, H, W) of samples in int32, compressed and decompressed, in whole blocks.
+
+    Samples at the same place of all blocks lie side by side, so that each operation is one over all blocks.
+    """
+    b, c, height, width = planes.shape
+    rows, columns = reference.groups(height, 8), reference.groups(width, 8)
+    whole = reference.extend(planes, 8 * rows, 8 * columns).reshape(b, c, rows, 8, columns, 8)
+    x = whole.permute(3, 5, 0, 1, 2, 4).contiguous()
+    steps = steps.permute(2, 3, 0, 1)[..., None, None]
     first, second = reference.FDCT_SHIFTS
-    matrix = torch.tensor(_FDCT, dtype=torch.float64, device=blocks.device)
-    return reference.descale(matrix.T @ reference.descale(blocks @ matrix, first), second)
-
-
-def _idct(coefficients: Tensor) -> Tensor:
-    """`reference.idct` of doubles."""
+    x = _fdct_pass(_fdct_pass(x, 1, first, level=128), 0, second)
+    magnitudes = x.abs().add_(4 * steps).floor_divide_(8 * steps)
+    x.sign_().mul_(steps).mul_(magnitudes)
     first, second = reference.IDCT_SHIFTS
-    matrix = torch.tensor(_IDCT, dtype=torch.float64, device=coefficients.device)
-    return reference.descale(reference.descale(matrix.T @ coefficients, first) @ matrix, second)
+    x = _idct_pass(_idct_pass(x, 0, first), 1, second, level=128).clamp_(0, 255)
+    return x.permute(2, 3, 4, 0, 5, 1).reshape(b, c, 8 * rows, 8 * columns)
+
+
+def _fdct_pass(x: Tensor, axis: int, shift: int, level: int = 0) -> Tensor:
+    """One pass of `reference.fdct` along an axis of 8, with `level` subtracted from samples."""
+    d = x.unbind(axis)
+    folded = [d[j] + d[7 - j] for j in range(4)], [d[j] - d[7 - j] for j in range(4)]  # for even and odd outputs
+    outputs = []
+    for k in range(8):
+        factors = [_FDCT[j][k] for j in range(8)]
+        constant = (1 << (shift - 1)) - level * sum(factors)
+        outputs.append(_sum(folded[k % 2], factors[:4], constant).bitwise_right_shift_(shift))
+    return torch.stack(outputs, axis)
+
+
+def _idct_pass(x: Tensor, axis: int, shift: int, level: int = 0) -> Tensor:
+    """One pass of `reference.idct` along an axis of 8, with `level` added to samples."""
+    d, half = x.unbind(axis), 1 << (shift - 1)
+    outputs = [x] * 8
+    for k in range(4):
+        even = _sum(d[0::2], [_IDCT[j][k] for j in range(0, 8, 2)], half + (level << shift))
+        odd = _sum(d[1::2], [_IDCT[j][k] for j in range(1, 8, 2)], 0)
+        outputs[k] = (even + odd).bitwise_right_shift_(shift)
+        outputs[7 - k] = even.sub_(odd).bitwise_right_shift_(shift)
+    return torch.stack(outputs, axis)
+
+
+def _sum(parts: Sequence[Tensor], factors: Sequence[int], constant: int) -> Tensor:
+    """The sum of parts times their factors, and of a constant; an operation for each part."""
+    (first, factor), *others = [(part, factor) for part, factor in zip(parts, factors, strict=True) if factor]
+    total = torch.rsub(first, constant, alpha=-factor)
+    for part, factor in others:
+        total.add_(part, alpha=factor)
+    return total
+
+
+def _colour(pixels: Tensor, matrix: Sequence[Sequence[int]]) -> Tensor:
+    """Another colour space, by one of the matrices of `reference`; not clamped."""
+    components = pixels.unbind(1)
+    if is_for_onnx():
+        sums = [a * x + b * y + c * z + d for a, b, c, d in matrix for x, y, z in [components]]
+        return reference.shift_right(torch.stack(sums, 1), 16)
+    sums = [_sum(components, factors, constant) for *factors, constant in matrix]
+    return torch.stack([total.bitwise_right_shift_(16) for total in sums], 1)
+
+
+def _coded_for_onnx(planes: Tensor, steps: Tensor) -> Tensor:
+    """The same in doubles, with the transforms as products of matrices: few nodes, and fast ones."""
+    steps = steps[:, :, None, None]
+    fdct, idct = (torch.tensor(m, dtype=torch.float64, device=planes.device) for m in (_FDCT, _IDCT))
+    first, second = reference.FDCT_SHIFTS
+    coefficients = reference.descale((_to_blocks(planes) - 128) @ fdct, first)
+    quantized = reference.quantize(reference.descale(fdct.T @ coefficients, second), steps)
+    first, second = reference.IDCT_SHIFTS
+    columns = reference.descale(idct.T @ reference.dequantize(quantized, steps), first)
+    return _from_blocks(reference.range_limit(reference.descale(columns @ idct, second) + 128))
 
 
 def _dct_matrix(like: Tensor) -> Tensor:

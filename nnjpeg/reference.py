@@ -17,6 +17,8 @@ from nnjpeg._arguments import SUBSAMPLINGS, Colorspace, Subsampling, check_subsa
 from nnjpeg.qtable import QTables, tables_for
 
 __all__ = [
+    "RGB_TO_YCBCR",
+    "YCBCR_TO_RGB",
     "dequantize",
     "descale",
     "downsample",
@@ -79,24 +81,36 @@ def descale(x: Ints, n: int) -> Ints:
     return shift_right(x + (1 << (n - 1)), n)
 
 
+_HALF, _CENTER = 1 << 15, 128 << 16
+
+RGB_TO_YCBCR = (
+    (19595, 38470, 7471, _HALF),
+    (-11059, -21709, 32768, _CENTER + _HALF - 1),
+    (32768, -27439, -5329, _CENTER + _HALF - 1),
+)
+"""JFIF's matrix in 16-bit fixed point (jccolor.c): factors of R, G, B, and what is added before the shift by 16."""
+
+YCBCR_TO_RGB = (
+    (1 << 16, 0, 91881, _HALF - 128 * 91881),
+    (1 << 16, -22554, -46802, _HALF + 128 * (22554 + 46802)),
+    (1 << 16, 116130, 0, _HALF - 128 * 116130),
+)
+"""The same the other way (jdcolor.c), on Cb and Cr as they are stored, 0..255."""
+
+
 def rgb_to_ycbcr(rgb: Ints) -> Ints:
-    """R, G, B to Y, Cb, Cr, 0..255, along the last axis: JFIF's matrix in 16-bit fixed point (jccolor.c)."""
-    r, g, b = _split(rgb)
-    half, center = 1 << 15, (128 << 16) + (1 << 15) - 1
-    y = 19595 * r + 38470 * g + 7471 * b + half
-    cb = -11059 * r - 21709 * g + 32768 * b + center
-    cr = 32768 * r - 27439 * g - 5329 * b + center
-    return shift_right(_join([y, cb, cr]), 16)
+    """R, G, B to Y, Cb, Cr, 0..255, along the last axis."""
+    return _colour(rgb, RGB_TO_YCBCR)
 
 
 def ycbcr_to_rgb(ycbcr: Ints) -> Ints:
-    """Y, Cb, Cr to R, G, B, 0..255, along the last axis (jdcolor.c)."""
-    y, cb, cr = _split(ycbcr)
-    cb, cr = cb - 128, cr - 128
-    r = y + descale(91881 * cr, 16)
-    g = y + descale(-22554 * cb - 46802 * cr, 16)
-    b = y + descale(116130 * cb, 16)
-    return range_limit(_join([r, g, b]))
+    """Y, Cb, Cr to R, G, B, 0..255, along the last axis."""
+    return range_limit(_colour(ycbcr, YCBCR_TO_RGB))
+
+
+def _colour(pixels: Ints, matrix: tuple[tuple[int, ...], ...]) -> Ints:
+    a, b, c = _split(pixels)
+    return _join([shift_right(p * a + q * b + r * c + constant, 16) for p, q, r, constant in matrix])
 
 
 def groups(length: int, size: int) -> int:
@@ -111,9 +125,11 @@ def extend(x: Ints, height: int, width: int) -> Ints:
         return np.pad(x, [*leading, (0, height - x.shape[-2]), (0, width - x.shape[-1])], mode="edge")
     import torch
 
-    i = torch.arange(height, device=x.device).clamp(max=x.shape[-2] - 1)
-    j = torch.arange(width, device=x.device).clamp(max=x.shape[-1] - 1)
-    return x.index_select(-2, i).index_select(-1, j)
+    for axis, length in ((-2, height), (-1, width)):
+        if x.is_floating_point() or x.shape[axis] < length:  # the lengths of floats may be unknown yet
+            places = torch.arange(length, device=x.device).clamp(max=x.shape[axis] - 1)
+            x = x.index_select(axis, places)
+    return x
 
 
 def downsample(component: Ints, h: int, v: int) -> Ints:

@@ -1,5 +1,5 @@
 /* Components that are coded one by one; and tables of floats. */
-#include "table_sums.h"
+#include "table_products.h"
 
 namespace nnjpeg_cuda {
 

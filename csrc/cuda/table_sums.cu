@@ -1,6 +1,6 @@
 /* Adds up what blocks add to the gradient of tables. Of each table and step, a thread adds up one of `chunks` parts, and another
  * one these: about as many blocks in a part as there are parts. */
-#include "table_sums.h"
+#include "table_products.h"
 
 namespace nnjpeg_cuda {
 

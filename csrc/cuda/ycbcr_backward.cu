@@ -4,7 +4,7 @@
  * one writes, so that the sums have one order.
  *
  * The gradient by the steps, for either rounding, takes three of the same kind: at the coefficients it has arrived. */
-#include "table_sums.h"
+#include "table_products.h"
 #include "ycbcr.h"
 
 namespace nnjpeg_cuda {

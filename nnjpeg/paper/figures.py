@@ -161,7 +161,7 @@ def bars(cells: Any, path: Path) -> None:
         ax.bar(places, part["accuracy"], width, yerr=np.abs(errors), label=label, error_kw={"linewidth": 0.8})
     ax.set_xticks(range(len(defences)), map(defence_label, defences))
     ax.set_ylabel("percent right")
-    ax.legend(fontsize="small")
+    ax.legend(fontsize="small", ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
     _save(figure, path)
 
 
@@ -173,9 +173,9 @@ def curves(cells: Any, path: Path) -> None:
     for number, defence in enumerate(dict.fromkeys(cells["defence"])):
         for style, method in (("--", "fgsm"), ("-", "pgd")):
             line = least[defence, method]
-            look = {"color": _COLOURS[number % len(_COLOURS)], "marker": "o", "markersize": 3}
             label = f"{defence_label(defence)}, {METHODS[method]}"
-            ax.plot(255 * line.index.to_numpy(), 100 * line, style, label=label, **look)
+            places, colour = 255 * line.index.to_numpy(), _COLOURS[number % len(_COLOURS)]
+            ax.plot(places, 100 * line, f"o{style}", color=colour, markersize=3, label=label)
     ax.set_xscale("log", base=2)
     ax.set_xlabel("eps, in units of 1/255")
     ax.set_ylabel("percent right, white-box")

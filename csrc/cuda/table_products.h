@@ -1,7 +1,7 @@
 /* The gradient of tables: each thread leaves what its block adds to it in the workspace, and two more launches add that up, in an
  * order that is always the same. */
-#ifndef NNJPEG_CUDA_TABLE_SUMS_H
-#define NNJPEG_CUDA_TABLE_SUMS_H
+#ifndef NNJPEG_CUDA_TABLE_PRODUCTS_H
+#define NNJPEG_CUDA_TABLE_PRODUCTS_H
 
 #include "access.h"
 
