@@ -22,7 +22,7 @@ from registers import measure as measure_registers
 from registers import show as show_registers
 from tqdm import tqdm
 
-from nnjpeg import NN_TABLE, atomic, cuda, ops
+from nnjpeg import NN_TABLE, _plain, atomic, cuda, ops
 from nnjpeg._arguments import SUBSAMPLINGS
 
 ROOT = Path(__file__).parent.parent
@@ -57,30 +57,30 @@ def compare_bits(shapes, seed=0):
             image = image[..., draw.randint(0, w - 1) :]
         leading = draw.choice([1, b]), draw.choice([1, c])
         table = torch.randint(1, draw.choice([10, 256]), (*leading, 8, 8), dtype=torch.uint8, generator=generator)
-        result = ops._roundtrip(image.cuda(), table.cuda(), *coding, True, False).cpu()
-        if not torch.equal(result, ops._roundtrip(image, table, *coding, True, False)):
+        result = torch.ops.nnjpeg.roundtrip(image.cuda(), table.cuda(), *coding, True, False).cpu()
+        if not torch.equal(result, torch.ops.nnjpeg.roundtrip(image, table, *coding, True, False)):
             differ.append([str(dtype), list(image.shape), list(leading), coding])
     return {"shapes": shapes, "differ": differ}
 
 
 SANITIZED = """
 import torch
-from nnjpeg import ops
+import nnjpeg.ops
 torch.manual_seed(0)
 for size in [(1, 1), (3, 4), (8, 8), (13, 21), (40, 70)]:
     for coding in [(False, 1, 1), (True, 1, 1), (True, 2, 1), (True, 2, 2), (True, 1, 2)]:
         table = torch.randint(1, 256, (2, 3, 8, 8), dtype=torch.uint8).cuda()
         for form in (torch.contiguous_format, torch.channels_last):
             image = torch.zeros(2, 3, *size, dtype=torch.uint8).cuda().contiguous(memory_format=form)
-            ops._roundtrip(image, table, *coding, True, False)
-            ops._roundtrip(image, table.float(), *coding, True, False)
+            torch.ops.nnjpeg.roundtrip(image, table, *coding, True, False)
+            torch.ops.nnjpeg.roundtrip(image, table.float(), *coding, True, False)
             for dtype in (torch.float32, torch.float16):
                 image = torch.rand(2, 3, *size).to(dtype).cuda().contiguous(memory_format=form)
                 for exact, cubic in ((True, False), (False, False), (False, True)):
-                    ops._roundtrip(image, table, *coding, exact, cubic)
-                ops._cubic_backward(image, image, table, *coding)
+                    torch.ops.nnjpeg.roundtrip(image, table, *coding, exact, cubic)
+                torch.ops.nnjpeg.cubic_backward(image, image, table, *coding)
                 for cubic in (False, True):
-                    ops._table_backward(image, image, table, *coding, cubic)
+                    torch.ops.nnjpeg.table_backward(image, image, table, *coding, cubic)
 torch.cuda.synchronize()
 """
 
@@ -127,27 +127,43 @@ def jobs(batch):
     for dtype in DTYPES:
         yield "clone", dtype, torch.clone
         for name, coding in {"rgb": RGB, **YCBCR}.items():
-            yield f"roundtrip, {name}", dtype, lambda x, c=coding: ops._roundtrip(x, table, *c, False, False)
+            yield (
+                f"roundtrip, {name}",
+                dtype,
+                lambda x, c=coding: torch.ops.nnjpeg.roundtrip(x, table, *c, False, False),
+            )
             if dtype != torch.uint8:
                 yield (
                     f"roundtrip, {name}, precision uint8",
                     dtype,
-                    lambda x, c=coding: ops._roundtrip(x, table, *c, True, False),
+                    lambda x, c=coding: torch.ops.nnjpeg.roundtrip(x, table, *c, True, False),
                 )
-                yield f"roundtrip, {name}, cubic", dtype, lambda x, c=coding: ops._roundtrip(x, table, *c, False, True)
-                yield f"backward, {name}, cubic", dtype, lambda x, c=coding: ops._cubic_backward(x, x, table, *c)
-                yield f"by tables, {name}", dtype, lambda x, c=coding: ops._table_backward(x, x, table, *c, False)
+                yield (
+                    f"roundtrip, {name}, cubic",
+                    dtype,
+                    lambda x, c=coding: torch.ops.nnjpeg.roundtrip(x, table, *c, False, True),
+                )
+                yield (
+                    f"backward, {name}, cubic",
+                    dtype,
+                    lambda x, c=coding: torch.ops.nnjpeg.cubic_backward(x, x, table, *c),
+                )
+                yield (
+                    f"by tables, {name}",
+                    dtype,
+                    lambda x, c=coding: torch.ops.nnjpeg.table_backward(x, x, table, *c, False),
+                )
         for name, coding in (("rgb", RGB), ("4:2:0", YCBCR["4:2:0"])):
             yield (
                 f"roundtrip, {name}, a table for each image and component",
                 dtype,
-                lambda x, c=coding: ops._roundtrip(x, several, *c, False, False),
+                lambda x, c=coding: torch.ops.nnjpeg.roundtrip(x, several, *c, False, False),
             )
     for name, coding in (("rgb", RGB), ("4:2:0", YCBCR["4:2:0"])):
         yield (
             f"plain torch operations, {name}",
             torch.uint8,
-            lambda x, c=coding: ops._plain.roundtrip_uint8(x, table, *c),
+            lambda x, c=coding: _plain.roundtrip_uint8(x, table, *c),
         )
     yield "torch 64x64 matmul", torch.float32, torch_matmul
     try:

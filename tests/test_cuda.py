@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tensors import FLOATS, NN, TOLERANCE, away_from_ties, noise, some_tables, uniform
 
-from nnjpeg import NN_TABLE, _launch, _nvrtc, _plain, cuda, ops
+from nnjpeg import NN_TABLE, _launch, _nvrtc, _plain, _roundtrip, cuda, ops
 from nnjpeg._arguments import FACTORS
 from nnjpeg.transforms import NNJpeg, nn_jpeg
 
@@ -79,8 +79,8 @@ def check_floats_and_gradients(roundtrip, backward, dtype, coding, size, memory_
 def same_bits(kernel, image, table, coding):
     """The kernel's, the core's and the reference's."""
     result = kernel(image, table, *coding, UINT8)
-    assert torch.equal(result, ops._roundtrip(image, table, *coding, True, False))
-    assert torch.equal(result, ops._roundtrip_plain(image, table, *coding, True, False))
+    assert torch.equal(result, torch.ops.nnjpeg.roundtrip(image, table, *coding, True, False))
+    assert torch.equal(result, _roundtrip.plain(image, table, *coding, True, False))
 
 
 @sources
@@ -160,7 +160,9 @@ def test_every_byte_survives_emulated_floats(emulated):
     table, ramp = torch.ones(1, 1, 8, 8, dtype=torch.uint8), flat(torch.arange(256, dtype=torch.uint8))
     for dtype in FLOATS:
         result = emulated((ramp.float() / 255).to(dtype), table, False, 1, 1, UINT8)
-        assert torch.equal(result, (ops._roundtrip(ramp, table, False, 1, 1, False, False).float() / 255).to(dtype))
+        assert torch.equal(
+            result, (torch.ops.nnjpeg.roundtrip(ramp, table, False, 1, 1, False, False).float() / 255).to(dtype)
+        )
 
 
 @sources
@@ -352,9 +354,9 @@ def test_gpu_has_the_cpus_bits(dtype, coding, memory_format, size):
     image = image_of(dtype, 3, 3, *size).contiguous(memory_format=memory_format)
     for leading in itertools.product((1, 3), repeat=2):
         table = some_tables(*leading)
-        expected = ops._roundtrip(image, table, *coding, True, False)
+        expected = torch.ops.nnjpeg.roundtrip(image, table, *coding, True, False)
         for tables in (table, float_tables(table)):
-            result = ops._roundtrip(image.cuda(), tables.cuda(), *coding, True, False)
+            result = torch.ops.nnjpeg.roundtrip(image.cuda(), tables.cuda(), *coding, True, False)
             assert result.stride() == image.stride()
             assert torch.equal(result.cpu(), expected)
 
@@ -365,8 +367,8 @@ def test_gpu_has_the_cpus_bits(dtype, coding, memory_format, size):
 def test_gpu_has_the_cpus_bits_of_views(coding, dtype):
     batch, table = image_of(dtype, 4, 3, 50, 67), some_tables(1, 3)
     for view in VIEWS:
-        result = ops._roundtrip(view(batch.cuda()), table.cuda(), *coding, True, False)
-        assert torch.equal(result.cpu(), ops._roundtrip(view(batch), table, *coding, True, False))
+        result = torch.ops.nnjpeg.roundtrip(view(batch.cuda()), table.cuda(), *coding, True, False)
+        assert torch.equal(result.cpu(), torch.ops.nnjpeg.roundtrip(view(batch), table, *coding, True, False))
 
 
 @gpu
@@ -374,13 +376,13 @@ def test_gpu_has_the_cpus_bits_of_views(coding, dtype):
 def test_gpu_tables_of_any_strides(coding):
     """As torch.compile gives them: not contiguous, expanded, or not aligned."""
     image, table = noise(2, 3, 24, 40).cuda(), some_tables(2, 3).cuda()
-    expected = ops._roundtrip(image, table, *coding, True, False)
+    expected = torch.ops.nnjpeg.roundtrip(image, table, *coding, True, False)
     apart = torch.zeros(table.numel() + 1, dtype=torch.uint8, device="cuda")[1:].view(table.shape).copy_(table)
     for same in (table.mT.contiguous().mT, table.permute(1, 0, 2, 3).contiguous().permute(1, 0, 2, 3), apart):
-        assert torch.equal(ops._roundtrip(image, same, *coding, True, False), expected)
-        assert torch.equal(ops._roundtrip(image, same.float(), *coding, True, False), expected)
-    one = ops._roundtrip(image, table[:1], *coding, True, False)
-    assert torch.equal(ops._roundtrip(image, table[:1].expand(2, 3, 8, 8), *coding, True, False), one)
+        assert torch.equal(torch.ops.nnjpeg.roundtrip(image, same, *coding, True, False), expected)
+        assert torch.equal(torch.ops.nnjpeg.roundtrip(image, same.float(), *coding, True, False), expected)
+    one = torch.ops.nnjpeg.roundtrip(image, table[:1], *coding, True, False)
+    assert torch.equal(torch.ops.nnjpeg.roundtrip(image, table[:1].expand(2, 3, 8, 8), *coding, True, False), one)
 
 
 @gpu
@@ -391,10 +393,10 @@ def test_gpu_tables_of_any_strides(coding):
 def test_gpu_floats_and_gradients(dtype, coding, memory_format, size):
     def roundtrip(image, table, *flags):
         *coding, cubic = flags
-        return ops._roundtrip(image.cuda(), table.cuda(), *coding, False, cubic).cpu()
+        return torch.ops.nnjpeg.roundtrip(image.cuda(), table.cuda(), *coding, False, cubic).cpu()
 
     def backward(grad, image, table, *coding):
-        return ops._cubic_backward(grad.cuda(), image.cuda(), table.cuda(), *coding).cpu()
+        return torch.ops.nnjpeg.cubic_backward(grad.cuda(), image.cuda(), table.cuda(), *coding).cpu()
 
     check_floats_and_gradients(roundtrip, backward, dtype, coding, size, memory_format)
 
@@ -406,7 +408,7 @@ def test_gpu_floats_and_gradients(dtype, coding, memory_format, size):
 @pytest.mark.parametrize("size", [(8, 8), (64, 96), (13, 21), (1, 3), (40, 17)])
 def test_gpu_gradients_of_tables(dtype, coding, memory_format, size):
     def backward(grad, image, table, *flags):
-        return ops._table_backward(grad.cuda(), image.cuda(), table.cuda(), *flags).cpu()
+        return torch.ops.nnjpeg.table_backward(grad.cuda(), image.cuda(), table.cuda(), *flags).cpu()
 
     check_table_gradients(backward, dtype, coding, size, memory_format)
 
@@ -463,12 +465,12 @@ def test_gpu_refuses_what_does_not_fit():
     image, table = uniform(2, 3, 16, 16).cuda(), NN[None, None].cuda()
     for wrong in (table.cpu(), table.short(), table[..., :4], table.expand(3, 1, 8, 8)):
         with pytest.raises((RuntimeError, ValueError), match="qtable must be a tensor of uint8 or float32 and shape"):
-            ops._roundtrip(image, wrong, False, 1, 1, False, False)
+            torch.ops.nnjpeg.roundtrip(image, wrong, False, 1, 1, False, False)
     with pytest.raises((RuntimeError, ValueError), match="grad must have the shape"):
-        ops._cubic_backward(image[:1], image, table, False, 1, 1)
+        torch.ops.nnjpeg.cubic_backward(image[:1], image, table, False, 1, 1)
     for coding in [(True, 4, 1), (True, 0, 1), (False, 2, 2)]:
         with pytest.raises((RuntimeError, ValueError), match=r"\(h, v\) must be one of"):
-            ops._roundtrip(image, table, *coding, False, False)
+            torch.ops.nnjpeg.roundtrip(image, table, *coding, False, False)
 
 
 @gpu
@@ -479,4 +481,4 @@ def test_gpu_channels_of_any_number_and_empty_batches():
         assert torch.equal(result, ops.roundtrip(image, components=shape[1]))
     for coding in SUBSAMPLED:
         empty = noise(0, 3, 8, 8).cuda()
-        assert ops._roundtrip(empty, NN[None, None].cuda(), *coding, True, False).shape == empty.shape
+        assert torch.ops.nnjpeg.roundtrip(empty, NN[None, None].cuda(), *coding, True, False).shape == empty.shape

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from skimage import data
 from tensors import CODINGS, FLOATS, NN, TOLERANCE, away_from_ties, noise, one_by_one, some_tables, uniform
 
-from nnjpeg import NN_TABLE, QTable, ops
+from nnjpeg import NN_TABLE, QTable, _roundtrip, ops
 from nnjpeg._arguments import SUBSAMPLINGS
 from nnjpeg.transforms import NNJpeg, nn_jpeg
 
@@ -43,7 +43,7 @@ def test_tables_at_any_strides():
     """torch.compile chooses strides of its own."""
     image, tables = uniform(2, 3, 16, 24), some_tables(2, 3)
     strided = tables.contiguous(memory_format=torch.channels_last)
-    for function in (ops._roundtrip, ops._roundtrip_elsewhere):
+    for function in (torch.ops.nnjpeg.roundtrip, _roundtrip._roundtrip_elsewhere):
         expected = function(image, tables, True, 2, 2, True, False)
         assert torch.equal(function(image, strided, True, 2, 2, True, False), expected)
 
@@ -57,9 +57,9 @@ def test_tables_of_floats_are_rounded(kind):
     for image in (batch, batch / 255, batch.double() / 255):
         assert torch.equal(ops.roundtrip(image, tables), ops.roundtrip(image, whole))
     tables[1, 2, 0, 0], whole[1, 2, 0, 0] = torch.nan, 1
-    direct = ops._roundtrip(batch, tables.float(), True, 2, 2, True, False)
-    assert torch.equal(direct, ops._roundtrip_elsewhere(batch, tables.float(), True, 2, 2, True, False))
-    assert torch.equal(direct, ops._roundtrip(batch, whole, True, 2, 2, True, False))
+    direct = torch.ops.nnjpeg.roundtrip(batch, tables.float(), True, 2, 2, True, False)
+    assert torch.equal(direct, _roundtrip._roundtrip_elsewhere(batch, tables.float(), True, 2, 2, True, False))
+    assert torch.equal(direct, torch.ops.nnjpeg.roundtrip(batch, whole, True, 2, 2, True, False))
 
 
 @pytest.mark.parametrize("kind", [torch.int64, torch.int32, torch.int16, torch.uint8, "ndarray", "lists"])
@@ -111,8 +111,8 @@ def test_plain_torch_has_the_same_bits(drawn):
     if drawn.draw(st.booleans()):
         batch = batch.contiguous(memory_format=torch.channels_last)
     table = some_tables(drawn.draw(st.sampled_from([1, b])), drawn.draw(st.sampled_from([1, c])))
-    result = ops._roundtrip_elsewhere(batch, table, ycbcr, *factors, False, False)
-    assert torch.equal(result, ops._roundtrip(batch, table, ycbcr, *factors, False, False))
+    result = _roundtrip._roundtrip_elsewhere(batch, table, ycbcr, *factors, False, False)
+    assert torch.equal(result, torch.ops.nnjpeg.roundtrip(batch, table, ycbcr, *factors, False, False))
     assert result.stride() == batch.stride()
 
 
@@ -175,7 +175,7 @@ def test_every_byte_survives_the_way_through_floats():
     assert torch.equal(ops.roundtrip(ramp / 255, ones, precision="uint8"), ops.roundtrip(ramp, ones) / 255)
 
 
-@pytest.mark.parametrize("function", [ops._roundtrip, ops._roundtrip_elsewhere])
+@pytest.mark.parametrize("function", [torch.ops.nnjpeg.roundtrip, _roundtrip._roundtrip_elsewhere])
 def test_nan_and_infinities(isa, function):
     image = torch.full((1, 3, 16, 16), 0.5)
     image[0, 0, 0, 0], image[0, 0, 0, 8], image[0, 0, 8, 0] = torch.nan, torch.inf, -torch.inf
@@ -194,7 +194,7 @@ def test_nan_and_infinities(isa, function):
         assert torch.equal(exact, function(limited, table, *coding, True, False))
 
 
-@pytest.mark.parametrize("function", [ops._roundtrip, ops._roundtrip_elsewhere])
+@pytest.mark.parametrize("function", [torch.ops.nnjpeg.roundtrip, _roundtrip._roundtrip_elsewhere])
 def test_nan_with_subsampling(isa, function):
     """It stays in the block of luma, and in that of chroma and the samples beside it."""
     image = torch.full((1, 3, 48, 48), 0.5)
@@ -234,8 +234,8 @@ def test_operators_refuse_operands_that_do_not_fit(device):
     mode = (
         torch._subclasses.FakeTensorMode(allow_non_fake_inputs=True) if device == "fake" else contextlib.nullcontext()
     )
-    forward = ops._roundtrip_elsewhere if device == "elsewhere" else torch.ops.nnjpeg.roundtrip
-    backward = ops._cubic_backward_elsewhere if device == "elsewhere" else torch.ops.nnjpeg.cubic_backward
+    forward = _roundtrip._roundtrip_elsewhere if device == "elsewhere" else torch.ops.nnjpeg.roundtrip
+    backward = _roundtrip._cubic_backward_elsewhere if device == "elsewhere" else torch.ops.nnjpeg.cubic_backward
     for (image, table, *coding), message in bad_operands():
         coding = (*coding, *(False, 1, 1)[len(coding) :])
         if device == "meta":

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tensors import CODINGS, FLOATS, TOLERANCE, away_from_ties, compiles, some_tables, uniform
 
-from nnjpeg import _plain, ops
+from nnjpeg import _plain, _roundtrip, ops
 from nnjpeg._arguments import SUBSAMPLINGS
 from nnjpeg.transforms import NNJpeg
 
@@ -87,7 +87,7 @@ def test_plain_torch_has_the_cubic_gradient(coding, size):
     table, double = some_tables(2, 3, seed=2), image.double().requires_grad_()
     flags = coding["colorspace"] == "ycbcr", *SUBSAMPLINGS[coding.get("subsampling", "4:4:4")]
     with torch._C._AutoDispatchBelowAutograd():
-        gradient = ops._cubic_backward_elsewhere(grad, image, table, *flags)
+        gradient = _roundtrip._cubic_backward_elsewhere(grad, image, table, *flags)
     result = ops.roundtrip(double, table, gradient="cubic", precision="float", **coding)
     (expected,) = torch.autograd.grad(result, double, grad.double())
     torch.testing.assert_close(gradient.double(), expected, rtol=1e-4, atol=1e-5)

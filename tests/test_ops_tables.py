@@ -6,7 +6,7 @@ import torch
 from tensors import CODINGS, FLOATS, NN, away_from_ties, compiles, noise, some_tables, uniform
 from torch.library import opcheck
 
-from nnjpeg import NN_TABLE, QTable, _plain, ops
+from nnjpeg import NN_TABLE, QTable, _plain, _roundtrip, ops
 from nnjpeg._arguments import SUBSAMPLINGS
 from nnjpeg.transforms import jpeg, nn_jpeg
 
@@ -99,7 +99,7 @@ def test_operator_has_the_gradient_of_double_precision(isa, dtype, coding, size,
             tables = table[:b, :c]
             clear = away_from_ties(image, _plain.steps_of(tables), *flags)
             grad = uniform(2, 3, *size, low=-1, seed=1).to(dtype) * clear
-            found = ops._table_backward(grad, image, tables, *flags, cubic)
+            found = torch.ops.nnjpeg.table_backward(grad, image, tables, *flags, cubic)
             expected = gradient_in_double(grad, image, tables, flags, cubic)
             assert found.dtype == torch.float32
             assert found.shape == tables.shape
@@ -114,7 +114,7 @@ def test_plain_torch_has_the_gradient(coding, cubic):
     image, grad = uniform(2, 3, 13, 21, low=-0.1, high=1.1), uniform(2, 3, 13, 21, low=-1, seed=1)
     tables, flags = float_tables(2, 3, seed=2), flags_of(coding)
     with torch._C._AutoDispatchBelowAutograd():
-        found = ops._table_backward_elsewhere(grad, image, tables, *flags, cubic)
+        found = _roundtrip._table_backward_elsewhere(grad, image, tables, *flags, cubic)
     expected = gradient_in_double(grad, image, tables, flags, cubic)
     torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5)
 
@@ -129,9 +129,10 @@ def test_gradient_of_a_large_batch_on_several_threads():
     """Tables of each image, whose rows several threads share."""
     image, grad, tables = uniform(5, 3, 520, 640), uniform(5, 3, 520, 640, low=-1, seed=1), float_tables(5, 3)
     for flags in ((False, 1, 1), (True, 1, 1), (True, 2, 2)):
-        together = ops._table_backward(grad, image, tables, *flags, False)
+        together = torch.ops.nnjpeg.table_backward(grad, image, tables, *flags, False)
         alone = [
-            ops._table_backward(grad[i : i + 1], image[i : i + 1], tables[i : i + 1], *flags, False) for i in range(5)
+            torch.ops.nnjpeg.table_backward(grad[i : i + 1], image[i : i + 1], tables[i : i + 1], *flags, False)
+            for i in range(5)
         ]
         torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-3)
 
@@ -152,7 +153,9 @@ def test_bits_and_gradient_of_a_call(dtype, coding, gradient, precision):
         (found,) = torch.autograd.grad((result * weight).sum(), table)
         leading = (1,) * (4 - table.ndim)
         flags = *flags_of(coding), gradient == "cubic"
-        expected = ops._table_backward(weight.float(), image.float(), table.detach().view(*leading, *shape), *flags)
+        expected = torch.ops.nnjpeg.table_backward(
+            weight.float(), image.float(), table.detach().view(*leading, *shape), *flags
+        )
         torch.testing.assert_close(found, expected.view(shape), rtol=1e-3, atol=1e-3)
 
 
