@@ -60,7 +60,7 @@ def _example(flag: str, one: Option) -> str:
     values = one.default
     if not isinstance(values, tuple) or not values:
         values = _EXAMPLES[get_args(next(kind for kind in _kinds(one.hint) if get_origin(kind) is tuple))[0]]
-    return f"; several words, as in {flag} {_shown(values[:4])}"
+    return f"; a list, such as {flag} {_shown(values[:4])}"
 
 
 def _shown(value: Any) -> str:

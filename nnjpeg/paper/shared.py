@@ -121,7 +121,9 @@ class Subject:
         "what an image's shorter side is resized to, before its centre is cut out; by default the model's own; small "
         "images stay as they are",
     )
-    model_options: Mapping[str, Any] = option({}, 'more for the model\'s constructor, such as \'{"pad_type": "same"}\'')
+    model_options: Mapping[str, Any] = option(
+        {}, 'further arguments of the model\'s constructor, such as \'{"pad_type": "same"}\''
+    )
 
     def __post_init__(self) -> None:
         if not self.data:
@@ -213,16 +215,16 @@ class Preparation:
 
     scratch: float | None = option(
         None,
-        "train M from random weights first, for so many epochs (one cycle of the learning rate, up to 0.1); by default "
-        "M has weights",
+        "train M from random weights first, for this number of epochs (one cycle of the learning rate, up to 0.1); by "
+        "default M has weights",
     )
     augment: Augmentation = option(
         "auto",
         '"shift", by up to padding pixels, and mirrored; "crop", a share of the area, resized and mirrored; "none"; '
         '"auto" is shift for models of up to 96 pixels, else crop; photos have their own',
     )
-    padding: int = option(4, "pixels, of shift")
-    scale: tuple[float, ...] = option((0.08, 1.0), "the least and the largest share, of crop")
+    padding: int = option(4, "the largest shift, in pixels")
+    scale: tuple[float, ...] = option((0.08, 1.0), "the smallest and the largest share of the area that a crop keeps")
 
     def __post_init__(self) -> None:
         above(self, 0, "scratch")

@@ -54,7 +54,7 @@ class Analyze:
     threat: Threat = Threat()
     images: int = option(1000, "how many images the model must have labelled right, to be attacked")
     attack: Search = option("fgsm", "the attack that makes the perturbations")
-    seed: int = option(0, "of the choice of images, of the small model and of PGD")
+    seed: int = option(0, "the seed of the choice of images, of the small model and of PGD")
 
     def __post_init__(self) -> None:
         self.subject.check_model()
@@ -86,7 +86,7 @@ class Design:
         50.0, "percent of adversarial images that must be labelled right for a table to be called useful"
     )
     figure4: bool = option(True, "also sweep one step for all bands, in RGB and in YCbCr")
-    seed: int = option(0, "of the choice of images, of the small model and of PGD")
+    seed: int = option(0, "the seed of the choice of images, of the small model and of PGD")
 
     def __post_init__(self) -> None:
         self.subject.check_model()
@@ -114,7 +114,7 @@ class Learn:
         "luma-chroma", "how many tables: one for all components; one of luma and one of chroma; or one for each"
     )
     colorspace: Literal["rgb", "ycbcr"] = option("ycbcr", "what is coded")
-    subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = option("4:2:0", "of chroma, where YCbCr is coded")
+    subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = option("4:2:0", "the subsampling of chroma, where YCbCr is coded")
     optimize: bool = option(False, "whether all files have Huffman tables of their own in place of the standard ones")
     loss: Literal["divergence", "cross-entropy"] = option(
         "divergence",
@@ -126,9 +126,11 @@ class Learn:
         "bits a pixel that a nat of the loss is worth: a table is learned for each",
     )
     start: int = option(50, "the quality of JPEG's standard tables that learning starts from")
-    gradient: Literal["straight-through", "cubic"] = option("straight-through", "of the rounding of coefficients")
+    gradient: Literal["straight-through", "cubic"] = option(
+        "straight-through", "the gradient of the rounding of coefficients"
+    )
     lr: float = option(0.1, "the learning rate of Adam, on the logarithms of the steps; it falls to 0 by a cosine")
-    epochs: int = option(10, "at most so many passes over the images that are learned from")
+    epochs: int = option(10, "the largest number of passes over the images that are learned from")
     patience: int = option(3, "passes without a better table for the held-out images, after which learning stops")
     learned: int = option(420, "how many images are learned from")
     held_out: int = option(140, "how many others decide when to stop")
@@ -141,8 +143,8 @@ class Learn:
         None, 'another architecture, on which the tables are judged as well; for photos "plain" by default'
     )
     other_weights: Path | None = option(None, "a file of its weights")
-    other_options: Mapping[str, Any] = option({}, "more for its constructor")
-    seed: int = option(0, "of the choice and order of images, and of the small model")
+    other_options: Mapping[str, Any] = option({}, "further arguments of its constructor")
+    seed: int = option(0, "the seed of the choice and order of images, and of the small model")
 
     def __post_init__(self) -> None:
         self.subject.check_model()
@@ -191,7 +193,9 @@ class Train:
         "qualities of NN-JPEG: for each, adversarial training makes a model that sees its images through it, and is "
         "attacked through it by a smooth rounding (50: the table as it is); several judge as an ensemble too",
     )
-    qualities: tuple[int, ...] = option((90, 80, 70, 60, 50, 40, 30), "of the chain, falling")
+    qualities: tuple[int, ...] = option(
+        (90, 80, 70, 60, 50, 40, 30), "the qualities of the chain, from the highest down"
+    )
     members: tuple[int, ...] = option((90, 70, 50, 30), "qualities of the models that judge beside M in the ensemble")
     table: Path | None = option(
         None, "a file of a quantization table, such as nnjpeg design writes; by default the paper's 16 / 50"
@@ -200,21 +204,22 @@ class Train:
     noise: float | None = option(None, "the deviation of the noise, in units of 1/255; by default eps")
     epochs: float | None = option(
         None,
-        "for each quality of a chain (by default 2, which makes 14), otherwise in all (by default of plain 14, of the "
-        "others what their authors have)",
+        "epochs for each quality of a chain (by default 2, which makes 14), otherwise of the whole training (by default "
+        "14 of plain training; of adversarial training as many as its authors take)",
     )
     lr: float | None = option(
-        None, "the first learning rate of a chain and of plain (by default 0.005), the highest one of the others"
+        None,
+        "the first learning rate of a chain and of plain training (by default 0.005), the highest one of the others",
     )
-    decay: float = option(0.94, "of the learning rate with each epoch, for chains and plain")
-    momentum: float = option(0.9, "of SGD, for chains and plain")
-    weight_decay: float = option(1e-4, "of SGD, for chains and plain")
+    decay: float = option(0.94, "the factor of the learning rate with each epoch, for chains and plain training")
+    momentum: float = option(0.9, "the momentum of SGD, for chains and plain training")
+    weight_decay: float = option(1e-4, "the weight decay of SGD, for chains and plain training")
     train_batch: int = option(64, "images at a time in training, of all processes together")
     accumulate: int = option(1, "batches of gradients to one step of the weights")
     mixed_precision: Precision = option("no", '"no" for float32, or mixed with bf16 or fp16')
     images: int = option(1000, "how many images accuracy is measured on")
     patches: int = option(4200, "how many patches of photos to train on")
-    seed: int = option(0, "of the choice and order of images, of the small model and of all that is drawn")
+    seed: int = option(0, "the seed of the order of images, of the small model and of all random numbers")
 
     def __post_init__(self) -> None:
         self.preparation.check(self.subject)
@@ -252,7 +257,7 @@ class Figure6:
     images: int = option(700, "how many benign images")
     attacked: int = option(100, "how many of them, labelled right by M, are attacked")
     attack: Literal["ifgsm", "pgd"] = option("ifgsm", '"ifgsm" has steps of eps, "pgd" of a quarter of it')
-    steps: int = option(10, "of the attack")
+    steps: int = option(10, "steps of the attack")
 
     def __post_init__(self) -> None:
         choice(self, "attack", Literal["ifgsm", "pgd"])
@@ -281,12 +286,14 @@ class Table1:
     )
     epochs: tuple[float, ...] = option(
         (2.0, 4.0),
-        "of this method, for each of the seven qualities: 2 and 4 are the paper's 14 and 28; none with models_of "
-        "will do",
+        "epochs of this method for each of the seven qualities: 2 and 4 make the paper's 14 and 28; with models_of "
+        "there may be none",
     )
-    adversarial_epochs: float | None = option(None, "of Fast AT and of Free AT; by default 15 and 22.5, their authors'")
-    restarts: tuple[int, ...] = option((1, 10), "of PGD, a column each")
-    steps: int = option(50, "of PGD, 1/255 each")
+    adversarial_epochs: float | None = option(
+        None, "epochs of Fast AT and of Free AT; by default 15 and 22.5, as their authors take"
+    )
+    restarts: tuple[int, ...] = option((1, 10), "restarts of PGD, with a column for each number")
+    steps: int = option(50, "steps of PGD, each of 1/255")
     images: int = option(700, "how many benign images")
     attacked: int = option(100, "how many of them, labelled right by M, are attacked")
     train_batch: int = option(
@@ -296,7 +303,7 @@ class Table1:
     )
     mixed_precision: Precision = option("no", '"no" for float32, or mixed with bf16 or fp16')
     patches: int = option(4200, "how many patches of photos to train on")
-    seed: int = option(0, "of all that is drawn")
+    seed: int = option(0, "the seed of all random numbers")
 
     def __post_init__(self) -> None:
         self.preparation.check(self.subject)
@@ -329,16 +336,16 @@ class Certify:
     alpha: float = option(0.001, "the probability, for each image, that its certificate is wrong")
     images: int = option(200, "how many images are certified")
     table: Path | None = option(None, "a file of a quantization table; by default the paper's 16 / 50")
-    quality: int = option(50, "of NN-JPEG; at 50 the table is used as it is")
+    quality: int = option(50, "the quality of NN-JPEG; at 50 the table is used as it is")
     mixed_precision: Precision = option(
         "no", '"no" for float32, or mixed with bf16 or fp16: in training, and in the networks that are certified'
     )
-    epochs: float = option(2.0, "of training with noise, for each network, from M")
+    epochs: float = option(2.0, "epochs of training with noise, for each network, from M")
     lr: float = option(0.005, "the first learning rate")
-    decay: float = option(0.94, "of the learning rate with each epoch")
+    decay: float = option(0.94, "the factor of the learning rate with each epoch")
     train_batch: int = option(64, "images at a time in training, of all processes together")
     patches: int = option(4200, "how many patches of photos to train on")
-    seed: int = option(0, "of all that is drawn")
+    seed: int = option(0, "the seed of all random numbers")
 
     def __post_init__(self) -> None:
         self.preparation.check(self.subject)
@@ -384,7 +391,7 @@ class Evaluate:
         None, 'another architecture, from which attacks are transferred; for photos "plain" by default'
     )
     other_weights: Path | None = option(None, "a file of its weights")
-    other_options: Mapping[str, Any] = option({}, "more for its constructor")
+    other_options: Mapping[str, Any] = option({}, "further arguments of its constructor")
     table: Path | None = option(None, "a file of a quantization table; by default the paper's 16 / 50")
     more_eps: tuple[float, ...] = option(
         (), "further bounds for the attacks of gray-box and black-box, in units of 1/255 (Table 2 has three)"
@@ -399,10 +406,12 @@ class Evaluate:
         "of PGD, APGD and FAB in white-box; a fifth of them where defences are random or many, a tenth for I-FGSM and "
         "DI-FGSM",
     )
-    restarts: int = option(1, "of PGD and APGD-CE in white-box")
+    restarts: int = option(1, "restarts of PGD and APGD-CE in white-box")
     cw_steps: int = option(1000, "steps of C&W in each of its five rounds of binary search")
-    bpda_steps: int = option(1000, "of BPDA; its authors' are 1000")
-    queries: int = option(1000, "of the Square attack; in autoattack five times as many, as its authors have")
+    bpda_steps: int = option(1000, "steps of BPDA; its authors take 1000")
+    queries: int = option(
+        1000, "queries of the Square attack; the scenario autoattack takes five times as many, as its authors do"
+    )
     samples: int = option(
         8, "draws of a defence for each gradient in the scenario random; doubled, up to 64, until that changes nothing"
     )
@@ -411,7 +420,7 @@ class Evaluate:
         'which adversarial images to keep: "transferred", those that several defences share; "all", also those of each '
         "attack on a whole defence (15 bytes a pixel and image, some hundred such sets)",
     )
-    seed: int = option(0, "of all that is drawn")
+    seed: int = option(0, "the seed of all random numbers")
 
     def __post_init__(self) -> None:
         if self.models_of is None:
@@ -450,7 +459,7 @@ class Reproduce:
         "stages that have the option",
         identity=False,
     )
-    seed: int = option(0, "of all that is drawn")
+    seed: int = option(0, "the seed of all random numbers")
 
     def __post_init__(self) -> None:
         choice(self, "preset", Preset)

@@ -48,7 +48,7 @@ def test_the_test_finds_heavy_imports():
 def test_files_are_thin(path):
     text = path.read_text()
     assert not heavy(imported(ast.parse(text)))
-    assert path.name in LONG or len(text.splitlines()) <= 120
+    assert path.name in LONG or len(text.splitlines()) <= 140
 
 
 HELP = """
@@ -90,7 +90,7 @@ def test_help_shows_defaults_and_how_lists_are_written(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "several words, as in --qualities 90 80 70 60 (default: 90 80 70 60 50 40 30)" in text
+    assert "a list, such as --qualities 90 80 70 60 (default: 90 80 70 60 50 40 30)" in text
     assert "--mixed-precision {no,bf16,fp16}" in text
     assert "--save-every N steps between checkpoints within a training (default: 100)" in text
 
