@@ -204,8 +204,8 @@ class Train:
     noise: float | None = option(None, "the deviation of the noise, in units of 1/255; by default eps")
     epochs: float | None = option(
         None,
-        "epochs for each quality of a chain (by default 2, which makes 14), otherwise of the whole training (by default "
-        "14 of plain training; of adversarial training as many as its authors take)",
+        "epochs for each quality of a chain (by default 2, which makes 14), otherwise of the whole training (by "
+        "default 14 of plain training; of adversarial training as many as its authors take)",
     )
     lr: float | None = option(
         None,
