@@ -21,7 +21,7 @@ from nnjpeg.robust import data as datasets
 from nnjpeg.robust.data import Images
 from nnjpeg.robust.defend.transforms import deepn_table
 from nnjpeg.robust.frequency import FrequencyStatistics
-from nnjpeg.robust.judge.statistics import at_equal_accuracy, mcnemar, share_of
+from nnjpeg.robust.judge.statistics import at_equal_accuracy, hits_of, mcnemar, share_of
 from nnjpeg.robust.models import Classifier
 from nnjpeg.robust.record import distributed
 from nnjpeg.robust.record.run import Run
@@ -158,7 +158,7 @@ def _judge(
                 originals[key["network"]] = _labels(network, images.pixels, batch)
             labels = _labels(network, coded, batch)
             right, same = labels == images.labels.numpy(), labels == originals[key["network"]]
-            found.append({"hits": _flags(right), "same": _flags(same), "bytes": size})
+            found.append({"hits": hits_of(right), "same": hits_of(same), "bytes": size})
         return found
 
     keys = [{"network": name, "cell": cell} for cell in cells for name in networks]
@@ -185,10 +185,6 @@ def _coded(images: Images, cell: dict[str, Any], optimize: bool) -> tuple[torch.
 def _labels(network: nn.Module, pixels: torch.Tensor, batch: int) -> npt.NDArray[np.int64]:
     device = next(network.parameters(), torch.empty(0)).device
     return torch.cat([network(x.to(device) / 255).argmax(1).cpu() for x in pixels.split(batch)]).numpy()
-
-
-def _flags(found: npt.NDArray[np.bool_]) -> str:
-    return "".join("01"[int(one)] for one in found)
 
 
 # Tables of results

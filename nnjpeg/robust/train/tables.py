@@ -177,6 +177,7 @@ def learn(
         "weight": weight, "loss": loss, "tables": tables, **coding, "optimize": optimize, "start": start,
         "gradient": gradient, "lr": lr, "epochs": epochs, "patience": patience, "batch": batch, "seed": seed,
         "images": digest(images.pixels, images.labels), "held_out": digest(held_out.pixels, held_out.labels),
+        "model": digest(*model.state_dict().values()),
     }  # fmt: skip
     with _frozen(model):
         targets = problem.targets(images, batch, device)
