@@ -156,7 +156,9 @@ class Operators:
         blocks = image.shape[0] * image.shape[1] * -(-image.shape[2] // 8) * -(-image.shape[3] // 8)
         if blocks >= 2**31:
             raise ValueError(f"image must have fewer than 2^31 blocks of 8x8 samples, got {blocks}")
-        result = torch.zeros(qtable.shape, device=image.device) if by_table else torch.empty_like(image)
+        result = (
+            torch.zeros(qtable.shape, dtype=torch.float32, device=image.device) if by_table else torch.empty_like(image)
+        )
         if image.numel() == 0:
             return result
         table = qtable.contiguous()

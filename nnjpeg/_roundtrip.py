@@ -97,7 +97,7 @@ def _table_backward_cpu(
     grad: Tensor, image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, cubic: bool
 ) -> Tensor:
     check_operands(image, qtable, ycbcr, h, v, grad)
-    result = torch.zeros(qtable.shape)
+    result = torch.zeros(qtable.shape, dtype=torch.float32)
     if image.numel() == 0:
         return result
     arguments = grad.float().numpy(), image.float().numpy(), result.numpy().reshape(*qtable.shape[:2], 64)

@@ -414,3 +414,27 @@ def test_export():
 def test_bad_operands(operands, message):
     with pytest.raises(ValueError, match=message):
         torch.ops.nnjpeg.table_backward(*operands, False, 1, 1, False)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_gradients_do_not_depend_on_the_default_dtype(dtype):
+    image, table = uniform(1, 3, 16, 16), float_tables(3)
+
+    def gradient():
+        own = table.clone().requires_grad_()
+        return torch.autograd.grad(ops.roundtrip(image, own).sum(), own)[0]
+
+    expected, before = gradient(), torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        assert torch.equal(gradient(), expected)
+    finally:
+        torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.int8, torch.int16, torch.int64])
+def test_tables_of_any_integers(dtype):
+    image, steps = uniform(1, 3, 16, 16), torch.full((8, 8), 17)
+    assert torch.equal(ops.roundtrip(image, steps.to(dtype)), ops.roundtrip(image, steps.to(torch.uint8)))
+    with pytest.raises(ValueError, match=r"qtable entries must be integers in 1\.\.255, got 0"):
+        ops.roundtrip(image, torch.zeros(8, 8, dtype=dtype))

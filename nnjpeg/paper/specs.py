@@ -5,6 +5,7 @@ Neither torch nor `nnjpeg.robust` is needed to make one; `nnjpeg.paper.fields` t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -160,6 +161,9 @@ class Learn:
             raise ValueError("tables must be one or component where RGB is coded, got luma-chroma")
         not_empty(self, "lambdas", "qualities")
         above(self, 0, "lambdas", "lr")
+        for name, values in (("lambdas", self.lambdas), ("lr", (self.lr,))):
+            if not all(map(math.isfinite, values)):
+                raise ValueError(f"{name} must be finite, got {values if name == 'lambdas' else self.lr}")
         within(self, 1, 100, "start", "qualities")
         if 75 not in self.qualities:
             raise ValueError(f"qualities must hold 75, which bytes are compared with, got {list(self.qualities)}")

@@ -92,6 +92,7 @@ def test_figure_6_is_the_papers():
         (lambda: Train(method="fast", through=(50, 50)), r"through must not name a quality twice, got \[50, 50\]"),
         (lambda: Train(method="fast", through=(0,)), r"through must be in 1\.\.100, got 0"),
         (lambda: Certify(sigmas=()), "sigmas must not be empty"),
+        (lambda: Learn(lambdas=(1.0, float("inf"))), "lambdas must be finite"),
         (lambda: Learn(lambdas=()), "lambdas must not be empty"),
         (lambda: Learn(lambdas=(0.0,)), "lambdas must be above 0, got 0"),
         (lambda: Learn(colorspace="rgb"), "subsampling must be 4:4:4 where RGB is coded, got 4:2:0"),

@@ -79,6 +79,8 @@ class _Problem:
         images = pixels.to(logarithms.device)
         decoded = ops.roundtrip(images / 255, table, gradient=self.gradient, **self.coding)
         logits = self.model(decoded)
+        if torch.is_grad_enabled() and not logits.requires_grad:
+            raise ValueError("model: its outputs have no gradient by the image, so no table can be learned for it")
         if self.loss == "divergence":
             lost = functional.kl_div(logits.log_softmax(1), targets, reduction="batchmean", log_target=True)
         else:

@@ -99,3 +99,12 @@ def test_standard_tables():
     luma, chroma = QTable.standard_luminance(), QTable.standard_chrominance()
     assert standard_tables("ycbcr", 50) == (luma, chroma, chroma)
     assert standard_tables("rgb", 75) == (luma.at_quality(75),)
+
+
+def test_a_model_without_a_gradient_is_refused(sets):
+    class Detached(torch.nn.Module):
+        def forward(self, x):
+            return x.mean((2, 3)).detach()
+
+    with pytest.raises(ValueError, match="model: its outputs have no gradient by the image"):
+        learn(Detached(), *sets, weight=1.0)
