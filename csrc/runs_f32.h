@@ -108,6 +108,16 @@ NJ_INLINE void load_unit(const float *p, ptrdiff_t row, nj_tile x)
         x[k][v] = nj_from_unit(x[k][v]);
 }
 
+/* Samples as they are coded: of three components, YCbCr. */
+NJ_INLINE void load_coded(const nj_span *s, ptrdiff_t at, nj_tile x[3], int components)
+{
+    int c;
+    for (c = 0; c < components; c++)
+        load_unit(s->src + at + c * s->src_component, s->src_row, x[c]);
+    if (components == 3)
+        colour_f32(x, nj_rgb_to_ycbcr_f32);
+}
+
 /* From coefficients on. Decoded components of YCbCr are limited to their range before they become RGB, as the integers
  * are. */
 NJ_INLINE void limit_f32(nj_tile x)
@@ -124,10 +134,7 @@ NJ_INLINE void roundtrip_f32(const nj_span *s, const nnjpeg_quantizer *const *qu
     for (at = 0; at < s->count * NJ_F32_RUN_WIDTH; at += NJ_F32_BLOCKS * NNJPEG_BLOCK) {
         nj_tile x[3];
         int c, k, v;
-        for (c = 0; c < components; c++)
-            load_unit(s->src + at + c * s->src_component, s->src_row, x[c]);
-        if (components == 3)
-            colour_f32(x, nj_rgb_to_ycbcr_f32);
+        load_coded(s, at, x, components);
         for (c = 0; c < components; c++) {
             forward_f32(x[c]);
             requantize_f32(x[c], quantizers[c], rounding);
@@ -178,10 +185,7 @@ NJ_INLINE void cubic_backward_f32(const nj_span *s, const nnjpeg_quantizer *cons
     for (at = 0; at < s->count * NJ_F32_RUN_WIDTH; at += NJ_F32_BLOCKS * NNJPEG_BLOCK) {
         nj_tile x[3], g[3], slope[3];
         int c, k, v;
-        for (c = 0; c < components; c++)
-            load_unit(s->src + at + c * s->src_component, s->src_row, x[c]);
-        if (components == 3)
-            colour_f32(x, nj_rgb_to_ycbcr_f32);
+        load_coded(s, at, x, components);
         for (c = 0; c < components; c++) {
             forward_f32(x[c]);
             NJ_EACH(k, v)
@@ -253,10 +257,7 @@ NJ_INLINE void by_steps_f32(const nj_span *s, const nnjpeg_quantizer *const *qua
         clear_tile(sums[c]);
     for (at = 0; at < s->count * NJ_F32_RUN_WIDTH; at += NJ_F32_BLOCKS * NNJPEG_BLOCK) {
         nj_tile x[3], g[3], slope[3];
-        for (c = 0; c < components; c++)
-            load_unit(s->src + at + c * s->src_component, s->src_row, x[c]);
-        if (components == 3)
-            colour_f32(x, nj_rgb_to_ycbcr_f32);
+        load_coded(s, at, x, components);
         for (c = 0; c < components; c++) {
             forward_f32(x[c]);
             step_slopes(x[c], quantizers[c], rounding, slope[c]);

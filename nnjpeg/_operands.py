@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,7 +12,10 @@ from torch import Tensor
 from nnjpeg import _core, _plain
 from nnjpeg._arguments import FACTORS
 
-__all__ = ["OPERATOR_DTYPES", "check_operands", "flatten", "in_functorch", "quantizers_of", "values_are_hidden"]
+__all__ = [
+    "OPERATOR_DTYPES", "check_operands", "flatten", "gradient_function", "in_functorch", "quantizers_of",
+    "values_are_hidden",
+]  # fmt: skip
 
 OPERATOR_DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16)
 TABLE_DTYPES = (torch.uint8, torch.float32)
@@ -71,6 +77,27 @@ def values_are_hidden() -> bool:
 
 def in_functorch() -> bool:
     return not torch.compiler.is_compiling() and _functorch_levels() is not None
+
+
+def gradient_function(
+    operator: Callable[..., Any], vmapped: Callable[..., Any], no_derivative: Callable[..., Any]
+) -> type[torch.autograd.Function]:
+    """An operator that is a gradient itself, for `torch.func`; `no_derivative` raises the reason why it has none."""
+
+    class Gradient(torch.autograd.Function):
+        vmap = staticmethod(vmapped)
+        backward = staticmethod(no_derivative)
+        jvp = staticmethod(no_derivative)
+
+        @staticmethod
+        def forward(*arguments: Any) -> Any:
+            return operator(*arguments)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+            pass
+
+    return Gradient
 
 
 def flatten(count: int, tensor: Tensor, dim: int | None, images: int | None = None) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nnjpeg import _core
 from nnjpeg._arguments import FACTORS, LAYOUTS
-from nnjpeg._operands import check_operands, flatten, in_functorch, quantizers_of
+from nnjpeg._operands import check_operands, flatten, gradient_function, in_functorch, quantizers_of
 from nnjpeg._threads import tensor_threads
 
 __all__ = ["rate"]
@@ -205,19 +205,7 @@ class _Rate(torch.autograd.Function):
         return _backward(ctx, grad, of_lengths, _RateBackward.apply)
 
 
-class _RateBackward(torch.autograd.Function):
-    """As `_Rate`."""
-
-    vmap = staticmethod(_rate_backward_vmap)
-    backward = staticmethod(_no_second_derivative)
-
-    @staticmethod
-    def forward(*arguments: Any) -> tuple[Tensor, Tensor]:
-        return _rate_backward(*arguments)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        pass
+_RateBackward = gradient_function(_rate_backward, _rate_backward_vmap, _no_second_derivative)
 
 
 def rate_and_lengths(image: Tensor, qtable: Tensor, *flags: Any) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from torch.autograd import forward_ad
 
 from nnjpeg import _core, _plain, _results, cuda
 from nnjpeg._arguments import FACTORS, LAYOUTS
-from nnjpeg._operands import check_operands, flatten, in_functorch, quantizers_of
+from nnjpeg._operands import check_operands, flatten, gradient_function, in_functorch, quantizers_of
 from nnjpeg._threads import tensor_threads
 
 __all__ = ["differentiable", "double", "has_tangent", "plain"]
@@ -269,38 +269,8 @@ class _Roundtrip(torch.autograd.Function):
         return by_table if of_image is None else by_table + of_image
 
 
-class _CubicBackward(torch.autograd.Function):
-    """As `_Roundtrip`."""
-
-    vmap = staticmethod(_cubic_backward_vmap)
-
-    @staticmethod
-    def forward(*arguments: Any) -> Tensor:
-        return _cubic_backward(*arguments)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        pass
-
-    backward = staticmethod(_no_second_derivative)
-    jvp = staticmethod(_no_second_derivative)
-
-
-class _TableBackward(torch.autograd.Function):
-    """As `_Roundtrip`."""
-
-    vmap = staticmethod(_table_backward_vmap)
-
-    @staticmethod
-    def forward(*arguments: Any) -> Tensor:
-        return _table_backward(*arguments)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        pass
-
-    backward = staticmethod(_no_second_derivative)
-    jvp = staticmethod(_no_second_derivative)
+_CubicBackward = gradient_function(_cubic_backward, _cubic_backward_vmap, _no_second_derivative)
+_TableBackward = gradient_function(_table_backward, _table_backward_vmap, _no_second_derivative)
 
 
 def has_tangent(*tensors: Tensor) -> bool:

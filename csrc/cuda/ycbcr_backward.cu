@@ -137,6 +137,16 @@ __device__ void gather_upsampled(const Job &job, const Place &place, Factors, fl
     }
 }
 
+/* The gradient with respect to a block of decoded chroma before its limits, and the block's slopes. */
+__device__ inline void chroma_before_limits(const Job &job, const Place &place, int plane, float g[NNJPEG_BLOCK_SIZE],
+                                            float slopes[NNJPEG_BLOCK_SIZE])
+{
+    with_factors(job, [&](auto factors) { gather_upsampled(job, place, factors, g); });
+    load_block(decoded_chroma<float>(job), place, plane, slopes);
+    keep(g, slopes, -128.0f, 127.0f);
+    load_block(chroma_slopes(job), place, plane, slopes);
+}
+
 /* From upsampled chroma to downsampled: in the place of what was decoded, the gradient with respect to each of the samples
  * whose mean a sample is. What was repeated of the last downsampled row is added to it; what was repeated of the last
  * full-size column is added up in the first column after the last one, if that is still in the block. */
@@ -145,10 +155,7 @@ template <typename T> __global__ void __launch_bounds__(NNJPEG_CUDA_THREADS, 3) 
     NJ_THIS_CHROMA;
     const int plane = (int)place.component - 1;
     float x[NNJPEG_BLOCK_SIZE], g[NNJPEG_BLOCK_SIZE];
-    with_factors(job, [&](auto factors) { gather_upsampled(job, place, factors, g); });
-    load_block(decoded_chroma<float>(job), place, plane, x);
-    keep(g, x, -128.0f, 127.0f);
-    load_block(chroma_slopes(job), place, plane, x);
+    chroma_before_limits(job, place, plane, g, x);
     through_slopes(g, x);
     fold(g, place.width, place.height - 1);
     const float share = 1.0f / (float)(job.h * job.v);
@@ -224,10 +231,7 @@ template <typename T> __global__ void __launch_bounds__(NNJPEG_CUDA_THREADS, 3) 
     NJ_THIS_CHROMA;
     const int plane = (int)place.component - 1;
     float x[NNJPEG_BLOCK_SIZE], g[NNJPEG_BLOCK_SIZE];
-    with_factors(job, [&](auto factors) { gather_upsampled(job, place, factors, g); });
-    load_block(decoded_chroma<float>(job), place, plane, x);
-    keep(g, x, -128.0f, 127.0f);
-    load_block(chroma_slopes(job), place, plane, x);
+    chroma_before_limits(job, place, plane, g, x);
     store_products(job, place, g, x);
 }
 

@@ -21,7 +21,7 @@ from nnjpeg.robust import data as datasets
 from nnjpeg.robust.data import Images
 from nnjpeg.robust.defend.transforms import deepn_table
 from nnjpeg.robust.frequency import FrequencyStatistics
-from nnjpeg.robust.judge.statistics import at_equal_accuracy, hits_of, mcnemar, share_of
+from nnjpeg.robust.judge.statistics import at_equal_accuracy, hits_of, labels_by, mcnemar, share_of
 from nnjpeg.robust.models import Classifier
 from nnjpeg.robust.record import distributed
 from nnjpeg.robust.record.run import Run
@@ -181,10 +181,8 @@ def _coded(images: Images, cell: dict[str, Any], optimize: bool) -> tuple[torch.
     return coded, int(np.sum(sizes))
 
 
-@torch.inference_mode()
 def _labels(network: nn.Module, pixels: torch.Tensor, batch: int) -> npt.NDArray[np.int64]:
-    device = next(network.parameters(), torch.empty(0)).device
-    return torch.cat([network(x.to(device) / 255).argmax(1).cpu() for x in pixels.split(batch)]).numpy()
+    return torch.cat([labels_by(network, x / 255).cpu() for x in pixels.split(batch)]).numpy()
 
 
 # Tables of results

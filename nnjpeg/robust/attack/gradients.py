@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from nnjpeg._progress import Progress
 from nnjpeg.robust.data import Images
+from nnjpeg.robust.models import device_of
 from nnjpeg.robust.record import distributed
 
 __all__ = [
@@ -461,7 +462,7 @@ def attack_images(
         raise ValueError(f"attack must be one of {', '.join(ATTACKS)}, got {attack!r}")
     if attack in ("pgd", "difgsm"):
         options["generator"] = torch.Generator().manual_seed(seed)
-    device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), None)
+    device = device_of(model)
     parts = []
     pairs = list(zip(images.pixels.split(batch), images.labels.split(batch), strict=True))
     with Progress(attack, len(pairs), "batch", quiet=not distributed.is_main()) as progress:

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from nnjpeg._arguments import integer
 from nnjpeg.robust.attack.gradients import TARGETS, Model, expected, likelihood, margin, project, viewed
+from nnjpeg.robust.models import frozen
 
 __all__ = ["apgd_ce", "apgd_dlr", "apgd_t", "fab_t", "square"]
 
@@ -249,7 +250,7 @@ def _perturbed(
     """Run the attack that `make` returns for a model and a number of classes."""
     followed = viewed(model, view)
     # Inference mode would keep the package from taking gradients; what it does apart from these needs no graph.
-    with torch.inference_mode(False), torch.no_grad(), _seeded(seed), _frozen(model):
+    with torch.inference_mode(False), torch.no_grad(), _seeded(seed), frozen(model):
         x, y = images.float().clone(), labels.clone()
         judged = expected(model, samples)
         logits = judged(x)
@@ -303,16 +304,3 @@ def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
-
-
-@contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
-    """Context in which the parameters take no gradients, to which FAB would add its own."""
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in learning:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in learning:
-            parameter.requires_grad_()

@@ -19,7 +19,7 @@ from nnjpeg import atomic
 from nnjpeg.ops import Gradient
 from nnjpeg.qtable import QTable
 from nnjpeg.robust.defend.transforms import plain_jpeg
-from nnjpeg.robust.models import Classifier
+from nnjpeg.robust.models import Classifier, device_of
 from nnjpeg.robust.record import checkpoints
 from nnjpeg.transforms import NNJpeg
 
@@ -186,8 +186,7 @@ class Ensemble(nn.Module):
             if not isinstance(first, Classifier):
                 raise ValueError("size must be given: the first member does not know it")
             size = first.size
-        device = next((tensor.device for tensor in (*self.parameters(), *self.buffers())), None)
-        example = torch.zeros(2, 3, size, size, device=device)
+        example = torch.zeros(2, 3, size, size, device=device_of(self))
         plain = copy.deepcopy(self).to(memory_format=torch.contiguous_format).eval()
         with torch.no_grad():
             program = torch.export.export(

@@ -31,12 +31,12 @@ from nnjpeg.robust.defend.ensemble import Ensemble
 from nnjpeg.robust.defend.transforms import has_smooth, with_gradient
 from nnjpeg.robust.judge.statistics import (
     as_hits,
-    device_of,
     find_well_labelled,
     hits_of,
     labelled_right,
     share_of,
 )
+from nnjpeg.robust.models import device_of
 from nnjpeg.robust.record.store import Journal, digest, keep, shared
 
 __all__ = ["BENIGN", "UNDEFENDED", "WORST", "assess", "evaluate", "knowing_all", "worst_case"]

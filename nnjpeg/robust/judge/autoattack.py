@@ -14,7 +14,8 @@ from nnjpeg.robust.attack.gradients import to_bytes
 from nnjpeg.robust.data import Images
 from nnjpeg.robust.defend.transforms import has_smooth, with_gradient
 from nnjpeg.robust.judge.assess import BENIGN, WORST, columns_of
-from nnjpeg.robust.judge.statistics import device_of, hits_of, labelled_right, share_of
+from nnjpeg.robust.judge.statistics import hits_of, labelled_right, share_of
+from nnjpeg.robust.models import device_of
 from nnjpeg.robust.record.store import Journal, digest, shared
 
 __all__ = ["autoattack", "standard"]

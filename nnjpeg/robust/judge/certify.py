@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from nnjpeg._arguments import integer
 from nnjpeg.robust.data import Images
 from nnjpeg.robust.judge.statistics import share_of
+from nnjpeg.robust.models import device_of
 from nnjpeg.robust.record.store import Journal, digest, shared
 
 __all__ = ["ABSTAINS", "certified", "certify", "largest_radius", "lower_bound", "radius_of"]
@@ -85,7 +86,7 @@ def certify(
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must be above 0 and below 1, got {alpha}")
     n0, n = integer("n0", n0, 1, 10**9), integer("n", n, 1, 10**9)
-    device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+    device = device_of(model)
     of = digest(*model.state_dict().values())[:16]
     facts = {"model": name, "weights": of, "sigma": sigma, "n0": n0, "n": n, "alpha": alpha, "seed": seed}
     keys = [{"image": index, "pixels": digest(pixels)[:16], **facts} for index, pixels in enumerate(images.pixels)]

@@ -16,10 +16,11 @@ from scipy import special
 from torch import Tensor, nn
 
 from nnjpeg.robust.data import Images
+from nnjpeg.robust.models import device_of
 
 __all__ = [
-    "accuracy", "as_hits", "at_equal_accuracy", "device_of", "find_well_labelled", "hits_of", "interval",
-    "labelled_right", "mcnemar", "read_table", "right", "share", "share_of", "well_labelled", "wilson",
+    "accuracy", "as_hits", "at_equal_accuracy", "find_well_labelled", "hits_of", "interval",
+    "labelled_right", "labels_by", "mcnemar", "read_table", "right", "share", "share_of", "well_labelled", "wilson",
 ]  # fmt: skip
 
 _Z = 1.959964  # of the normal distribution, 95% lie within so many standard deviations
@@ -28,14 +29,9 @@ _DRAWS = 2000  # of the bootstrap: the ends of its interval scatter by about a t
 # ------------------------------------------------------------------------------------------------ which are right
 
 
-def device_of(model: nn.Module) -> torch.device:
-    """Where a model's weights are; the CPU if it has none."""
-    return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
-
-
 @torch.no_grad()
-def labelled_right(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Which images of a batch get their label.
+def labels_by(model: nn.Module, images: Tensor) -> Tensor:
+    """The labels that a model gives to a batch.
 
     Parameters
     ----------
@@ -43,13 +39,11 @@ def labelled_right(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         From float images in [0, 1] to logits.
     images : Tensor
         float (B, 3, H, W), on any device.
-    labels : Tensor
-        int64 (B,).
 
     Returns
     -------
     Tensor
-        bool (B,), on the device of `labels`.
+        int64 (B,), on the model's device.
 
     Raises
     ------
@@ -60,7 +54,12 @@ def labelled_right(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     broken = int(logits.isnan().any(1).sum())
     if broken:
         raise ValueError(f"a model returned NaN for {broken} of {len(images)} images, which have no label then")
-    return logits.argmax(1).to(labels.device) == labels
+    return logits.argmax(1)
+
+
+def labelled_right(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Which images of a batch get their label, by `labels_by`: bool (B,), on the device of `labels`."""
+    return labels_by(model, images).to(labels.device) == labels
 
 
 def right(

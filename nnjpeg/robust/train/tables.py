@@ -7,10 +7,8 @@ JPEG, only their gradients are.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +24,7 @@ from nnjpeg._progress import Progress
 from nnjpeg.ops import Gradient
 from nnjpeg.qtable import QTable
 from nnjpeg.robust.data import Images
+from nnjpeg.robust.models import device_of, frozen
 from nnjpeg.robust.record import distributed
 from nnjpeg.robust.record.store import digest
 
@@ -172,7 +171,7 @@ def learn(
     ValueError
         If `path` is of something else.
     """
-    device = next(model.parameters(), torch.empty(0)).device
+    device = device_of(model)
     coding = {"colorspace": colorspace, "subsampling": subsampling}
     problem = _Problem(model, weight, loss, _PLACES[tables], coding, optimize, gradient)
     of = {
@@ -181,7 +180,7 @@ def learn(
         "images": digest(images.pixels, images.labels), "held_out": digest(held_out.pixels, held_out.labels),
         "model": digest(*model.state_dict().values()),
     }  # fmt: skip
-    with _frozen(model):
+    with frozen(model):
         targets = problem.targets(images, batch, device)
         judged_by = problem.targets(held_out, batch, device)
         state = _State.read(path, of) or _State.begin(colorspace, tables, start)
@@ -212,19 +211,6 @@ def learn(
                 progress.update()
     steps_found = state.best.exp().round().clamp(1, 255).to(torch.int64).cpu().numpy()
     return Learned(tuple(QTable(steps_found[place]) for place in _PLACES[tables]), state.history)
-
-
-@contextlib.contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
-    """Without gradients of the model's weights."""
-    trained = [one for one in model.parameters() if one.requires_grad]
-    for one in trained:
-        one.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for one in trained:
-            one.requires_grad_()
 
 
 @dataclass
