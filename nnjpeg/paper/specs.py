@@ -22,6 +22,7 @@ from nnjpeg.paper.shared import (
     at_most,
     check_other,
     choice,
+    distinct,
     not_empty,
     within,
 )
@@ -160,6 +161,7 @@ class Learn:
         if self.colorspace == "rgb" and self.tables == "luma-chroma":
             raise ValueError("tables must be one or component where RGB is coded, got luma-chroma")
         not_empty(self, "lambdas", "qualities")
+        distinct(self, "lambdas", "qualities")
         above(self, 0, "lambdas", "lr")
         for name, values in (("lambdas", self.lambdas), ("lr", (self.lr,))):
             if not all(map(math.isfinite, values)):
@@ -238,8 +240,7 @@ class Train:
             raise ValueError(f"members must be qualities of the chain, {list(self.qualities)}; got {outside[0]}")
         choice(self, "start", Literal["random", "M"])
         within(self, 1, 100, "through")
-        if len(set(self.through)) < len(self.through):
-            raise ValueError(f"through must not name a quality twice, got {list(self.through)}")
+        distinct(self, "through")
         for name in ("start", "through"):
             if self.method not in ADVERSARIAL and getattr(self, name) not in ("random", ()):
                 raise ValueError(
