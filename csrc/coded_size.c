@@ -125,17 +125,27 @@ static void code_image(const call *j, part *p, ptrdiff_t image, int again, void 
     }
 }
 
-/* Bytes of all segments of the file but the coded blocks. */
-static int64_t header_size(const call *j, const tables *t)
+/* Quantization tables that the file of an image has: components at the end that have equal ones share it. */
+static int64_t step_tables(const call *j, ptrdiff_t image)
+{
+    const nnjpeg_quantizers q = j->job.quantizers;
+    ptrdiff_t count = q.component_stride ? j->job.shape.components : 1;
+    while (count > 1 && memcmp(nj_quantizer_of(q, image, count - 1)->steps_f32, nj_quantizer_of(q, image, count - 2)->steps_f32,
+                               sizeof q.data->steps_f32) == 0)
+        count--;
+    return count;
+}
+
+/* Bytes of all segments of the file of an image but the coded blocks. */
+static int64_t header_size(const call *j, const tables *t, ptrdiff_t image)
 {
     enum { MARKER = 2, LENGTH = 2, JFIF = 14, ADOBE = 12, STEPS = 1 + NNJPEG_BLOCK_SIZE, FRAME = 6, SCAN = 4, HUFFMAN = 1 + 16 };
     const int64_t components = j->job.shape.components;
-    const int64_t step_tables = j->job.quantizers.component_stride ? components : 1;
     const int is_rgb = components == 3 && j->job.colorspace == NNJPEG_RGB;
     int64_t size = MARKER + MARKER; /* SOI, EOI */
     int i;
     size += MARKER + LENGTH + (is_rgb ? ADOBE : JFIF);
-    size += step_tables * (MARKER + LENGTH + STEPS);
+    size += step_tables(j, image) * (MARKER + LENGTH + STEPS);
     size += MARKER + LENGTH + FRAME + 3 * components;
     for (i = 0; i < j->kinds; i++)
         size += 2 * (MARKER + LENGTH + HUFFMAN) + t->dc[i].symbols + t->ac[i].symbols;
@@ -178,7 +188,7 @@ static int64_t image_size(const call *j, part *p, ptrdiff_t image)
     code_image(j, p, image, used == &p->own, put_strip);
     if (j->lengths)
         write_lengths(j, used, (uint8_t(*)[2][NJ_SYMBOLS])(j->lengths + image * NNJPEG_CODE_LENGTHS));
-    return header_size(j, used) + nj_put_bytes(s);
+    return header_size(j, used, image) + nj_put_bytes(s);
 }
 
 /* A strip of so many rows of pixels; 0: there is no instruction set. */

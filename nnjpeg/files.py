@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from collections.abc import Sequence
 from typing import Any, BinaryIO, Literal, overload
 
 import numpy as np
@@ -31,7 +32,7 @@ from nnjpeg._arguments import (
 from nnjpeg._threads import thread_limit
 from nnjpeg.codec import quantizers_for
 from nnjpeg.headers import Source, opened, sample_bits
-from nnjpeg.qtable import QTables, tables_for
+from nnjpeg.qtable import QTable, QTables, tables_for
 
 __all__ = [
     "check_exif",
@@ -122,7 +123,7 @@ def encode(
         pixels = pixels.reshape(height, width)
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     options = {
-        "qtables": [list(table.entries) for table in tables],
+        "qtables": [list(table.entries) for table in _written(tables)],
         "subsampling": _WRITABLE.index(subsampling),
         **({"keep_rgb": True} if keep_rgb else {}),
         **metadata,
@@ -137,6 +138,14 @@ def encode(
             raise ValueError(f"libjpeg could not code the image with this qtable: {error}") from error
         file.seek(0)
         return file.read()
+
+
+def _written(tables: Sequence[QTable]) -> Sequence[QTable]:
+    """The tables that the file has: Pillow gives the last one to all further components too."""
+    count = len(tables)
+    while count > 1 and tables[count - 1] == tables[count - 2]:
+        count -= 1
+    return tables[:count]
 
 
 def _file(pixels: int) -> BinaryIO:

@@ -57,6 +57,8 @@ def lay_out(image, rng):
 def make_tables(kind, components, rng, make):
     count = components if rng.random() < 0.3 else 1
     tables = [make(kind, rng) for _ in range(count)]
+    if count > 1 and rng.random() < 0.5:  # components share them in any pattern
+        tables = [tables[int(rng.integers(2))] for _ in range(count)]
     return tables if count > 1 else tables[0]
 
 

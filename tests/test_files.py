@@ -102,6 +102,27 @@ def test_one_table_for_each_component(image):
         np.testing.assert_array_equal(decoded, nnjpeg.roundtrip(image, tables, colorspace=colorspace))
 
 
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+@pytest.mark.parametrize("quality", [30, 75, 95])
+def test_chroma_shares_its_table_as_in_pillows_file(photos, subsampling, quality):
+    luma, chroma = QTable.standard_luminance(), QTable.standard_chrominance()
+    tables = [table.at_quality(quality) for table in (luma, chroma, chroma)]
+    expected = io.BytesIO()
+    Image.fromarray(photos["coffee"]).save(expected, "JPEG", quality=quality, subsampling=subsampling)
+    found = nnjpeg.encode(photos["coffee"], tables, colorspace="ycbcr", subsampling=subsampling)
+    assert found == expected.getvalue()
+
+
+@pytest.mark.parametrize(("steps", "written"), [((9, 9, 9), 1), ((9, 5, 5), 2), ((9, 5, 9), 3), ((9, 9, 5), 3)])
+@pytest.mark.parametrize("colorspace", ["rgb", "ycbcr"])
+def test_tables_that_the_last_components_share_are_written_once(image, colorspace, steps, written):
+    tables = [QTable(np.full((8, 8), step)) for step in steps]
+    data = nnjpeg.encode(image, tables, colorspace=colorspace)
+    with Image.open(io.BytesIO(data)) as file:
+        assert len(file.quantization) == written
+    np.testing.assert_array_equal(nnjpeg.decode(data), nnjpeg.roundtrip(image, tables, colorspace=colorspace))
+
+
 def test_decode_reads_ordinary_jpegs(tmp_path, photos):
     Image.fromarray(photos["coffee"]).save(tmp_path / "x.jpg", quality=80, progressive=True)
     np.testing.assert_array_equal(nnjpeg.decode(tmp_path / "x.jpg"), np.asarray(Image.open(tmp_path / "x.jpg")))
