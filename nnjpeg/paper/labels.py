@@ -61,10 +61,10 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "loss": str,
     "view": lambda value: {"output": ""}.get(value, value),
     "eps": lambda value: f"eps {255 * value:g}/255",
-    "steps": lambda value: counted(int(value), "step"),
+    "steps": lambda value: counted(value, "step"),
     "step": lambda value: f"step {255 * value:.3g}/255",
-    "restarts": lambda value: counted(int(value), "restart"),
-    "samples": lambda value: counted(int(value), "draw"),
+    "restarts": lambda value: counted(value, "restart"),
+    "samples": lambda value: counted(value, "draw"),
     "queries": lambda value: f"{value:g} queries",
     "form": str,
 }
