@@ -71,6 +71,8 @@ class Option:
         Title of the class that it belongs to; "" for the experiment itself.
     identity : bool
         See `option`.
+    folder : tuple
+        See `option`.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Option:
     help: str
     group: str = ""
     identity: bool = True
+    folder: tuple[Any, ...] = ()
 
 
 def options_of(cls: type) -> list[Option]:
@@ -93,7 +96,7 @@ def options_of(cls: type) -> list[Option]:
             group = (hint.__doc__ or "").partition("\n")[0].rstrip(".")
             found += [replace(inner, default=getattr(default, inner.name), group=group) for inner in options_of(hint)]
         else:
-            found.append(Option(one.name, hint, default, one.metadata["help"], identity=one.metadata["identity"]))
+            found.append(Option(one.name, hint, default, **one.metadata))
     return found
 
 

@@ -148,6 +148,23 @@ def test_wrong_arguments_are_refused_before_anything_runs(asked, command, messag
     assert not asked
 
 
+@pytest.mark.parametrize("form", ["flag", "file"])
+def test_photos_is_refused_where_a_folder_has_that_name(asked, tmp_path, monkeypatch, form, capsys):
+    """Built-in images in the place of the user's would not be noticed."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.yaml").write_text("data: photos\n")
+    words = ["analyze", *(["--data", "photos"] if form == "flag" else ["--config", "c.yaml"])]
+    assert main(words) == 0
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(SystemExit):
+        main(words)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "give ./photos for the folder, or leave --data out for the built-in images" in said
+    assert main(["analyze"]) == 0
+    assert main(["analyze", "--data", "./photos", "--arch", "resnet20"]) == 0
+    assert [spec.subject.data for spec, *_ in asked] == ["photos", "photos", "./photos"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
