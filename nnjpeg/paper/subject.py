@@ -217,6 +217,7 @@ def subject_of(
     """The model on its device, and `count` images or fewer, if fewer are accepted."""
     model = model_of(run / "model.safetensors", subject, seed).to(device)
     if subject.data == "photos":
+        datasets.class_map(datasets.PHOTOS, model.outputs())  # raises an error if the model does not fit the patches
         return model, datasets.photos("test", count, seed=seed)
     return model, test_images(subject, model, count, at_least, seed)
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import nnjpeg.cli
 from nnjpeg.cli import experiments, main
@@ -214,6 +215,32 @@ def test_a_run_that_failed_leaves_its_folder_free(weights, tmp_path, capsys):
     before = sorted(out.iterdir())
     assert main([*command, "--weights", weights, "--device", "abacus"]) == 1
     assert sorted(out.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("classes", "more", "message"),
+    [
+        (7, [], "size: the model does not take images of 224x224 pixels (mat1 and mat2 shapes cannot be multiplied"),
+        (7, ["--data", "photos"], "size: the model does not take images of 64x64 pixels"),
+        (1, ["--size", "32"], "data: 2 classes for a model of 1 outputs"),
+    ],
+)
+def test_a_model_that_does_not_fit_the_images_is_one_line(tmp_path, monkeypatch, classes, more, message, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(
+        "from torch import nn\n"
+        f"def net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, {classes}))\n"
+    )
+    for name in ("cat", "dog"):
+        Path("set", name).mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(f"set/{name}/1.png")
+    command = ["analyze", "--data", "set", "--model", "mine:net", "--images", "1", "--out", "run", *more]
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    monkeypatch.delitem(sys.modules, "mine")
 
 
 def test_files_of_others_stay(weights, tmp_path):
