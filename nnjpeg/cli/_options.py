@@ -61,7 +61,10 @@ def command(
         help=f"the run folder, which the same command resumes (default: {out or f'runs/{name}-TIME'})",
     )  # fmt: skip
     where.add_argument(
-        "--config", type=Path, metavar="FILE", help="a YAML file of options; those on the command line go before it"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="a YAML file of options; options on the command line take precedence",
     )
 
     def start(given: argparse.Namespace) -> int:
@@ -84,8 +87,8 @@ def _refuse_two_meanings(values: Mapping[str, Any], known: Mapping[str, Option])
     for name, value in values.items():
         if isinstance(value, str) and value in known[name].folder and Path(value).is_dir():
             raise ValueError(
-                f"{name}: {value} means the built-in images, and there is a folder {value} here; give ./{value} for the "
-                f"folder, or leave --{name} out for the built-in images"
+                f"{name}: {value} means the built-in images, but there is a folder {value} here; give ./{value} for "
+                f"the folder, or leave --{name} out for the built-in images"
             )
 
 

@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
     """Declare the command's arguments."""
     parser = commands.add_parser(
         "compress",
-        help="write images as JPEG files with tables of your own",
+        help="write images as JPEG files with quantization tables of your own",
         description="Write each image as DIR/NAME.jpg, or as a member of a tar file that webdataset reads: a baseline "
         "JPEG file, by default in RGB. Prints size, bytes and bits per pixel (of the whole file) and PSNR. "
         "Images that cannot be read or written are reported and skipped; the exit status is then 1.",

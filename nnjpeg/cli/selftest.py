@@ -16,7 +16,7 @@ def add_parser(commands: Any) -> None:
     """Declare the command, which takes no arguments."""
     parser = commands.add_parser(
         "selftest",
-        help="check in seconds that this installation gives libjpeg-turbo's bits on this machine",
+        help="check in a few seconds that this installation gives the bits of libjpeg-turbo on this machine",
         description="Compare the results of every instruction set of this CPU, of threads, of files and of the devices "
         "of torch with those of libjpeg-turbo. The exit status is 1 if one sample differs.",
     )

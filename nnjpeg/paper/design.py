@@ -43,10 +43,10 @@ def run(spec: Design, run: Run, machine: Machine) -> dict[str, pandas.DataFrame]
     step = spec.qs_of if isinstance(spec.qs_of, int) else search.qs_of_eps(eps)
     if step >= max(spec.steps) and distributed.is_main():
         print(
-            f"Warning: QS_OF, the step of the original-favoured bands, is {step}. The largest QS_AF, the step of the other "
-            f"bands, is {max(spec.steps)}. Every table of this search therefore quantizes the original-favoured bands at "
-            "least as coarsely as the others. Give a smaller QS_OF with --qs-of (the paper adopts 16) or larger steps "
-            "with --steps."
+            f"Warning: QS_OF, the step of the original-favoured bands, is {step}. The largest QS_AF, the step of the "
+            f"other bands, is {max(spec.steps)}. Every table of this search therefore quantizes the original-favoured "
+            "bands at least as coarsely as the others. Give a smaller QS_OF with --qs-of (the paper adopts 16) or "
+            "larger steps with --steps."
         )
     journal = Journal(run, "cells")
 

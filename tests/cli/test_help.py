@@ -13,7 +13,8 @@ from PIL import Image
 
 import nnjpeg.cli
 from nnjpeg.cli import experiments, main
-from nnjpeg.paper.fields import make
+from nnjpeg.cli._help import is_list
+from nnjpeg.paper.fields import make, options_of
 from nnjpeg.paper.specs import Machine
 
 FOLDER = Path(nnjpeg.cli.__file__).parent
@@ -129,6 +130,32 @@ def test_lists_may_be_empty_and_switches_off(asked):
     assert (spec.measured, spec.figure4, spec.qs_of) == ((), False, 16)
 
 
+WITH = ([], ["--method", "fast"], ["--models-of", "run"], ["--objective", "adversary"])
+"""An example may need one of these."""
+
+
+@pytest.mark.parametrize("spec", [one.spec for one in experiments._COMMANDS], ids=lambda spec: spec.__name__)
+def test_examples_in_the_help_are_accepted(asked, spec, capsys):
+    name = spec.__name__.lower()
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    examples = re.findall(
+        r"a list, such as (--[a-z0-9-]+ [^()]+?) ?(?:\(|--|$)", " ".join(capsys.readouterr().out.split())
+    )
+    lists = [one for one in options_of(spec) if is_list(one.hint)]
+    assert len(examples) == len(lists)
+    for example in examples:
+        words = [name, *(["--models", "run"] if name == "figure6" else []), *example.split()]
+        assert any(accepted([*words, *more]) for more in WITH), (example, capsys.readouterr().err)
+
+
+def accepted(words):
+    try:
+        return main(words) == 0
+    except SystemExit:
+        return False
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
@@ -228,8 +255,7 @@ def test_a_run_that_failed_leaves_its_folder_free(weights, tmp_path, capsys):
 def test_a_model_that_does_not_fit_the_images_is_one_line(tmp_path, monkeypatch, classes, more, message, capsys):
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(
-        "from torch import nn\n"
-        f"def net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, {classes}))\n"
+        f"from torch import nn\ndef net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, {classes}))\n"
     )
     for name in ("cat", "dog"):
         Path("set", name).mkdir(parents=True)
