@@ -1,8 +1,10 @@
-"""Instructions per block, counted by valgrind's callgrind: the same on every run, whatever else the machine does.
+"""Instructions per 8x8 pixels of three components, by stage: the same on every run, whatever else the machine does.
 
     python bench/instructions.py -o bench/results/NAME.json
 
-Needs gcc and valgrind; AVX-512 is beyond valgrind, so these are the counts of generic C and AVX2 (interleaved RGB).
+Four ways of coding a 224x224 image are counted with valgrind's callgrind: RGB from planes, RGB from interleaved pixels,
+YCbCr 4:4:4 and 4:2:0 from interleaved pixels. What one way does more than another is a stage. Needs gcc and valgrind;
+valgrind does not know AVX-512, so these are the counts of generic C and AVX2.
 """
 
 import argparse
@@ -17,7 +19,8 @@ from machine import facts
 from nnjpeg import atomic
 
 ROOT = Path(__file__).resolve().parent.parent
-BLOCKS = 3 * (224 // 8) ** 2
+PATCHES = (224 // 8) ** 2
+WAYS = ("planes", "pixels", "444", "420")
 
 
 def build(folder):
@@ -33,10 +36,25 @@ def build(folder):
     return program
 
 
-def count(program, isa, times, folder):
-    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder / 'out'}", program, isa, str(times)]
+def count(program, isa, times, way, folder):
+    callgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder / 'out'}"]
+    command = [*callgrind, program, isa, str(times), way]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     return int(re.search(r"Collected : (\d+)", result.stderr).group(1))
+
+
+def stages(program, isa, folder):
+    planes, pixels, ycbcr, subsampled = (
+        (count(program, isa, 3, way, folder) - count(program, isa, 1, way, folder)) / (2 * PATCHES) for way in WAYS
+    )
+    return {
+        "transform and quantization of three blocks": planes,
+        "interleaved pixels to planes and back": pixels - planes,
+        "RGB to YCbCr and back": ycbcr - pixels,
+        "4:4:4 in all": ycbcr,
+        "4:2:0 in all": subsampled,
+        "4:2:0 without the transform of its one and a half blocks": subsampled - planes / 2,
+    }
 
 
 def main():
@@ -47,11 +65,8 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         program = build(folder)
-        result["instructions_per_block"] = {
-            isa: (count(program, isa, 3, folder) - count(program, isa, 1, folder)) / (2 * BLOCKS)
-            for isa in ("generic", "avx2")
-        }
-    print(result["instructions_per_block"])
+        result["instructions_per_patch"] = {isa: stages(program, isa, folder) for isa in ("generic", "avx2")}
+    print(json.dumps(result["instructions_per_patch"], indent=1))
     atomic.write(options.output, (json.dumps(result, indent=1) + "\n").encode())
 
 

@@ -15,6 +15,14 @@ SUMMARY = "224x224 4:2:0"
 """The workload of the README's table: what most people run."""
 LIMIT = "numpy.copyto"
 """The job that shows the limit of the memory, and is no library's."""
+MEANINGS = {
+    "yes, of BGR": "the same, with the channels in OpenCV's order",
+    "fast DCT": "libjpeg-turbo's less exact DCT",
+    "other table": "with JPEG's standard quantization table",
+    "float": "in floating point",
+    "soft": "a differentiable approximation",
+}
+"""What the answers in the column "same arithmetic?" mean, other than "yes"."""
 
 
 def summary(result):
@@ -24,21 +32,32 @@ def summary(result):
     shown = [row for row in rows if row["job"] in ours or not row["job"].startswith(("nnjpeg", LIMIT))]
     pillow = {"job": "Pillow", "same_maths": "yes", "ratio": 1}
     over = time(rows[0]["baseline_microseconds"])
-    lines = [f"| one image of {SUMMARY}, quality 75 | same arithmetic? | time (Pillow, {over}: 1) |", "|---|---|---:|"]
+    lines = [f"| one image of {SUMMARY}, quality 75 | same arithmetic? | time relative to Pillow ({over}) |"]
+    lines.append("|---|---|---:|")
     for row in sorted([*shown, pillow], key=lambda row: row["ratio"]):
         lines.append(f"| {row['job']} | {row['same_maths']} | {row['ratio']:.2f} |")
-    return "\n".join([*lines, "", source(result)])
+    return "\n".join([*lines, "", wrapped(f"{meanings(shown)} {source(result)}")])
+
+
+def meanings(rows):
+    """What is behind the answers to "same arithmetic?" that these rows give."""
+    given = {row["same_maths"] for row in rows}
+    text = "; ".join(f'"{answer}": {meaning}' for answer, meaning in MEANINGS.items() if answer in given)
+    return f"{text}."
+
+
+def wrapped(text):
+    return textwrap.fill(text, 120, break_on_hyphens=False)
 
 
 def source(result):
     """When, where and how the result was made."""
     versions = result["versions"]
-    text = (
+    return (
         f"{result['date']}, {result['cpu']}, one thread; Python {result['nnjpeg']['python']}, Pillow "
         f"{versions['pillow']} (libjpeg-turbo {result['libjpeg_turbo']}), torch {versions['torch']}, torchvision "
         f"{versions['torchvision']}; made by `{result['command']}`."
     )
-    return textwrap.fill(text, 120, break_on_hyphens=False)
 
 
 def time(microseconds):
@@ -50,7 +69,10 @@ def tables(result):
     """Markdown: our rows by workload, then all by size, RGB and 4:2:0."""
     loads = [(load, {row["job"]: row for row in load["rows"]}) for load in result["workloads"]]
     ours = [job for job in loads[0][1] if job.startswith("nnjpeg")]
-    lines = ["| workload | over | " + " | ".join(ours) + " | the other |", "|---" * (len(ours) + 3) + "|"]
+    lines = [
+        "| workload | compared with | " + " | ".join(ours) + " | time of that library |",
+        "|---" * (len(ours) + 3) + "|",
+    ]
     for load, rows in loads:
         cells = [f"{rows[job]['ratio']:.3f} ({time(rows[job]['microseconds'])})" for job in ours]
         over = time(rows[ours[0]]["baseline_microseconds"])
@@ -62,7 +84,8 @@ def tables(result):
         for job, row in columns[0][1].items():
             cells = [f"{rows[job]['ratio']:.3g}" for _, rows in columns]
             lines.append(f"| {job} | {row['same_maths']} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", source(result)])
+    shown = [row for load, rows in loads if load["peers"] for row in rows.values()]
+    return "\n".join([*lines, "", wrapped(meanings(shown)), "", wrapped(source(result))])
 
 
 def chart(result, path):

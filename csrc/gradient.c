@@ -83,7 +83,7 @@ static void decode_backward(const job *j, uint8_t *const slots[SLOTS], const str
             chroma.at[c] = (const uint8_t *)row_at(w, slots[DECODED], s, NJ_CB + c, row);
             chroma.below[c] = (const uint8_t *)row_at(w, slots[DECODED], s, NJ_CB + c, below);
         }
-        sums = nj_mix_chroma(w, slots[DECODED], &chroma, y);
+        nj_mix_chroma(w, slots[DECODED], &chroma, y, &sums);
         fetch_row(w, j->grad, s, y, staged);
         f->decode(row_at(w, slots[DECODED], s, NJ_LUMA, y), (const float *)(const void *)sums.of[0],
                   (const float *)(const void *)sums.of[1], sums.reach, w->h, (const float *const *)grad, components, w->full);

@@ -73,16 +73,17 @@ typedef enum nj_f32_job {
 /* From pixels to components and back, row by row. A row of luma is `width` samples, a multiple of the step; one of chroma
  * width / h. Bytes in the functions of `u8`, floats in -128..127 (pixels: in 0..1) in those of `f32`. */
 typedef struct nj_rows {
-    int step; /* pixels */
+    int step; /* pixels; a power of two */
     /* By subsampling. Colour and downsampling of v rows of pixels. */
     void (*encode[NJ_SUBSAMPLINGS])(const void *const pixels[2], ptrdiff_t component, nj_layout layout,
                                     void *const luma[2], void *cb, void *cr, ptrdiff_t width);
-    /* Where v is 2, upsampling along columns: sum = 3 near + far, 16-bit or float, of `count` samples. */
+    /* Where v is 2, upsampling along columns: sum = 3 near + far, 16-bit or float, of `count` samples, and the first and the last
+     * of them once more on either side. */
     void (*mix)(const void *near, const void *far, void *sum, ptrdiff_t count);
     /* Where h is 2 and v is 1, what `mix` would be: sum = near. */
     void (*widen)(const void *near, void *sum, ptrdiff_t count);
-    /* By subsampling. Upsampling along a row and colour, of one row of pixels. cb, cr: sums, of which one more is read on
-     * either side, or samples in 4:4:4. reach: 1, or 0 to repeat samples in place of the triangle filter. padding: pixels
+    /* By subsampling. Upsampling along a row and colour, of one row of pixels. cb, cr: sums, as those make them, or
+     * samples in 4:4:4. reach: 1, or 0 to repeat samples in place of the triangle filter. padding: pixels
      * whose fourth byte is copied where the layout is NJ_PADDED. */
     void (*decode[NJ_SUBSAMPLINGS])(const void *luma, const void *cb, const void *cr, int odd_row, int reach,
                                     const uint8_t *padding, void *pixels, ptrdiff_t component, nj_layout layout,

@@ -96,6 +96,12 @@ NJ_INLINE void encode_rows(const void *const pixels[2], ptrdiff_t component, nj_
     }
 }
 
+static void repeat_ends(int16_t *sums, ptrdiff_t count)
+{
+    sums[-1] = sums[0];
+    sums[count] = sums[count - 1];
+}
+
 static void mix(const void *near, const void *far, void *sum, ptrdiff_t count)
 {
     const uint8_t *n = near, *f = far;
@@ -103,6 +109,7 @@ static void mix(const void *near, const void *far, void *sum, ptrdiff_t count)
     ptrdiff_t x;
     for (x = 0; x < count; x += NJ_STEP / 2)
         store16(s + x, nj_triangle(load_consecutive(n + x), load_consecutive(f + x)));
+    repeat_ends(s, count);
 }
 
 static void widen(const void *near, void *sum, ptrdiff_t count)
@@ -112,6 +119,7 @@ static void widen(const void *near, void *sum, ptrdiff_t count)
     ptrdiff_t x;
     for (x = 0; x < count; x += NJ_STEP / 2)
         store16(s + x, load_consecutive(n + x));
+    repeat_ends(s, count);
 }
 
 /* A step of one component of chroma; see nj_rows. */

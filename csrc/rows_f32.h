@@ -37,19 +37,30 @@ NJ_INLINE void encode_rows_f32(const void *const pixels[2], ptrdiff_t component,
     }
 }
 
+static void repeat_ends_f32(float *sums, ptrdiff_t count)
+{
+    sums[-1] = sums[0];
+    sums[count] = sums[count - 1];
+}
+
 static void mix_f32(const void *near, const void *far, void *sum, ptrdiff_t count)
 {
     const float *n = near, *f = far;
+    float *s = sum;
     ptrdiff_t x;
     for (x = 0; x < count; x += NJ_F32_VECTOR_WIDTH)
-        store_f32((float *)sum + x, nj_triangle_f32(limited(load_f32(n + x)), limited(load_f32(f + x))));
+        store_f32(s + x, nj_triangle_f32(limited(load_f32(n + x)), limited(load_f32(f + x))));
+    repeat_ends_f32(s, count);
 }
 
 static void widen_f32(const void *near, void *sum, ptrdiff_t count)
 {
+    const float *n = near;
+    float *s = sum;
     ptrdiff_t x;
     for (x = 0; x < count; x += NJ_F32_VECTOR_WIDTH)
-        store_f32((float *)sum + x, limited(load_f32((const float *)near + x)));
+        store_f32(s + x, limited(load_f32(n + x)));
+    repeat_ends_f32(s, count);
 }
 
 /* A step of one component of chroma; see nj_rows. */

@@ -1,27 +1,6 @@
 /* A strip's first stage: pixels to components, downsampled and padded as libjpeg pads; or samples as they are. */
 #include "walk.h"
 
-/* Pixels from x on, of up to two rows, as staged planes up to `encoded`. */
-static void stage_rows(const nj_walk *w, uint8_t *slot, const nj_samples rows[2], ptrdiff_t x, const uint8_t *staged[2])
-{
-    const ptrdiff_t plane = w->staged / 2 / NJ_MAX_COMPONENTS, width = w->job->shape.width - x;
-    int r, c;
-    for (r = 0; r < w->v; r++) {
-        const nj_samples from = nj_from(rows[r], 0, 0, 0, x);
-        uint8_t *planes[NJ_MAX_COMPONENTS];
-        uint8_t *at = slot + w->spare - w->staged + r * w->staged / 2;
-        const nj_samples to = nj_buffer(at, w->size, 1, plane, plane);
-        staged[r] = at;
-        for (c = 0; c < w->components; c++)
-            planes[c] = at + c * plane;
-        if (w->size == 1)
-            nj_fetch_row(w->narrow, from, &w->src_order, w->components, planes, width, slot + w->spare);
-        else
-            nj_copy(from, to, w->components, 1, width);
-        nj_extend(to, w->coded, 1, width, 1, w->encoded - x);
-    }
-}
-
 /* v rows of so many pixels, a multiple of the narrowest step. */
 static void encode_steps(const nj_walk *w, const uint8_t *const rows[2], ptrdiff_t component, nj_layout layout,
                          uint8_t *const luma[2], uint8_t *cb, uint8_t *cr, ptrdiff_t width)
@@ -30,7 +9,8 @@ static void encode_steps(const nj_walk *w, const uint8_t *const rows[2], ptrdiff
     ptrdiff_t x = 0;
     for (isa = w->isa; x < width; isa = isa->narrower) {
         const nj_rows *f = nj_rows_for(w, isa);
-        const ptrdiff_t whole = (width - x) / f->step * f->step, luma_at = x * w->size, chroma_at = x / w->h * w->size;
+        const ptrdiff_t whole = nj_whole_steps(f, width - x), luma_at = x * w->size;
+        const ptrdiff_t chroma_at = nj_chroma_columns(w, x) * w->size;
         const void *pixels[2];
         void *to[2];
         int r;
@@ -44,30 +24,52 @@ static void encode_steps(const nj_walk *w, const uint8_t *const rows[2], ptrdiff
     }
 }
 
+/* What lies from column x of the image on, of v rows of pixels, by way of a buffer: up to `encoded` columns. */
+static void encode_rest(const nj_walk *w, uint8_t *slot, const nj_samples *image, const ptrdiff_t y[2], ptrdiff_t x,
+                        uint8_t *const luma[2], uint8_t *cb, uint8_t *cr)
+{
+    const ptrdiff_t plane = w->staged / 2 / NJ_MAX_COMPONENTS, width = w->job->shape.width - x;
+    const ptrdiff_t chroma_at = nj_chroma_columns(w, x) * w->size;
+    const uint8_t *staged[2];
+    uint8_t *rest[2];
+    int c, r;
+    for (r = 0; r < w->v; r++) {
+        const nj_samples from = nj_from(*image, 0, 0, y[r], x);
+        uint8_t *planes[NJ_MAX_COMPONENTS];
+        uint8_t *at = slot + w->spare - w->staged + r * w->staged / 2;
+        const nj_samples to = nj_buffer(at, w->size, 1, plane, plane);
+        staged[r] = at;
+        rest[r] = luma[r] + x * w->size;
+        for (c = 0; c < w->components; c++)
+            planes[c] = at + c * plane;
+        if (w->size == 1)
+            nj_fetch_row(w->narrow, from, &w->src_order, w->components, planes, width, slot + w->spare);
+        else
+            nj_copy(from, to, w->components, 1, width);
+        nj_extend(to, w->coded, 1, width, 1, w->encoded - x);
+    }
+    encode_steps(w, staged, plane, NJ_PLANES, rest, cb + chroma_at, cr + chroma_at, w->encoded - x);
+}
+
 void nj_encode_strip(const nj_walk *w, uint8_t *slot, nj_samples image, ptrdiff_t mcu, ptrdiff_t mcu_end)
 {
-    const ptrdiff_t staged_plane = w->staged / 2 / NJ_MAX_COMPONENTS;
     const ptrdiff_t whole = w->src_layout == NJ_PLANE ? 0 : w->whole;
     const nj_range rows = nj_strip_rows(w, NJ_CB, mcu, mcu_end);
     ptrdiff_t row;
     int c, r;
     for (row = rows.begin; row < rows.end; row++) {
         uint8_t *cb = nj_row_of(w, slot, NJ_CB, row, rows.begin), *cr = nj_row_of(w, slot, NJ_CR, row, rows.begin);
-        uint8_t *luma[2], *rest[2];
+        uint8_t *luma[2];
         const uint8_t *pixels[2];
-        nj_samples from[2];
+        ptrdiff_t y[2];
         for (r = 0; r < w->v; r++) {
-            from[r] = nj_from(image, 0, 0, nj_at_most(w->v * row + r, w->job->shape.height - 1), 0);
-            pixels[r] = from[r].data;
+            y[r] = nj_at_most(w->v * row + r, w->job->shape.height - 1);
+            pixels[r] = image.data + y[r] * image.strides.row;
             luma[r] = nj_row_of(w, slot, NJ_LUMA, w->v * row + r, w->v * rows.begin);
-            rest[r] = luma[r] + whole * w->size;
         }
         encode_steps(w, pixels, image.strides.component, w->src_layout, luma, cb, cr, whole);
-        if (whole < w->encoded) {
-            stage_rows(w, slot, from, whole, pixels);
-            encode_steps(w, pixels, staged_plane, NJ_PLANES, rest, cb + whole / w->h * w->size, cr + whole / w->h * w->size,
-                         w->encoded - whole);
-        }
+        if (whole < w->encoded)
+            encode_rest(w, slot, &image, y, whole, luma, cb, cr);
     }
     for (c = NJ_LUMA; c <= NJ_CR; c++) {
         const nj_plane *p = &w->planes[c];

@@ -20,8 +20,8 @@ static uint8_t *border(const nj_walk *w, int part, int below, int c)
 }
 
 /* Rows of pixels that are complete once the strip is in the buffer. begins, ends: whether it is the part's first, or last. */
-static void decode_strip(const nj_walk *w, uint8_t *slot, nj_samples src, nj_samples dst, ptrdiff_t mcu, ptrdiff_t mcu_end,
-                         int part, int begins, int ends)
+static void decode_strip(const nj_walk *w, uint8_t *slot, const nj_samples *src, const nj_samples *dst, ptrdiff_t mcu,
+                         ptrdiff_t mcu_end, int part, int begins, int ends)
 {
     const nj_range rows = nj_strip_rows(w, NJ_CB, mcu, mcu_end);
     const ptrdiff_t last = w->planes[NJ_CB].rows - 1;
@@ -76,7 +76,7 @@ static void process(const void *context, int part, int parts)
             nj_fetch_strip(w, slot, src, mcu, mcu_end);
         nj_transform_strip(w, slot, image, unit, mcu, mcu_end, 0);
         if (dst.data && w->ycbcr)
-            decode_strip(w, slot, src, dst, mcu, mcu_end, part, item == range.begin, item == range.end - 1);
+            decode_strip(w, slot, &src, &dst, mcu, mcu_end, part, item == range.begin, item == range.end - 1);
         else if (dst.data)
             nj_land_strip(w, slot, dst, mcu, mcu_end);
     }

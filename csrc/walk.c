@@ -77,7 +77,8 @@ void nj_plan_slot(nj_walk *w, ptrdiff_t mcus)
         nj_plane *p = &w->planes[c];
         p->offset = take(&w->slot, (w->waiting + NNJPEG_BLOCK * mcus * (w->v / p->v) + 1) * p->row);
     }
-    w->sums = take(&w->slot, 2 * (w->full / w->h * w->sum_size + 2 * NJ_MARGIN));
+    w->sum_row = w->full / w->h * w->sum_size + 2 * NJ_MARGIN;
+    w->sums = take(&w->slot, 2 * w->sum_row);
     w->staged = 2 * NJ_MAX_COMPONENTS * w->full * w->size;
     take(&w->slot, w->staged);
     w->spare = take(&w->slot, NJ_SPARE_ROWS * w->full * w->size);

@@ -32,7 +32,7 @@ typedef struct nj_walk {
     ptrdiff_t units, mcu_rows, mcus, strips; /* of an image: rows of MCUs; of a strip; strips of an image */
     /* Columns: of pixels that are read where they lie, if they can be; that blocks have; of a row of luma in the buffer. */
     ptrdiff_t whole, encoded, full;
-    ptrdiff_t sums, staged, spare, slot, border_row, borders; /* bytes */
+    ptrdiff_t sums, sum_row, staged, spare, slot, border_row, borders; /* bytes; sum_row: of sums of one row of chroma */
     uint8_t *workspace;
 } nj_walk;
 
@@ -41,6 +41,12 @@ static inline ptrdiff_t nj_at_most(ptrdiff_t x, ptrdiff_t limit) { return x < li
 static inline ptrdiff_t nj_round_up(ptrdiff_t x, ptrdiff_t multiple) { return (x + multiple - 1) / multiple * multiple; }
 
 static inline const nj_rows *nj_rows_for(const nj_walk *w, const nj_isa *isa) { return w->size == 1 ? &isa->u8 : &isa->f32; }
+
+/* So many of the pixels of a row as whole steps have. */
+static inline ptrdiff_t nj_whole_steps(const nj_rows *f, ptrdiff_t width) { return width & -(ptrdiff_t)f->step; }
+
+/* Columns of chroma that go with x columns of pixels; h is 1 or 2. */
+static inline ptrdiff_t nj_chroma_columns(const nj_walk *w, ptrdiff_t x) { return x >> (w->h - 1); }
 
 /* Row `row` of a component in an image, while the strip that begins at row `first` is in the buffer. */
 static inline uint8_t *nj_row_of(const nj_walk *w, uint8_t *slot, int c, ptrdiff_t row, ptrdiff_t first)
@@ -95,11 +101,11 @@ typedef struct nj_chroma_sums {
     int size, odd_row, reach;
 } nj_chroma_sums;
 
-nj_chroma_sums nj_mix_chroma(const nj_walk *w, uint8_t *slot, const nj_chroma *chroma, ptrdiff_t y);
+void nj_mix_chroma(const nj_walk *w, uint8_t *slot, const nj_chroma *chroma, ptrdiff_t y, nj_chroma_sums *sums);
 
-/* Components to the v rows of pixels that go with row `row` of chroma; or samples of a strip as they are. */
-void nj_decode_rows(const nj_walk *w, uint8_t *slot, const nj_chroma *chroma, ptrdiff_t row, ptrdiff_t first, nj_samples src,
-                    nj_samples dst);
+/* Components to the v rows of pixels that go with row `row` of chroma; or samples of a strip as they are. src, dst: images. */
+void nj_decode_rows(const nj_walk *w, uint8_t *slot, const nj_chroma *chroma, ptrdiff_t row, ptrdiff_t first,
+                    const nj_samples *src, const nj_samples *dst);
 void nj_land_strip(const nj_walk *w, uint8_t *slot, nj_samples image, ptrdiff_t mcu, ptrdiff_t mcu_end);
 
 #endif

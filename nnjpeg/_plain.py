@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from nnjpeg import reference
 
@@ -20,16 +21,35 @@ __all__ = ["roundtrip_float", "roundtrip_uint8", "steps_of", "straight_steps", "
 
 
 def _to_blocks(planes: Tensor) -> Tensor:
-    """Blocks (B, C, rows, columns, 8, 8), the last column and row of the planes repeated to fill them."""
+    """Blocks (8, 8, B, C, rows, columns), the last column and row of the planes repeated to fill them.
+
+    Samples at the same place of all blocks lie side by side, so that each operation is one over all blocks.
+    """
     b, c, h, w = planes.shape
     rows, columns = reference.groups(h, 8), reference.groups(w, 8)
-    return reference.extend(planes, 8 * rows, 8 * columns).reshape(b, c, rows, 8, columns, 8).transpose(3, 4)
+    whole = reference.extend(planes, 8 * rows, 8 * columns).reshape(b, c, rows, 8, columns, 8)
+    return whole.permute(3, 5, 0, 1, 2, 4).contiguous()
 
 
 def _from_blocks(blocks: Tensor) -> Tensor:
     """Blocks as planes, (B, C, 8 rows, 8 columns)."""
-    b, c, rows, columns = blocks.shape[:4]
-    return blocks.transpose(3, 4).reshape(b, c, 8 * rows, 8 * columns)
+    b, c, rows, columns = blocks.shape[2:]
+    return blocks.permute(2, 3, 4, 0, 5, 1).reshape(b, c, 8 * rows, 8 * columns)
+
+
+def _by_block(steps: Tensor) -> Tensor:
+    """Tables as they are multiplied with blocks: (8, 8, B or 1, C or 1, 1, 1)."""
+    return steps.permute(2, 3, 0, 1)[..., None, None]
+
+
+def _transformed(matrix: Tensor, blocks: Tensor) -> Tensor:
+    """The matrix times each block times the matrix transposed."""
+    return _product(matrix, _product(matrix, blocks, 1), 0)
+
+
+def _product(matrix: Tensor, blocks: Tensor, axis: int) -> Tensor:
+    """The matrix times what lies along an axis of blocks: their columns (0) or their rows (1)."""
+    return (matrix @ blocks.flatten(axis + 1)).reshape(blocks.shape)
 
 
 def _parts(x: Tensor, h: int, v: int) -> list[Tensor]:
@@ -57,6 +77,12 @@ def steps_of(qtable: Tensor) -> Tensor:
     if qtable.dtype == torch.uint8:
         return qtable.clamp(min=1)
     return qtable.nan_to_num(nan=1.0).round().clamp(1, 255)
+
+
+def has_derivative(x: Tensor) -> bool:
+    """Whether torch may ask for a derivative along `x`, in forward mode or in reverse mode."""
+    forward_mode = not torch.compiler.is_compiling() and forward_ad._current_level >= 0
+    return x.requires_grad or forward_mode
 
 
 def zeros_with_gradient_of(x: Tensor) -> Tensor:
@@ -97,22 +123,14 @@ _FDCT, _IDCT = (sums(np.eye(8, dtype=np.int64)).tolist() for sums in (reference.
 
 
 def _coded(planes: Tensor, steps: Tensor) -> Tensor:
-    """Planes (B, C, H, W) of samples in int32, compressed and decompressed, in whole blocks.
-
-    Samples at the same place of all blocks lie side by side, so that each operation is one over all blocks.
-    """
-    b, c, height, width = planes.shape
-    rows, columns = reference.groups(height, 8), reference.groups(width, 8)
-    whole = reference.extend(planes, 8 * rows, 8 * columns).reshape(b, c, rows, 8, columns, 8)
-    x = whole.permute(3, 5, 0, 1, 2, 4).contiguous()
-    steps = steps.permute(2, 3, 0, 1)[..., None, None]
+    """Planes (B, C, H, W) of samples in int32, compressed and decompressed, in whole blocks."""
+    x, steps = _to_blocks(planes), _by_block(steps)
     first, second = reference.FDCT_SHIFTS
     x = _fdct_pass(_fdct_pass(x, 1, first, level=128), 0, second)
     magnitudes = x.abs().add_(4 * steps).floor_divide_(8 * steps)
     x.sign_().mul_(steps).mul_(magnitudes)
     first, second = reference.IDCT_SHIFTS
-    x = _idct_pass(_idct_pass(x, 0, first), 1, second, level=128).clamp_(0, 255)
-    return x.permute(2, 3, 4, 0, 5, 1).reshape(b, c, 8 * rows, 8 * columns)
+    return _from_blocks(_idct_pass(_idct_pass(x, 0, first), 1, second, level=128).clamp_(0, 255))
 
 
 def _fdct_pass(x: Tensor, axis: int, shift: int, level: int = 0) -> Tensor:
@@ -160,14 +178,14 @@ def _colour(pixels: Tensor, matrix: Sequence[Sequence[int]]) -> Tensor:
 
 def _coded_for_onnx(planes: Tensor, steps: Tensor) -> Tensor:
     """The same in doubles, with the transforms as products of matrices: few nodes, and fast ones."""
-    steps = steps[:, :, None, None]
-    fdct, idct = (torch.tensor(m, dtype=torch.float64, device=planes.device) for m in (_FDCT, _IDCT))
+    steps = _by_block(steps)
+    fdct, idct = (torch.tensor(m, dtype=torch.float64, device=planes.device).T for m in (_FDCT, _IDCT))
     first, second = reference.FDCT_SHIFTS
-    coefficients = reference.descale((_to_blocks(planes) - 128) @ fdct, first)
-    quantized = reference.quantize(reference.descale(fdct.T @ coefficients, second), steps)
+    coefficients = reference.descale(_product(fdct, _to_blocks(planes) - 128, 1), first)
+    quantized = reference.quantize(reference.descale(_product(fdct, coefficients, 0), second), steps)
     first, second = reference.IDCT_SHIFTS
-    columns = reference.descale(idct.T @ reference.dequantize(quantized, steps), first)
-    return _from_blocks(reference.range_limit(reference.descale(columns @ idct, second) + 128))
+    columns = reference.descale(_product(idct, reference.dequantize(quantized, steps), 0), first)
+    return _from_blocks(reference.range_limit(reference.descale(_product(idct, columns, 1), second) + 128))
 
 
 def _dct_matrix(like: Tensor) -> Tensor:
@@ -190,7 +208,9 @@ def _ycbcr_to_rgb(x: Tensor) -> Tensor:
 
 def _limit(x: Tensor, low: float, high: float) -> Tensor:
     """`clamp`, whose gradient on the bounds themselves has changed between releases of torch; here it passes."""
-    return torch.where(x < low, low, torch.where(x > high, high, x))
+    if not has_derivative(x):
+        return x.clamp(low, high)
+    return x.masked_fill(x < low, low).masked_fill(x > high, high)
 
 
 def _downsample(planes: Tensor, h: int, v: int) -> Tensor:
@@ -229,7 +249,7 @@ def roundtrip_float(image: Tensor, steps: Tensor, ycbcr: bool, h: int, v: int, c
         nearest = torch.round(u).detach()
         if cubic:
             nearest = nearest + (u - nearest) ** 3
-        elif not is_for_onnx():
+        elif has_derivative(u):
             nearest = nearest + zeros_with_gradient_of(u)
         rounded.append(nearest)
     decoded = _from_steps(rounded, steps, h, v)
@@ -278,8 +298,8 @@ def _working(image: Tensor) -> torch.dtype:
 
 
 def _each_step(steps: Tensor, dtype: torch.dtype, h: int, v: int) -> list[Tensor]:
-    """Steps part by part, (B or 1, C or 1, 1, 1, 8, 8), for blocks."""
-    return [part[:, :, None, None] for part in _parts(steps.to(dtype), h, v)]
+    """Steps part by part, for blocks."""
+    return [_by_block(part) for part in _parts(steps.to(dtype), h, v)]
 
 
 def _in_steps(samples: Tensor, steps: Tensor, ycbcr: bool, h: int, v: int) -> list[Tensor]:
@@ -288,7 +308,7 @@ def _in_steps(samples: Tensor, steps: Tensor, ycbcr: bool, h: int, v: int) -> li
     planes[1:] = [_downsample(plane, h, v) for plane in planes[1:]]
     dct = _dct_matrix(samples)
     return [
-        dct @ _to_blocks(plane) @ dct.T * (_TIE / step)
+        _transformed(dct, _to_blocks(plane)) * (_TIE / step)
         for plane, step in zip(planes, _each_step(steps, dct.dtype, h, v), strict=True)
     ]
 
@@ -297,7 +317,7 @@ def _from_steps(coefficients: list[Tensor], steps: Tensor, h: int, v: int) -> li
     """Planes of level-shifted samples, not limited, in whole blocks: a linear map."""
     dct = _dct_matrix(coefficients[0])
     return [
-        _from_blocks(dct.T @ (u * step) @ dct)
+        _from_blocks(_transformed(dct.T, u * step))
         for u, step in zip(coefficients, _each_step(steps, dct.dtype, h, v), strict=True)
     ]
 

@@ -51,7 +51,7 @@ def away_from_ties(image, tables, ycbcr=False, h=1, v=1):
     tables = tables.reshape((1, 1, 8, 8) if tables.ndim == 2 else tables.shape)
     close = []
     for u in _plain._in_steps(samples, tables, ycbcr, h, v):
-        blocks = ((u - u.floor() - 0.5).abs() < 1e-3).flatten(-2).any(-1)[..., None, None].expand(u.shape)
+        blocks = ((u - u.floor() - 0.5).abs() < 1e-3).flatten(0, 1).any(0).expand(u.shape)
         close.append(_plain._from_blocks(blocks.double()))
     height, width = image.shape[-2:]
     close[1:] = [_plain._upsample(plane, (height, width), h, v) for plane in close[1:]]

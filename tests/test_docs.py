@@ -83,13 +83,20 @@ def ours(command):
 
 @pytest.mark.slow(8)
 @pytest.mark.parametrize("page", [page for page in RUN if documents.python_blocks(page)])
-def test_the_code_of_a_page_runs(page, folder, request):
-    """Its Python blocks in order, in one namespace, with what ``nnjpeg compress`` has written in between."""
+def test_the_code_of_a_page_runs(page, folder, request, monkeypatch):
+    """Its Python blocks in order, in one namespace, with what ``nnjpeg compress`` has written in between.
+
+    A block that begins with the name of a file, ``# mine.py``, is written there as well.
+    """
     names = {"__name__": "page"}
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
     if "photos_model" in PAGES[page]:
         request.getfixturevalue("short")
     for language, code in documents.blocks(PAGES[page]):
         if language == "python":
+            if file := re.match(r"# (\w+[.]py)\n", code):
+                (folder / file[1]).write_text(code)
             exec(compile(code, page, "exec"), names)
             continue
         for command in documents.commands(code):

@@ -114,6 +114,11 @@ def in_file_order(grid, h, v):
                     yield y, x
 
 
+def in_rows(planes):
+    """Blocks (B, C, rows, columns, 8, 8) of planes."""
+    return _plain._to_blocks(planes).permute(2, 3, 4, 5, 0, 1)
+
+
 def expected_gradients(image, tables, lengths, ycbcr, h, v):
     """By a float image in 0..1 of whole levels, (1, C, H, W) in double precision, and by its tables."""
     levels = (image * 255).round().to(torch.int64)
@@ -127,9 +132,9 @@ def expected_gradients(image, tables, lengths, ycbcr, h, v):
     dct = _plain._dct_matrix(leaf)
     total, component = torch.zeros((), dtype=torch.float64), 0
     for planes, like in zip(coded, smooth, strict=True):
-        blocks = dct @ (_plain._to_blocks(planes).double() - 128) @ dct.T
+        blocks = dct @ (in_rows(planes).double() - 128) @ dct.T
         blocks[..., 0, 0] = (8 * blocks[..., 0, 0]).round() / 8  # which it is, so that equal ones differ by no sign
-        graph = dct @ _plain._to_blocks(like) @ dct.T
+        graph = dct @ in_rows(like) @ dct.T
         for c in range(planes.shape[1]):
             q = steps[0, component]
             u = blocks[0, c] * _plain._TIE / q.detach()
