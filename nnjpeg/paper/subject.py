@@ -78,7 +78,8 @@ def execute(
     Raises
     ------
     ValueError
-        If `out` holds another run, or is not given where there are several processes.
+        If `out` holds another run, another process is at work in it, or it is not given where there are several
+        processes.
     """
     command = command_of(spec)
     _check_files(spec)
@@ -89,8 +90,9 @@ def execute(
             raise ValueError("out: several processes need a folder that they agree on; give --out")
         out = Path("runs") / f"{command}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     run = Run(out, command, asked_of(spec))
+    held = run.hold()
     try:
-        with stage(f"nnjpeg {command}", quiet=not distributed.is_main()):
+        with held, stage(f"nnjpeg {command}", quiet=not distributed.is_main()):
             return function(spec, run, machine)
     except Exception:
         run.let_go(_PREPARED)

@@ -1,9 +1,13 @@
 """Tensors are kept by what they are of; a model of the user's own is one of many."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from nnjpeg.robust import models
+from nnjpeg.robust.record.run import Run
 from nnjpeg.robust.record.store import digest, keep
 
 
@@ -24,6 +28,25 @@ def test_tensors_are_made_once(tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"t.safetensors: damaged"):
         keep(path, {"seed": 1}, make)
+
+
+def test_one_process_at_a_time_works_in_a_run_folder(tmp_path):
+    run = Run(tmp_path / "run", "train", {})
+    again = (
+        "import sys\n"
+        "from nnjpeg.robust.record.run import Run\n"
+        "with Run(sys.argv[1], 'train', {}).hold():\n"
+        "    print('held')\n"
+    )
+    command = [sys.executable, "-c", again, str(run.folder)]
+    with run.hold():
+        other = subprocess.run(command, capture_output=True, text=True)
+        assert other.returncode == 1
+        assert "out: another process is at work in" in other.stderr
+    other = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert other.stdout == "held\n"
+    run.let_go()
+    assert not run.folder.exists()
 
 
 def test_a_digest_is_of_values_types_and_shapes():

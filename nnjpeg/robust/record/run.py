@@ -14,6 +14,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 import nnjpeg
 from nnjpeg import atomic
 from nnjpeg.robust.record import distributed
@@ -21,6 +23,8 @@ from nnjpeg.robust.record import distributed
 __all__ = ["Run", "difference", "versions"]
 
 _PACKAGES = ("numpy", "pillow", "torch", "torchvision", "timm", "accelerate", "safetensors", "scikit-image", "pandas")
+
+_LOCK = ".lock"
 
 _FORMAT = 2  # of a run folder: what its results are, and what config.json knows it by
 
@@ -59,6 +63,26 @@ class Run:
             self.write_json("config.json", {**asked, **_facts()})
         distributed.barrier()
 
+    def hold(self) -> contextlib.AbstractContextManager[Any]:
+        """Hold the folder against other processes until the context manager that is returned ends.
+
+        Only the first process of a distributed run does; where the file system has no locks, nobody does.
+
+        Raises
+        ------
+        ValueError
+            If another process holds it.
+        """
+        if not distributed.is_main():
+            return contextlib.nullcontext()
+        try:
+            return filelock.FileLock(self.folder / _LOCK).acquire(timeout=0)
+        except filelock.Timeout:
+            advice = "wait for it, stop it, or give another folder"
+            raise ValueError(f"out: another process is at work in {self.folder}; {advice}") from None
+        except (OSError, NotImplementedError):
+            return contextlib.nullcontext()
+
     def let_go(self, prepared: Collection[str] = ()) -> None:
         """Release the folder for another run, if this run started in it and has no result yet.
 
@@ -70,7 +94,7 @@ class Run:
         if not self._begins or not distributed.is_main():
             return
         made = set(self.folder.iterdir()) - self._others
-        if any(path.name not in ("config.json", *prepared) for path in made):
+        if any(path.name not in ("config.json", _LOCK, *prepared) for path in made):
             return
         for path in made:
             path.unlink()
