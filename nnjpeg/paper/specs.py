@@ -149,7 +149,7 @@ class Learn:
     )
     lr: float = option(0.1, "the learning rate of Adam, on the logarithms of the steps; it falls to 0 by a cosine")
     epochs: int = option(10, "the largest number of passes over the images that are learned from")
-    patience: int = option(3, "passes without a better table for the held-out images, after which learning stops")
+    patience: int = option(3, "learning stops after this many passes without a better table on the held-out images")
     learned: int = option(420, "how many images are learned from")
     held_out: int = option(140, "how many others decide when to stop")
     images: int = option(700, "how many others the tables are judged on")
