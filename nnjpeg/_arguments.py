@@ -51,6 +51,13 @@ def integer(name: str, value: Any, low: int, high: int) -> int:
     return number
 
 
+def flag(name: str, value: Any) -> bool:
+    """`value` as a bool, where it is one: 1, None or a text may be meant for another argument."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def number(name: str, value: Any, low: int, high: int) -> int | float:
     """`value` as an int or a float within low..high."""
     if type(value) is int and low <= value <= high:

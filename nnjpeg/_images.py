@@ -169,6 +169,7 @@ def _tensor(
     image: Tensor, qtable: QTables | Tensor, quality: Qualities | None, options: Options, steps: Tensor | None
 ) -> Tensor:
     coding = ops.check(image, *options)
+    qtable = ops.by_component(qtable, options.colorspace, image.shape[-3])
     if isinstance(quality, np.ndarray) and torch.compiler.is_compiling():
         quality = torch.from_numpy(quality)  # which is all that a graph knows of arrays
     qualities = _maybe_known(quality) if isinstance(quality, Tensor) else _known(quality)

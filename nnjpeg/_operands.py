@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from nnjpeg import _core, _plain
 from nnjpeg._arguments import FACTORS
 
 __all__ = [
-    "OPERATOR_DTYPES", "check_operands", "flatten", "gradient_function", "in_functorch", "quantizers_of",
-    "values_are_hidden",
+    "OPERATOR_DTYPES", "check_operands", "flatten", "gradient_function", "has_tangent", "in_functorch",
+    "quantizers_of", "values_are_hidden",
 ]  # fmt: skip
 
 OPERATOR_DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16)
@@ -77,6 +78,11 @@ def values_are_hidden() -> bool:
 
 def in_functorch() -> bool:
     return not torch.compiler.is_compiling() and _functorch_levels() is not None
+
+
+def has_tangent(*tensors: Tensor) -> bool:
+    """Whether forward-mode differentiation (`torch.autograd.forward_ad`) asks for a derivative by one of them."""
+    return forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)
 
 
 def gradient_function(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nnjpeg import _core
 from nnjpeg._arguments import FACTORS, LAYOUTS
-from nnjpeg._operands import check_operands, flatten, gradient_function, in_functorch, quantizers_of
+from nnjpeg._operands import check_operands, flatten, gradient_function, has_tangent, in_functorch, quantizers_of
 from nnjpeg._threads import tensor_threads
 
 __all__ = ["rate"]
@@ -191,10 +191,14 @@ torch.library.register_vmap("nnjpeg::rate_backward", _rate_backward_vmap, lib=_l
 
 
 class _Rate(torch.autograd.Function):
-    """The operator for `torch.func`."""
+    """The operator for `torch.func`, and in forward mode."""
 
     vmap = staticmethod(_rate_vmap)
-    setup_context = staticmethod(_setup_context)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        _setup_context(ctx, inputs, output)
+        ctx.save_for_forward(*inputs[:2], output[1])
 
     @staticmethod
     def forward(*arguments: Any) -> tuple[Tensor, Tensor]:
@@ -204,12 +208,23 @@ class _Rate(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor, of_lengths: Tensor | None) -> tuple[Tensor | None, ...]:
         return _backward(ctx, grad, of_lengths, _RateBackward.apply)
 
+    @staticmethod
+    def jvp(ctx: Any, of_image: Tensor | None, of_table: Tensor | None, *_: None) -> tuple[Tensor, None]:
+        image, qtable, lengths = ctx.saved_tensors
+        ones = torch.ones_like(lengths[:, 0], dtype=torch.float32)
+        by_image, by_tables = _RateBackward.apply(ones, image, qtable, lengths, *ctx.coding, of_image is not None)
+        pairs = ((by_image, of_image), (by_tables, of_table))
+        changes = [(slope * tangent).sum((1, 2, 3)) for slope, tangent in pairs if tangent is not None]
+        return torch.stack(changes).sum(0), None
+
 
 _RateBackward = gradient_function(_rate_backward, _rate_backward_vmap, _no_second_derivative)
 
 
 def rate_and_lengths(image: Tensor, qtable: Tensor, *flags: Any) -> tuple[Tensor, Tensor]:
-    return _Rate.apply(image, qtable, *flags) if in_functorch() else _rate(image, qtable, *flags)
+    if not torch.compiler.is_compiling() and (in_functorch() or has_tangent(image, qtable)):
+        return _Rate.apply(image, qtable, *flags)
+    return _rate(image, qtable, *flags)
 
 
 def rate(image: Tensor, qtable: Tensor, ycbcr: bool, h: int, v: int, optimize: bool) -> Tensor:

@@ -11,14 +11,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from nnjpeg import _core, _plain, _results, cuda
 from nnjpeg._arguments import FACTORS, LAYOUTS
-from nnjpeg._operands import check_operands, flatten, gradient_function, in_functorch, quantizers_of
+from nnjpeg._operands import check_operands, flatten, gradient_function, has_tangent, in_functorch, quantizers_of
 from nnjpeg._threads import tensor_threads
 
-__all__ = ["differentiable", "double", "has_tangent", "plain"]
+__all__ = ["differentiable", "double", "plain"]
 
 # The operators. image: (B, C, H, W), uint8 or float, but not double; qtable: uint8, or float32 to be rounded to whole
 # steps in 1..255, (B or 1, C or 1, 8, 8), on the image's device; h, v: how many times as fine luma is as chroma, along
@@ -271,10 +270,6 @@ class _Roundtrip(torch.autograd.Function):
 
 _CubicBackward = gradient_function(_cubic_backward, _cubic_backward_vmap, _no_second_derivative)
 _TableBackward = gradient_function(_table_backward, _table_backward_vmap, _no_second_derivative)
-
-
-def has_tangent(*tensors: Tensor) -> bool:
-    return forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)
 
 
 def differentiable(image: Tensor, qtable: Tensor, *flags: Any) -> Tensor:

@@ -25,6 +25,7 @@ from nnjpeg._arguments import (
     check_subsampling,
     coding_of,
     components_of,
+    flag,
     is_ycbcr,
 )
 from nnjpeg._threads import thread_limit
@@ -99,6 +100,7 @@ def encode(
         `optimize`, where the Huffman tree has more than 32 levels, which takes millions of coefficients.
     """
     check_array("image", image, UINT8)
+    optimize = flag("optimize", optimize)
     axes = axes_of("image", image.shape, layout)
     if axes[0] >= 0:
         raise ValueError(f"image must be one image (HW, HWC or CHW), got a batch of shape {image.shape}")
@@ -232,7 +234,7 @@ def coded_size(
     coding = coding_of(colorspace, writable_subsampling(subsampling, colorspace, components), components)
     quantizers, threads = quantizers_for(qtable, components, colorspace), thread_limit(num_threads)
     sizes = np.empty(image.shape[0] if axes[0] >= 0 else 1, np.int64)
-    _core.coded_size(image, sizes, axes, quantizers, coding[0], threads, coding[1], optimize)
+    _core.coded_size(image, sizes, axes, quantizers, coding[0], threads, coding[1], flag("optimize", optimize))
     return sizes if axes[0] >= 0 else int(sizes[0])
 
 

@@ -18,13 +18,9 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from nnjpeg import _plain, _rate
-from nnjpeg._arguments import FACTORS, Coding, Colorspace, Subsampling, check_components, coding_of
-from nnjpeg._operands import (
-    OPERATOR_DTYPES,
-    in_functorch,
-    values_are_hidden,
-)
-from nnjpeg._roundtrip import differentiable, double, has_tangent, plain
+from nnjpeg._arguments import FACTORS, Coding, Colorspace, Subsampling, check_components, coding_of, flag
+from nnjpeg._operands import OPERATOR_DTYPES, has_tangent, in_functorch, values_are_hidden
+from nnjpeg._roundtrip import differentiable, double, plain
 from nnjpeg.files import check_storable, writable_subsampling
 from nnjpeg.qtable import NN_TABLE, QTable, QTables, tables_for
 
@@ -110,15 +106,42 @@ def _tensor_tables(qtable: Tensor, images: int, components: int, device: torch.d
     return qtable.reshape(*leading, 8, 8).contiguous().to(device, non_blocking=True)
 
 
+def stacked(qtable: Any) -> Any:
+    """A list of tables with tensors among them as one tensor (C, 8, 8), on the first one's device; all else as it is.
+
+    Thus a table in a list keeps its gradient.
+    """
+    if not isinstance(qtable, (list, tuple)):
+        return qtable
+    tensors = [table for table in qtable if isinstance(table, Tensor) and table.ndim > 1]
+    if not tensors:
+        return qtable
+    for number, table in enumerate(qtable):
+        if isinstance(table, Tensor) and table.shape != (8, 8):
+            raise ValueError(f"qtable[{number}] must have shape (8, 8), got {tuple(table.shape)}")
+    whole = [t if isinstance(t, Tensor) else torch.from_numpy(QTable(t).steps.astype(np.int64)) for t in qtable]
+    return torch.stack([table.to(tensors[0].device) for table in whole])
+
+
+def by_component(qtable: Any, colorspace: Colorspace, components: int) -> Any:
+    """`stacked`, as (1, C, 8, 8), so that nobody takes tables of components for tables of images."""
+    several = stacked(qtable)
+    if several is qtable:
+        return qtable
+    grey = components == 1 and colorspace == "ycbcr"  # which has luma alone
+    return several[None, :1] if grey else several[None]
+
+
 def tables_tensor(
     qtable: QTables | Tensor, colorspace: Colorspace, images: int, components: int, device: torch.device
 ) -> Tensor:
     """Any kind of table argument as the operator wants it."""
+    qtable = by_component(qtable, colorspace, components)
     if isinstance(qtable, Tensor):
         return _tensor_tables(qtable, images, components, device)
     if isinstance(qtable, np.ndarray) and qtable.ndim > 2:
-        several = np.asarray([QTable(table).steps for table in qtable.reshape(-1, *qtable.shape[-2:])], np.uint8)
-        return _tensor_tables(torch.from_numpy(several.reshape(qtable.shape)), images, components, device)
+        steps = np.asarray([QTable(table).steps for table in qtable.reshape(-1, *qtable.shape[-2:])], np.uint8)
+        return _tensor_tables(torch.from_numpy(steps.reshape(qtable.shape)), images, components, device)
     tables = tuple(tables_for(qtable, components, colorspace))
     return steps_of([tables], device) if torch.compiler.is_compiling() else _cached_tables(tables, device)
 
@@ -151,13 +174,13 @@ def roundtrip(
         Shape (..., C, H, W), any strides; height and width from 1. Either uint8, 0..255: the samples of
         `nnjpeg.roundtrip`, the same bits on every device. Or float32, float16, bfloat16 (computed in float32) or
         float64 (in plain torch operations, slow; for checks) in [0, 1]; see `precision`.
-    qtable : QTable, array_like, sequence of these, or tensor
+    qtable : QTable, array_like or tensor, or a sequence of these
         1..255, of shape (8, 8), (C, 8, 8), (B, 8, 8) or (B, C, 8, 8), where B counts the images of all leading
-        dimensions. Where B equals C, a stack of three dimensions could mean both, and is refused. A sequence of
-        QTables is one for each component, of which a grey image with "ycbcr" takes the first. Steps in a tensor on an
-        accelerator are not read back, so they are not checked: 0 and NaN count as 1, and integers wider than 8 bits are
-        clamped to 1..255. Floats in a tensor are rounded to the nearest integer and clamped to 1..255 on every device,
-        and may require a gradient; see `gradient` and the notes.
+        dimensions. Where B equals C, a stack of three dimensions could mean both, and is refused. A sequence is one for
+        each component, of which a grey image with "ycbcr" takes the first. Steps in a tensor are not read back from an
+        accelerator, nor under `torch.compile` and `torch.func`, so they are not checked there: 0 and NaN count as 1,
+        and integers wider than 8 bits are clamped to 1..255. Floats in a tensor are rounded to the nearest integer and
+        clamped to 1..255 on every device, and may require a gradient; see `gradient` and the notes.
     colorspace, subsampling
         As for `nnjpeg.roundtrip`.
     gradient : {"straight-through", "cubic", "none"}
@@ -255,12 +278,11 @@ def rate(
     the gradient passes straight. It predicts the change of a file's size for changes of a step by 10 to 25%; a single
     step that changes by 1 can change the size of one file in the other direction.
 
+    Forward-mode differentiation works as for `roundtrip`.
+
     Files are counted on the CPU: an image on another device is copied there, and the call waits for it.
     """
-    if not isinstance(image, Tensor):
-        raise TypeError(f"image must be a tensor, got {type(image).__name__}")
-    if image.dtype not in DTYPES:
-        raise TypeError(f"image must be a tensor of dtype {', '.join(map(str, DTYPES))}, got {image.dtype}")
+    _check_tensor(image)
     check_shape(image.shape, None)
     leading, components = image.shape[:-3], image.shape[-3]
     check_storable("image", tuple(image.shape), (-1, image.ndim - 3, image.ndim - 2, image.ndim - 1))
@@ -271,7 +293,7 @@ def rate(
         image = image.float()
     tables = tables_tensor(qtable, colorspace, math.prod(leading), components, image.device)
     batch = image.reshape(math.prod(leading), *image.shape[-3:])
-    return _rate.rate(batch, tables, ycbcr, *FACTORS[factors], bool(optimize)).reshape(leading)
+    return _rate.rate(batch, tables, ycbcr, *FACTORS[factors], flag("optimize", optimize)).reshape(leading)
 
 
 DTYPES = (*OPERATOR_DTYPES, torch.float64)
@@ -286,6 +308,16 @@ def check(
     components: int | None,
 ) -> Coding:
     """The arguments of `roundtrip` but the tables; how components are coded."""
+    _check_tensor(image)
+    shape = image.shape
+    check_shape(shape, components)
+    check_choice("gradient", gradient, Gradient)
+    check_choice("precision", precision, Precision)
+    return coding_of(colorspace, subsampling, shape[-3])
+
+
+def _check_tensor(image: Any) -> None:
+    """That an image is a tensor, and that it can be differentiated as is asked."""
     if torch.compiler.is_compiling() and forward_ad._current_level >= 0:
         raise NotImplementedError(
             "forward-mode differentiation (torch.func.jvp, jacfwd, hessian, torch.autograd.forward_ad) through nnjpeg "
@@ -296,11 +328,6 @@ def check(
     if image.dtype not in DTYPES:
         accepted = ", ".join(map(str, DTYPES))
         raise TypeError(f"image must be a tensor of dtype {accepted}, got {image.dtype}")
-    shape = image.shape
-    check_shape(shape, components)
-    check_choice("gradient", gradient, Gradient)
-    check_choice("precision", precision, Precision)
-    return coding_of(colorspace, subsampling, shape[-3])
 
 
 def check_shape(shape: tuple[int, ...], components: int | None) -> None:

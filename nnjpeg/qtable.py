@@ -73,6 +73,10 @@ def _check_steps(steps: Any) -> npt.NDArray[np.uint16]:
         array = np.asarray(steps)
     except ValueError:
         raise ValueError("qtable must be an 8x8 array of integers in 1..255, got rows of unequal length") from None
+    except (TypeError, RuntimeError) as error:  # a tensor on a GPU, of a dtype of its own, or that requires a gradient
+        raise TypeError(
+            f"qtable must hold integers in 1..255 that NumPy can read, got {type(steps).__name__} ({error})"
+        ) from None
     if array.dtype.kind not in "iuf":
         raise TypeError(f"qtable must hold integers in 1..255, got dtype {array.dtype}")
     if array.size <= 2 and array.ndim <= 1:
@@ -232,25 +236,31 @@ class QTable:
         self.save_all([self], path, provenance=provenance)
 
     @staticmethod
-    def save_all(
-        tables: Sequence[QTable], path: str | PathLike[str], *, provenance: dict[str, Any] | None = None
-    ) -> None:
+    def save_all(tables: QTables, path: str | PathLike[str], *, provenance: dict[str, Any] | None = None) -> None:
         """Write tables into one file, in their order, as `save` writes one; `load_all` reads them.
+
+        Parameters
+        ----------
+        tables : QTable, array_like or sequence of these
+            At least one.
+        path, provenance
+            As for `save`.
 
         Raises
         ------
-        ValueError
-            If there are none, or the name has another ending.
+        TypeError, ValueError
+            If there are none, one is not a table, or the name has another ending.
         """
-        if not tables:
+        if not isinstance(tables, QTable) and not len(tables):
             raise ValueError("tables must not be empty")
+        several = as_tables(tables)
         path = Path(path)
         if path.suffix == ".json":
             also = {} if provenance is None else {"provenance": provenance}
-            text = json.dumps({_JSON_KEY: [table.to_list() for table in tables], **also}) + "\n"
+            text = json.dumps({_JSON_KEY: [table.to_list() for table in several], **also}) + "\n"
         elif path.suffix == ".txt":
-            grids = ["\n".join(" ".join(f"{step:3d}" for step in row) for row in table.to_list()) for table in tables]
-            what = "Quantization table" if len(tables) == 1 else "Quantization tables"
+            grids = ["\n".join(" ".join(f"{step:3d}" for step in row) for row in table.to_list()) for table in several]
+            what = "Quantization table" if len(several) == 1 else "Quantization tables"
             text = f"# {what}, natural order; for cjpeg -qtables\n" + "\n\n".join(grids) + "\n"
         else:
             raise ValueError(f"path must end in .json or .txt, got {str(path)!r}")
@@ -403,7 +413,7 @@ def tables_for(qtable: QTables, components: int, colorspace: str) -> list[QTable
 
 def _is_sequence_of_tables(qtable: Any) -> bool:
     return isinstance(qtable, (list, tuple, Sequence)) and any(  # the first two are faster to tell
-        isinstance(t, QTable) or (isinstance(t, np.ndarray) and t.ndim == 2) or _is_grid(t) for t in qtable
+        isinstance(t, QTable) or getattr(t, "ndim", 0) > 1 or _is_grid(t) for t in qtable
     )
 
 

@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2.functional import is_pure_tensor
 
 from nnjpeg import _plain, ops
-from nnjpeg._arguments import Colorspace, Subsampling, coding_of, number
+from nnjpeg._arguments import Colorspace, Subsampling, coding_of, flag, number
 from nnjpeg._images import Image, Options, Qualities, code, code_bytes
 from nnjpeg._operands import values_are_hidden
 from nnjpeg.ops import Gradient, Precision
@@ -161,7 +161,8 @@ class _Transform(v2.Transform):
         self.quality, self.gradient, self.precision = quality, gradient, precision
         self._tables = self._tables_of(tables, quality)
         if self.learn:
-            self.steps = torch.nn.Parameter(self._steps().to(torch.float32))
+            default = torch.empty(0).device  # where torch makes parameters
+            self.steps = torch.nn.Parameter(self._steps().to(default, torch.float32))
         else:
             self.register_buffer("steps", self._steps(), persistent=False)
 
@@ -189,8 +190,17 @@ class _Transform(v2.Transform):
         """The tables as they are now, at the quality if that is fixed."""
         if not self.learn:
             return self._tables
+        self._check_made()
         steps = self.steps.detach()[0].float().cpu().round().clamp(1, 255)
         return tuple(QTable(table) for table in steps.numpy())
+
+    def _check_made(self) -> None:
+        """That tables which learn have numbers."""
+        if self.steps.device.type == "meta":
+            raise ValueError(
+                f"the steps of {type(self).__name__} are on the meta device, where they have no numbers: use "
+                "to_empty(device=...) and then reset_parameters(), or load_state_dict(..., assign=True)"
+            )
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self._fixed and name in self.__dict__:
@@ -254,6 +264,8 @@ class _Transform(v2.Transform):
         if steps is not None and grey:
             steps = steps[:, :1]
         if steps is not None and self.learn:
+            if inpt.device.type != "meta":
+                self._check_made()
             return code(inpt, steps, quality, options)
         tables = self._present()
         return code(inpt, tables[:1] if grey else tables, quality, options, steps)
@@ -294,9 +306,10 @@ class NNJpeg(_Transform):
         Needed where images have more than 4; see `nnjpeg.ops.roundtrip`.
     learn : bool
         Whether the tables, at the quality if that is a number, are where a parameter starts: `steps`, float32 of shape
-        (1, 1, 8, 8), or (1, C, 8, 8) for several tables. Float tensors give it a gradient, as they give it to a table
-        of `nnjpeg.ops.roundtrip`: a step is rounded and clamped to 1..255 whenever it is used, and its gradient passes
-        through both; `table` has what is used. By default there is no parameter, and the state dict is empty.
+        (1, 1, 8, 8), or (1, C, 8, 8) for several tables, on torch's default device. Float tensors give it a gradient,
+        as they give it to a table of `nnjpeg.ops.roundtrip`: a step is rounded and clamped to 1..255 whenever it is
+        used, and its gradient passes through both; `table` has what is used. By default there is no parameter, and the
+        state dict is empty.
 
     Raises
     ------
@@ -326,8 +339,7 @@ class NNJpeg(_Transform):
         learn: bool = False,
     ) -> None:
         super().__init__()
-        if not isinstance(learn, bool):
-            raise TypeError(f"learn must be True or False, got {learn!r}")
+        learn, qtable = flag("learn", learn), ops.stacked(qtable)
         if isinstance(qtable, Tensor) and qtable.requires_grad and not learn:
             raise ValueError(
                 "qtable requires a gradient, which it would not get, since NNJpeg copies it: give learn=True for a "
@@ -424,9 +436,7 @@ class JPEG(_Transform):
         precision: Precision = "uint8",
     ) -> None:
         super().__init__()
-        if not isinstance(per_image, bool):
-            raise TypeError(f"per_image must be True or False, got {per_image!r}")
-        self.per_image = per_image
+        self.per_image = flag("per_image", per_image)
         self._set_up(_IJG, _check_quality(quality, "jpeg"), gradient, precision)
 
     def _first_untyped(self, flat_inputs: list[Any]) -> Any:

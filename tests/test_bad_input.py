@@ -79,6 +79,8 @@ def overlapping():
         (lambda: nnjpeg.roundtrip(X, [NN_TABLE, None, NN_TABLE]), TypeError, "must hold integers"),
         (lambda: nnjpeg.roundtrip(X, NN_TABLE, num_threads=0), ValueError, r"num_threads must be .* got 0"),
         (lambda: nnjpeg.roundtrip(X, NN_TABLE, num_threads=1.5), TypeError, "num_threads must be .* got 1.5"),
+        (lambda: nnjpeg.encode(X, NN_TABLE, optimize=1), TypeError, "optimize must be True or False, got 1"),
+        (lambda: nnjpeg.coded_size(X, NN_TABLE, optimize="no"), TypeError, "optimize must be True or False, got 'no'"),
         (lambda: nnjpeg.roundtrip(X, NN_TABLE, out=X[:8].copy()), ValueError, r"shape of image, \(16, 24, 3\), got"),
         (lambda: nnjpeg.roundtrip(X, NN_TABLE, out=np.zeros(X.shape)), TypeError, "out must have dtype uint8"),
         (lambda: nnjpeg.roundtrip(X, NN_TABLE, out=[1]), TypeError, "out must be a numpy.ndarray"),

@@ -202,6 +202,23 @@ def test_a_learnt_table_is_kept():
     assert emptied.steps.requires_grad
 
 
+def test_a_table_that_learns_is_made_on_the_default_device():
+    """As every parameter is, so that large models are made without memory."""
+    image = uniform(2, 3, 16, 16)
+    with torch.device("meta"):
+        layer = NNJpeg(TABLES, learn=True)
+    assert layer.steps.device.type == "meta"
+    assert layer(image.to("meta")).shape == image.shape
+    for call in (layer.table, lambda: layer(image), lambda: layer(noise(2, 3, 16, 16))):
+        with pytest.raises(ValueError, match=r"steps of NNJpeg are on the meta device, .* to_empty"):
+            call()
+    layer.load_state_dict(NNJpeg(TABLES[::-1], learn=True).state_dict(), assign=True)
+    assert layer.table() == tuple(TABLES[::-1])
+    emptied = layer.to("meta").to_empty(device="cpu")
+    emptied.reset_parameters()
+    assert torch.equal(emptied(image), NNJpeg(TABLES)(image))
+
+
 def test_a_layer_of_half_precision_learns():
     layer = NNJpeg(TABLES, learn=True).to(torch.bfloat16)
     image = uniform(2, 3, 16, 24).to(torch.bfloat16)

@@ -8,7 +8,7 @@ from torch.library import opcheck
 
 from nnjpeg import NN_TABLE, QTable, _plain, _roundtrip, ops
 from nnjpeg._arguments import SUBSAMPLINGS
-from nnjpeg.transforms import jpeg, nn_jpeg
+from nnjpeg.transforms import NNJpeg, jpeg, nn_jpeg
 
 # What torch itself imports for forward-mode differentiation.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
@@ -402,6 +402,48 @@ def test_export():
     layer, image = Layer(), uniform(2, 3, 16, 16)
     exported = torch.export.export(layer, (image,)).module()
     assert torch.equal(exported(image), layer(image))
+
+
+def test_a_list_of_tensors_is_a_table_for_each_component():
+    """Each keeps its gradient, and may stand beside a QTable."""
+    image = uniform(3, 3, 16, 24)  # as many images as components, so that a tensor (3, 8, 8) could mean both
+    whole = float_tables(1, 3).requires_grad_()
+    several = [table.detach().clone().requires_grad_() for table in whole[0]]
+    for function in (ops.roundtrip, ops.rate, nn_jpeg):
+        expected, found = function(image, whole), function(image, several)
+        assert torch.equal(found, expected)
+        (by_whole,) = torch.autograd.grad(expected.square().sum(), whole)
+        torch.testing.assert_close(torch.stack(torch.autograd.grad(found.square().sum(), several)), by_whole[0])
+        assert torch.equal(
+            function(image, [NN_TABLE, *several[1:]]),
+            function(image, torch.stack([torch.tensor(NN_TABLE.to_list()), *whole[0, 1:]])[None]),
+        )
+    grey = image[:, :1]
+    assert torch.equal(ops.rate(grey, several, colorspace="ycbcr"), ops.rate(grey, several[0]))
+    assert torch.equal(nn_jpeg(image, several, quality=30), nn_jpeg(image, whole, quality=30))
+    layer = NNJpeg([table.detach().round() for table in several], learn=True)
+    assert torch.equal(layer.steps, whole.detach().round())
+    with pytest.raises(ValueError, match=r"qtable\[1\] must have shape \(8, 8\), got \(1, 8, 8\)"):
+        ops.rate(image, [several[0], several[1][None], several[2]])
+    with pytest.raises(ValueError, match=r"where B is 3 and C is 3, got \(1, 2, 8, 8\)"):
+        ops.roundtrip(image, several[:2])
+    with pytest.raises(ValueError, match="qtable requires a gradient"):
+        NNJpeg(several)
+
+
+@compiles
+def test_steps_that_are_not_read_are_not_checked():
+    """NaN is refused in eager mode; where a graph is made, which reads no numbers, it counts as 1."""
+    image, table = uniform(2, 3, 16, 16), float_tables(1, 1)
+    wrong, fine = table.clone(), table.clone()
+    wrong[0, 0, 2, 3], fine[0, 0, 2, 3] = torch.nan, 1
+    for function in (ops.roundtrip, ops.rate):
+        with pytest.raises(ValueError, match="qtable must hold numbers, got nan"):
+            function(image, wrong)
+        torch.compiler.reset()
+        compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+        assert torch.equal(compiled(image, wrong), function(image, fine))
+        assert torch.equal(torch.func.vmap(function, (0, None))(image, wrong), function(image, fine))
 
 
 @pytest.mark.parametrize(

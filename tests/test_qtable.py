@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, JpegImagePlugin
 
 from nnjpeg import NN_TABLE, QTable
-from nnjpeg.qtable import ZIGZAG
+from nnjpeg.qtable import ZIGZAG, as_tables
 
 tables = hnp.arrays(np.int64, (8, 8), elements=st.integers(1, 255)).map(QTable)
 
@@ -183,6 +183,34 @@ def test_files_that_are_no_text_or_not_there(tmp_path):
         QTable.load(tmp_path / "none")
     with pytest.raises(ValueError, match=r"\.json or \.txt"):
         NN_TABLE.save(tmp_path / "table.yaml")
+
+
+class Unreadable:
+    """What NumPy cannot read, as a tensor that requires a gradient."""
+
+    ndim = 2
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("it requires a gradient")
+
+
+def test_a_table_that_numpy_cannot_read():
+    for call in (QTable, lambda table: as_tables([table, NN_TABLE]), lambda table: QTable.save_all([table], "a.json")):
+        with pytest.raises(TypeError, match=r"qtable must hold .* got Unreadable \(it requires a gradient\)"):
+            call(Unreadable())
+
+
+@pytest.mark.parametrize("name", ["tables.json", "tables.txt"])
+def test_save_all_takes_tables_of_every_kind(name, tmp_path):
+    chroma = QTable.standard_chrominance()
+    for tables in ([NN_TABLE, chroma], [NN_TABLE.to_list(), chroma.steps], np.stack([NN_TABLE.steps, chroma.steps])):
+        QTable.save_all(tables, tmp_path / name)
+        assert QTable.load_all(tmp_path / name) == (NN_TABLE, chroma)
+    QTable.save_all(chroma, tmp_path / name)
+    assert QTable.load_all(tmp_path / name) == (chroma,)
+    for none in ([], np.ones((0, 8, 8), int)):
+        with pytest.raises(ValueError, match="tables must not be empty"):
+            QTable.save_all(none, tmp_path / name)
 
 
 def grid(entry, dtype=object):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 from tensors import compiles, noise, some_tables, uniform
+from torch.autograd import forward_ad
 from torch.library import opcheck
 
 import nnjpeg
@@ -299,11 +300,36 @@ def test_vmap_and_functional_gradients():
     torch.testing.assert_close(shared[2], one)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # what torch imports for forward mode
+@pytest.mark.parametrize("sharing", [(1, 1), (1, 3), (2, 1), (2, 3)])
+def test_forward_mode_has_the_derivative_of_backward_mode(sharing):
+    image, table = uniform(2, 3, 17, 24), some_tables(*sharing).float()
+    tangents = uniform(*image.shape), uniform(*table.shape)
+
+    def rate(x, t):
+        return ops.rate(x, t, colorspace="ycbcr", subsampling="4:2:0")
+
+    by_image, by_table = torch.func.jacrev(rate, (0, 1))(image, table)
+    expected = (by_image * tangents[0]).sum((1, 2, 3, 4)) + (by_table * tangents[1]).sum((1, 2, 3, 4))
+    bits, change = torch.func.jvp(rate, (image, table), tangents)
+    assert torch.equal(bits, rate(image, table))
+    torch.testing.assert_close(change, expected)
+    with forward_ad.dual_level():
+        dual = rate(forward_ad.make_dual(image, tangents[0]), forward_ad.make_dual(table, tangents[1]))
+        torch.testing.assert_close(forward_ad.unpack_dual(dual).tangent, expected)
+        alone = rate(noise(2, 3, 17, 24), forward_ad.make_dual(table, tangents[1]))
+        assert forward_ad.unpack_dual(alone).tangent is not None
+    torch.testing.assert_close(torch.func.jacfwd(rate, 1)(image, table), by_table)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
 def test_there_is_no_second_derivative():
     table = torch.full((8, 8), 12.0, requires_grad=True)
     (gradient,) = torch.autograd.grad(ops.rate(noise(1, 3, 16, 16), table).sum(), table, create_graph=True)
     with pytest.raises(NotImplementedError, match="the gradient of a file's size has no derivative"):
         gradient.sum().backward()
+    with pytest.raises(NotImplementedError, match="the gradient of a file's size has no derivative"):
+        torch.func.hessian(lambda t: ops.rate(noise(1, 3, 16, 16), t).sum())(table.detach())
 
 
 def test_bad_arguments():
@@ -318,6 +344,7 @@ def test_bad_arguments():
         (lambda: ops.rate(image, NN_TABLE, subsampling="4:2:0"), ValueError, "needs colorspace 'ycbcr'"),
         (lambda: ops.rate(image, NN_TABLE, colorspace="ycbcr", subsampling="4:4:0"), ValueError, "Pillow cannot write"),
         (lambda: ops.rate(image, NN_TABLE, colorspace="cmyk"), ValueError, "colorspace must be"),
+        (lambda: ops.rate(image, NN_TABLE, optimize="no"), TypeError, "optimize must be True or False, got 'no'"),
     ):
         with pytest.raises(error, match=message):
             call()

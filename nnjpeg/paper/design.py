@@ -14,7 +14,7 @@ from nnjpeg.robust.data import Images
 from nnjpeg.robust.frequency import FrequencyStatistics, band_order
 from nnjpeg.robust.record import distributed
 from nnjpeg.robust.record.run import Run
-from nnjpeg.robust.record.store import Journal, digest, keep
+from nnjpeg.robust.record.store import Journal, digest, kept_once
 
 __all__ = ["run"]
 
@@ -86,9 +86,7 @@ def _attacked(run: Run, spec: Design, model: torch.nn.Module, images: Images, ba
         return {"attacked": attacked.pixels, "originals": originals.pixels, "labels": originals.labels, **sources}
 
     path, of = run / "adversarial.safetensors", {"images": digest(images.pixels, images.labels)}
-    tensors = keep(path, of, make) if distributed.is_main() else {}
-    distributed.barrier()
-    tensors = tensors or keep(path, of, make)
+    tensors = kept_once(path, of, make)
     attacked, originals = (
         Images(tensors[name], tensors["labels"], images.classes, images.skipped, tensors.get("sources"))
         for name in ("attacked", "originals")

@@ -16,7 +16,9 @@ from nnjpeg.paper.labels import FAMILIES, METHODS, attack_labels, defence_label
 from nnjpeg.robust.frequency import COMPONENTS
 from nnjpeg.robust.judge.assess import BENIGN, WORST
 
-__all__ = ["bands", "bars", "curves", "deviation_maps", "front", "heat_map", "matrices", "rates", "sweep", "trade"]
+__all__ = [
+    "bands", "bars", "curves", "defences", "deviation_maps", "front", "heat_map", "matrices", "rates", "sweep", "trade",
+]  # fmt: skip
 
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#000000", "#f0e442")
 """Colours that people with any form of colour blindness can distinguish (Okabe and Ito, 2008)."""
@@ -226,6 +228,32 @@ def rates(rows: Any, path: Path) -> None:
         ax.set_xscale("log")
         ax.set_xlabel("bits a pixel, whole files")
         ax.set_ylabel(f"percent right, {'the network learned on' if network == 'M' else 'another network'}")
+        ax.legend(fontsize="small")
+    figure.tight_layout()
+    _save(figure, path)
+
+
+def defences(rows: Any, path: Path) -> None:
+    """Adversarial against benign images labelled right: a panel for each attack, with intervals of learned tables."""
+    attacks = [attack for attack in dict.fromkeys(rows["attack"]) if attack != BENIGN]
+    figure = Figure(figsize=(6.5 * len(attacks), 4.5))
+    axes = np.atleast_1d(figure.subplots(1, len(attacks)))
+    rows = rows.assign(table=rows.index // rows["attack"].nunique())
+    benign = 100 * rows[rows["attack"] == BENIGN].set_index("table")["accuracy"]
+    styles = {"none": "kx", "two steps": ".", "jpeg 4:2:0": "s--", "learned": "o-"}
+    for ax, attack in zip(axes, attacks, strict=True):
+        ax.set_prop_cycle(color=_COLOURS)
+        own = rows[rows["attack"] == attack].set_index("table")
+        for family, style in styles.items():
+            part = own[own["family"] == family].assign(benign=benign).sort_values("benign")
+            label = "no table" if family == "none" else FAMILIES[family]
+            y = 100 * part["accuracy"]
+            (line,) = ax.plot(part["benign"], y, style, markersize=4, label=label)
+            if family == "learned":
+                ends = (y - 100 * part["low"], 100 * part["high"] - y)
+                ax.errorbar(part["benign"], y, ends, fmt="none", color=line.get_color(), linewidth=0.8)
+        ax.set_xlabel("benign, percent right")
+        ax.set_ylabel(f"{METHODS[attack]}, percent right")
         ax.legend(fontsize="small")
     figure.tight_layout()
     _save(figure, path)

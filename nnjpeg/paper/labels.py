@@ -39,7 +39,7 @@ DEFENCES = {
 FAMILIES = {
     "jpeg": "JPEG, 4:2:0", "nn-jpeg": "NN-JPEG, RGB", "nn-jpeg-ycbcr": "NN-JPEG, YCbCr", "learned": "learned",
     "jpeg 4:2:0": "JPEG, 4:2:0", "jpeg 4:4:4": "JPEG, 4:4:4", "jpeg 4:2:2": "JPEG, 4:2:2",
-    "jpeg rgb": "JPEG's luminance table, RGB", "deepn": "DeepN-JPEG",
+    "jpeg rgb": "JPEG's luminance table, RGB", "deepn": "DeepN-JPEG", "two steps": "two steps",
 }  # fmt: skip
 """By the column ``family``."""
 

@@ -14,7 +14,7 @@ from nnjpeg.paper.fields import one_of, option
 
 __all__ = [
     "Machine", "Preparation", "Subject", "Threat", "above", "at_most", "check_other", "choice",
-    "not_empty", "within",
+    "distinct", "not_empty", "within",
 ]  # fmt: skip
 
 Dataset = Literal["cifar10", "cifar100", "fashion-mnist", "mnist", "stl10", "svhn"]
@@ -56,6 +56,15 @@ def not_empty(spec: Any, *names: str) -> None:
     for name in names:
         if not getattr(spec, name):
             raise ValueError(f"{name} must not be empty")
+
+
+def distinct(spec: Any, *names: str) -> None:
+    """That lists name nothing twice, as files and rows are named by them."""
+    for name in names:
+        texts = [f"{value:g}" for value in _values(spec, name)]
+        for number, text in enumerate(texts):
+            if text in texts[:number]:
+                raise ValueError(f"{name} must not hold a number twice, got {text} twice in {' '.join(texts)}")
 
 
 def choice(spec: Any, name: str, choices: Any) -> None:
@@ -120,13 +129,13 @@ class Subject:
     )
     size: int | None = option(
         None,
-        "the side of the model's images, in pixels; by default the model's own, but that of small images (CIFAR's 32) "
-        "where the data has such",
+        "the side of the model's images, in pixels; by default the model's own, but that of the images of an .npz file "
+        "or of torchvision's data sets where these are small squares (CIFAR's 32)",
     )
     resize: int | None = option(
         None,
-        "what an image's shorter side is resized to, before its centre is cut out; by default the model's own; small "
-        "images stay as they are",
+        "what an image's shorter side is resized to, before its centre is cut out; by default the model's own; "
+        "such small squares stay as they are",
     )
     model_options: Mapping[str, Any] = option(
         {}, 'further arguments of the model\'s constructor, such as \'{"pad_type": "same"}\''

@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from nnjpeg.paper.fields import option
+from nnjpeg.paper.fields import option, options_of
 from nnjpeg.paper.shared import (
     Machine,
     Preparation,
@@ -22,6 +22,7 @@ from nnjpeg.paper.shared import (
     at_most,
     check_other,
     choice,
+    distinct,
     not_empty,
     within,
 )
@@ -125,25 +126,37 @@ class Design:
 
 @dataclass(frozen=True, kw_only=True)
 class Learn:
-    """Learn quantization tables by gradient: the fewest bits for what a network loses."""
+    """Learn quantization tables by gradient: the fewest bits, or the best defence, for what a network loses."""
 
     subject: Subject = Subject()
+    objective: Literal["bytes", "adversary"] = option(
+        "bytes",
+        'what tables are learned for: "bytes", the fewest bits a pixel; or "adversary", that adversarial images which '
+        "were made without a table are labelled right (gray-box, the objective of Algorithm 1)",
+    )
     tables: Literal["one", "luma-chroma", "component"] = option(
         "luma-chroma", "how many tables: one for all components; one of luma and one of chroma; or one for each"
     )
     colorspace: Literal["rgb", "ycbcr"] = option("ycbcr", "what is coded")
     subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = option("4:2:0", "the subsampling of chroma, where YCbCr is coded")
-    optimize: bool = option(False, "whether all files have Huffman tables of their own in place of the standard ones")
+    optimize: bool = option(
+        False, "for bytes: whether all files have Huffman tables of their own in place of the standard ones"
+    )
     loss: Literal["divergence", "cross-entropy"] = option(
         "divergence",
-        "what the network loses: the Kullback-Leibler divergence of its outputs on compressed images from those on the "
-        "originals, which needs no labels; or the cross-entropy with the labels",
+        "what the network loses on benign images: the Kullback-Leibler divergence of its outputs on compressed images "
+        "from those on the originals, which needs no labels; or the cross-entropy with the labels",
     )
     lambdas: tuple[float, ...] = option(
         (1.0, 3.0, 10.0, 30.0, 100.0, 300.0),
-        "bits a pixel that a nat of the loss is worth: a table is learned for each",
+        "what a nat of this loss is worth, in bits a pixel, or for adversary in nats of the cross-entropy on "
+        "adversarial images: a table is learned for each",
     )
-    start: int = option(50, "the quality of JPEG's standard tables that learning starts from")
+    start: tuple[int, ...] | None = option(
+        None,
+        "qualities of JPEG's standard tables: learning starts from each, and what is best for the held-out images is "
+        "kept; by default 50, and for adversary 20 and 80",
+    )
     gradient: Literal["straight-through", "cubic"] = option(
         "straight-through", "the gradient of the rounding of coefficients"
     )
@@ -160,15 +173,32 @@ class Learn:
         example=(50, 75, 90),
     )
     other: str | None = option(
-        None, 'another architecture, on which the tables are judged as well; for photos "plain" by default'
+        None, 'for bytes: another architecture, on which the tables are judged as well; for photos "plain" by default'
     )
     other_weights: Path | None = option(None, "a file of its weights")
     other_options: Mapping[str, Any] = option({}, "further arguments of its constructor")
-    seed: int = option(0, "the seed of the choice and order of images, and of the small model")
+    threat: Threat = Threat()
+    attack: Search = option(
+        "fgsm",
+        "for adversary: the attack that makes the images which are learned from; tables are judged by it, FGSM and PGD",
+    )
+    attacked: int = option(
+        100, "for adversary: how many of the images that are judged on, labelled right before, are attacked"
+    )
+    diagonals: tuple[int, ...] = option(
+        (2, 4, 6, 8, 11),
+        "for adversary: the tables of two steps that the learned ones are judged beside have so many anti-diagonals "
+        "with the first step",
+    )
+    qs_of: tuple[int, ...] = option((1, 16), "for adversary: QS_OF, the first of the two steps")
+    steps: tuple[int, ...] = option((21, 31, 50, 81, 121), "for adversary: QS_AF, the second of the two steps")
+    seed: int = option(0, "the seed of the choice and order of images, of the small model and of PGD")
 
     def __post_init__(self) -> None:
         self.subject.check_model()
         check_other(self)
+        choice(self, "objective", Literal["bytes", "adversary"])
+        self._check_objective()
         choice(self, "tables", Literal["one", "luma-chroma", "component"])
         choice(self, "colorspace", Literal["rgb", "ycbcr"])
         choice(self, "subsampling", Literal["4:4:4", "4:2:2", "4:2:0"])
@@ -178,16 +208,49 @@ class Learn:
             raise ValueError(f"subsampling must be 4:4:4 where RGB is coded, got {self.subsampling}")
         if self.colorspace == "rgb" and self.tables == "luma-chroma":
             raise ValueError("tables must be one or component where RGB is coded, got luma-chroma")
-        not_empty(self, "lambdas", "qualities")
+        choice(self, "attack", Search)
+        not_empty(self, "lambdas", "qualities", "diagonals", "qs_of", "steps")
+        if self.start is not None:
+            not_empty(self, "start")
+        distinct(self, "lambdas", "qualities", "start", "diagonals", "qs_of", "steps")
         above(self, 0, "lambdas", "lr")
         for name, values in (("lambdas", self.lambdas), ("lr", (self.lr,))):
             if not all(map(math.isfinite, values)):
                 raise ValueError(f"{name} must be finite, got {values if name == 'lambdas' else self.lr}")
         within(self, 1, 100, "start", "qualities")
-        if 75 not in self.qualities:
+        if self.objective == "bytes" and 75 not in self.qualities:
             raise ValueError(f"qualities must hold 75, which bytes are compared with, got {list(self.qualities)}")
-        within(self, 1, None, "epochs", "patience", "learned", "held_out", "images", "train_batch")
+        within(self, 1, None, "epochs", "patience", "learned", "held_out", "images", "train_batch", "attacked")
+        if self.objective == "adversary":
+            at_most(self, "attacked", "images")
+        within(self, 1, 14, "diagonals")
+        within(self, 1, 255, "qs_of", "steps")
         within(self, 0, None, "seed")
+
+    def _check_objective(self) -> None:
+        """Refuse what the other objective alone has.
+
+        Raises
+        ------
+        ValueError
+            Names the first option that does not fit.
+        """
+        owners = {
+            "bytes": ("optimize", "other", "other_weights", "other_options"),
+            "adversary": ("attack", "attacked", "diagonals", "qs_of", "steps"),
+        }
+        (other,) = set(owners) - {self.objective}
+        defaults = {one.name: one.default for one in options_of(type(self))}
+        changed = [name for name in owners[other] if getattr(self, name) != defaults[name]]
+        if self.objective == "bytes" and self.threat != Threat():
+            changed.append("eps")
+        if changed:
+            raise ValueError(f"{changed[0]} is for objective {other}; objective is {self.objective}")
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """`start`, or what it is by default."""
+        return self.start or ((50,) if self.objective == "bytes" else (20, 80))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,8 +315,7 @@ class Train:
             raise ValueError(f"members must be qualities of the chain, {list(self.qualities)}; got {outside[0]}")
         choice(self, "start", Literal["random", "M"])
         within(self, 1, 100, "through")
-        if len(set(self.through)) < len(self.through):
-            raise ValueError(f"through must not name a quality twice, got {list(self.through)}")
+        distinct(self, "through")
         for name in ("start", "through"):
             if self.method not in ADVERSARIAL and getattr(self, name) not in ("random", ()):
                 raise ValueError(

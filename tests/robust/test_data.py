@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from nnjpeg.robust import data
+from nnjpeg.robust import data, models
 from nnjpeg.robust.data.photos import _stripes
 from nnjpeg.robust.train.objectives import Draws
 
@@ -69,6 +69,17 @@ def test_folder_takes_what_it_can_and_names_the_rest(tmp_path, capsys):
     assert len(data.sample(data.opened(tmp_path), 4, as_bytes, at_least=2)) == 3
     with pytest.raises(ValueError, match=r"4 images are needed of .* which has 3 usable ones; 2 were skipped"):
         data.sample(data.opened(tmp_path), 4, as_bytes)
+
+
+def test_images_that_are_enlarged_are_counted(tmp_path, capsys):
+    for number, side in enumerate((64, 64, 300)):
+        save(tmp_path / f"class{number}/a.png", size=(side, side + 10))
+    model = models.Classifier(torch.nn.Identity(), size=224)
+    data.sample(data.opened(tmp_path), 3, model.preprocess())
+    assert "2 of 3 images are smaller than the model's 224x224 pixels and were enlarged" in capsys.readouterr().out
+    model = models.Classifier(torch.nn.Identity(), size=64, resize=64)
+    data.sample(data.opened(tmp_path), 3, model.preprocess())
+    assert "enlarged" not in capsys.readouterr().out
 
 
 def test_folders_that_will_not_do(tmp_path):

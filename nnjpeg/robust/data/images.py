@@ -61,8 +61,8 @@ def sample(
     """Take images from a source in a random order.
 
     Grey, CMYK and other images become RGB. Images that cannot be read, and those smaller than 8 pixels, are skipped,
-    named and counted. Classes named by WordNet ids, as ImageNet's are, get ImageNet's numbers where the model has 1000
-    outputs.
+    named and counted; of images that `preprocess` enlarges a line tells how many they are. Classes named by WordNet
+    ids, as ImageNet's are, get ImageNet's numbers where the model has 1000 outputs.
 
     Parameters
     ----------
@@ -89,6 +89,7 @@ def sample(
     pixels: list[Tensor] = []
     labels: list[int] = []
     skipped: list[str] = []
+    enlarged = 0
     order = list(range(len(source)))
     if seed is not None:
         order = torch.randperm(len(source), generator=torch.Generator().manual_seed(seed)).tolist()
@@ -103,8 +104,15 @@ def sample(
                 progress.write(f"skipped {skipped[-1]}")
                 continue
             pixels.append(preprocess(image))
+            enlarged += min(image.size) < min(pixels[-1].shape[1:])
             labels.append(mapping[label])
             progress.update()
+        if enlarged and distributed.is_main():
+            height, width = pixels[0].shape[1:]
+            progress.write(
+                f"data: {enlarged} of {len(pixels)} images are smaller than the model's {width}x{height} pixels and "
+                "were enlarged; size and resize give it another size"
+            )
     needed = wanted if at_least is None else at_least
     if len(pixels) < needed or not pixels:
         also = f"; {len(skipped)} were skipped" if skipped else ""

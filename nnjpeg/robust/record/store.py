@@ -23,7 +23,7 @@ from nnjpeg._progress import Progress
 from nnjpeg.robust.record import distributed
 from nnjpeg.robust.record.run import Run
 
-__all__ = ["Journal", "digest", "keep", "shared"]
+__all__ = ["Journal", "digest", "keep", "kept_once", "shared"]
 
 _PART = 2**14  # bytes of a tensor that are digested at a time
 
@@ -160,6 +160,13 @@ def keep(path: Path | None, of: dict[str, Any], make: Callable[[], dict[str, Ten
     if found != described:
         raise ValueError(f"{path}: of something else: {found}; this one is of {described}")
     return tensors
+
+
+def kept_once(path: Path, of: dict[str, Any], make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """`keep`, but of several processes the first one alone makes the tensors, and all others read them."""
+    tensors = keep(path, of, make) if distributed.is_main() else {}
+    distributed.barrier()
+    return tensors or keep(path, of, make)
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Quantization tables by gradient: the fewest bits for what a network loses.
+"""Quantization tables by gradient: the fewest bits, or the best defence, for what a network loses.
 
 The step of each band is learned by Adam on its logarithm, so that fine and coarse steps move alike. The bits are those
 of the files (`nnjpeg.ops.rate`), the images those that the files hold (`nnjpeg.ops.roundtrip`): neither is a model of
@@ -46,8 +46,9 @@ class Learned:
     tables : tuple of QTable
         One, or one for each of three components.
     history : list of dict
-        Before the first pass over the images and after each: ``bits`` a pixel and ``lost`` (nats) on the images that
-        were held out, and their ``objective``, bits + weight x lost.
+        Before the first pass over the images and after each, of the images that were held out: ``bits`` a pixel, or
+        ``attacked``, the cross-entropy on adversarial images (nats); what is ``lost`` (nats); and the ``objective``,
+        the first of them + weight x lost.
     """
 
     tables: tuple[QTable, ...]
@@ -58,6 +59,19 @@ def standard_tables(colorspace: Colorspace, quality: float) -> tuple[QTable, ...
     """JPEG's tables for a colour space: of luma and of chroma; for R, G, B luma's."""
     luma, chroma = (table.at_quality(quality) for table in (QTable.standard_luminance(), QTable.standard_chrominance()))
     return (luma,) if colorspace == "rgb" else (luma, chroma, chroma)
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """Images; what the outputs on them are compared with; adversarial images of the same originals, if any."""
+
+    images: Images
+    targets: Tensor
+    attacked: Images | None
+
+    def take(self, index: Tensor) -> _Examples:
+        attacked = None if self.attacked is None else self.attacked.take(index)
+        return _Examples(self.images.take(index), self.targets[index.to(self.targets.device)], attacked)
 
 
 @dataclass(frozen=True)
@@ -72,37 +86,46 @@ class _Problem:
     optimize: bool
     gradient: Gradient
 
-    def of(self, logarithms: Tensor, pixels: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Bits a pixel, and what the network loses in nats: means over a batch of bytes."""
+    def of(self, logarithms: Tensor, batch: _Examples) -> tuple[Tensor, Tensor]:
+        """Bits a pixel, or the cross-entropy on adversarial images; and what the network loses in nats: means."""
         table = logarithms.exp()[list(self.places)][None]
-        images = pixels.to(logarithms.device)
-        decoded = ops.roundtrip(images / 255, table, gradient=self.gradient, **self.coding)
-        logits = self.model(decoded)
-        if torch.is_grad_enabled() and not logits.requires_grad:
-            raise ValueError("model: its outputs have no gradient by the image, so no table can be learned for it")
+        pixels = batch.images.pixels.to(table.device)
+        logits = self._outputs(pixels, table)
         if self.loss == "divergence":
-            lost = functional.kl_div(logits.log_softmax(1), targets, reduction="batchmean", log_target=True)
+            lost = functional.kl_div(logits.log_softmax(1), batch.targets, reduction="batchmean", log_target=True)
         else:
-            lost = functional.cross_entropy(logits, targets)
-        bits = ops.rate(images, table, optimize=self.optimize, **self.coding).mean()
+            lost = functional.cross_entropy(logits, batch.targets)
+        if batch.attacked is not None:
+            outputs = self._outputs(batch.attacked.pixels.to(table.device), table)
+            return functional.cross_entropy(outputs, batch.attacked.labels.to(table.device)), lost
+        bits = ops.rate(pixels, table, optimize=self.optimize, **self.coding).mean()
         return bits / (pixels.shape[2] * pixels.shape[3]), lost
 
-    def targets(self, images: Images, batch: int, device: torch.device) -> Tensor:
-        """What the outputs are compared with."""
+    def _outputs(self, pixels: Tensor, table: Tensor) -> Tensor:
+        """Logits of bytes behind the table."""
+        logits: Tensor = self.model(ops.roundtrip(pixels / 255, table, gradient=self.gradient, **self.coding))
+        if torch.is_grad_enabled() and not logits.requires_grad:
+            raise ValueError("model: its outputs have no gradient by the image, so no table can be learned for it")
+        return logits
+
+    def examples(self, images: Images, attacked: Images | None, batch: int, device: torch.device) -> _Examples:
+        """Images with what the outputs are compared with."""
         if self.loss == "cross-entropy":
-            return images.labels.to(device)
+            return _Examples(images, images.labels.to(device), attacked)
         with torch.no_grad():
             parts = [self.model(x.to(device) / 255).log_softmax(1) for x in images.pixels.split(batch)]
-        return torch.cat(parts)
+        return _Examples(images, torch.cat(parts), attacked)
 
     @torch.no_grad()
-    def judged(self, logarithms: Tensor, images: Images, targets: Tensor, batch: int) -> dict[str, float]:
+    def judged(self, logarithms: Tensor, examples: _Examples, batch: int) -> dict[str, float]:
         """The means over all images."""
-        sums = [0.0, 0.0]
-        for x, y in zip(images.pixels.split(batch), targets.split(batch), strict=True):
-            sums = [total + len(x) * one.item() for total, one in zip(sums, self.of(logarithms, x, y), strict=True)]
-        bits, lost = (total / len(images) for total in sums)
-        return {"bits": bits, "lost": lost, "objective": bits + self.weight * lost}
+        count, sums = len(examples.images), [0.0, 0.0]
+        for index in torch.arange(count).split(batch):
+            terms = self.of(logarithms, examples.take(index))
+            sums = [total + len(index) * term.item() for total, term in zip(sums, terms, strict=True)]
+        first, lost = (total / count for total in sums)
+        name = "bits" if examples.attacked is None else "attacked"
+        return {name: first, "lost": lost, "objective": first + self.weight * lost}
 
 
 def learn(
@@ -111,6 +134,7 @@ def learn(
     held_out: Images,
     *,
     weight: float,
+    attacked: tuple[Images, Images] | None = None,
     loss: Loss = "divergence",
     tables: Tables = "luma-chroma",
     colorspace: Colorspace = "ycbcr",
@@ -125,7 +149,10 @@ def learn(
     seed: int = 0,
     path: Path | None = None,
 ) -> Learned:
-    """The tables with the least bits a pixel + `weight` x what the network loses.
+    """The tables with the least bits a pixel + `weight` x what the network loses; or with the best defence for it.
+
+    The defence is that of the paper's Algorithm 1: adversarial images that were made without a table are labelled right
+    behind it. What is least is then their cross-entropy + `weight` x what the network loses on benign images.
 
     Parameters
     ----------
@@ -136,7 +163,10 @@ def learn(
     held_out : Images
         Others, on which the best tables are found and the end is seen.
     weight : float
-        Bits a pixel that a nat of the loss is worth, above 0.
+        Bits a pixel, or nats of the cross-entropy on adversarial images, that a nat of the loss is worth; above 0.
+    attacked : (Images, Images), optional
+        Adversarial images of all `images` and of all `held_out`, in their order, with the labels that they should get.
+        By default tables are learned for the fewest bits.
     loss : {"divergence", "cross-entropy"}
         "divergence": the Kullback-Leibler divergence of the outputs on compressed images from those on the originals;
         "cross-entropy": with the labels.
@@ -169,8 +199,11 @@ def learn(
     Raises
     ------
     ValueError
-        If `path` is of something else.
+        If `path` is of something else, `attacked` is not of as many images, or the model's outputs have no gradient.
     """
+    for of_set, others in zip((images, held_out), attacked or (), strict=False):
+        if len(of_set) != len(others):
+            raise ValueError(f"attacked must have an image for each original, got {len(others)} for {len(of_set)}")
     device = device_of(model)
     coding = {"colorspace": colorspace, "subsampling": subsampling}
     problem = _Problem(model, weight, loss, _PLACES[tables], coding, optimize, gradient)
@@ -178,31 +211,33 @@ def learn(
         "weight": weight, "loss": loss, "tables": tables, **coding, "optimize": optimize, "start": start,
         "gradient": gradient, "lr": lr, "epochs": epochs, "patience": patience, "batch": batch, "seed": seed,
         "images": digest(images.pixels, images.labels), "held_out": digest(held_out.pixels, held_out.labels),
+        "attacked": attacked and [digest(one.pixels, one.labels) for one in attacked],
         "model": digest(*model.state_dict().values()),
     }  # fmt: skip
     with frozen(model):
-        targets = problem.targets(images, batch, device)
-        judged_by = problem.targets(held_out, batch, device)
+        of_images, of_held_out = attacked or (None, None)
+        examples = problem.examples(images, of_images, batch, device)
+        judged_by = problem.examples(held_out, of_held_out, batch, device)
         state = _State.read(path, of) or _State.begin(colorspace, tables, start)
         parameter = state.logarithms.to(device).requires_grad_()
         optimizer = torch.optim.Adam([parameter], lr=lr)
         state.give(optimizer, parameter)
 
         def judged() -> dict[str, float]:
-            return problem.judged(parameter, held_out, judged_by, batch)
+            return problem.judged(parameter, judged_by, batch)
 
         if not state.history:
             state.add(judged(), parameter)
         steps = math.ceil(len(images) / batch)
-        label = f"lambda {weight:g}"
+        label = f"lambda {weight:g}, from quality {start}"
         with Progress(label, epochs, "round", done=state.epoch, quiet=not distributed.is_main()) as progress:
             while state.epoch < epochs and state.idle < patience:
                 order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed * 1000 + state.epoch))
                 for number, chosen in enumerate(order.split(batch)):
                     done = (state.epoch * steps + number) / (epochs * steps)
                     optimizer.param_groups[0]["lr"] = lr * (1 + math.cos(math.pi * done)) / 2
-                    bits, lost = problem.of(parameter, images.pixels[chosen], targets[chosen.to(device)])
-                    (parameter.grad,) = torch.autograd.grad(bits + weight * lost, parameter)
+                    first, lost = problem.of(parameter, examples.take(chosen))
+                    (parameter.grad,) = torch.autograd.grad(first + weight * lost, parameter)
                     optimizer.step()
                     with torch.no_grad():
                         parameter.clamp_(0, math.log(255))

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from nnjpeg import QTable, ops
+from nnjpeg.robust.attack.gradients import attack_images
 from nnjpeg.robust.data import photos
 from nnjpeg.robust.train.tables import learn, standard_tables
 
@@ -54,6 +55,28 @@ def test_the_history_tells_of_the_tables_that_are_found(model, sets):
     assert best["bits"] == pytest.approx(bits)
     assert best["lost"] == pytest.approx(lost, abs=1e-5)
     assert best["objective"] == pytest.approx(best["bits"] + 3 * best["lost"])
+
+
+def test_it_learns_against_adversarial_images(model, sets):
+    attacked = tuple(attack_images(model, one, "fgsm", 8 / 255) for one in sets)
+    options = {"tables": "one", "colorspace": "rgb", "subsampling": "4:4:4", "attacked": attacked, "lr": 0.3} | SIZES
+    coarser = learn(model, *sets, weight=0.01, start=75, **options)  # the defence counts alone
+    finer = learn(model, *sets, weight=1000.0, start=10, **options)  # the loss counts alone
+    for found, sign in ((coarser, 1), (finer, -1)):
+        values = objective(found.history)
+        assert min(values) < 0.98 * values[0]
+        (start,) = standard_tables("rgb", 75 if found is coarser else 10)
+        assert sign * np.log(found.tables[0].steps / start.steps).mean() > 0.1
+        best = min(found.history, key=lambda row: row["objective"])
+        table = torch.from_numpy(np.asarray(found.tables[0])).to(torch.uint8)
+        with torch.no_grad():
+            logits = model(ops.roundtrip(attacked[1].pixels, table) / 255)
+        expected = torch.nn.functional.cross_entropy(logits, sets[1].labels).item()
+        assert best["attacked"] == pytest.approx(expected, abs=1e-5)
+        weight = 0.01 if found is coarser else 1000
+        assert best["objective"] == pytest.approx(best["attacked"] + weight * best["lost"])
+    with pytest.raises(ValueError, match="attacked must have an image for each original, got 28 for 56"):
+        learn(model, *sets, weight=1.0, attacked=attacked[::-1])
 
 
 def test_what_the_network_loses_is_worth_bits(model, sets):
