@@ -55,14 +55,15 @@ _COMMANDS = (
     ),
     _Command(
         specs.Learn,
-        "quantization tables learned by gradient: the fewest bits, or the best defence, for what a network loses",
-        "Learn quantization tables that minimise bits a pixel plus lambda times what a network loses, a table for each "
-        "lambda, and judge them on other images, beside JPEG's and others. With --objective adversary the "
-        "cross-entropy on adversarial images takes the place of the bits, and tables of two steps, as in Algorithm 1, "
-        "are judged beside the learned ones. The defaults are a smoke test on patches of photographs; real images come "
-        "with --data. Writes table-LAMBDA.json and .txt (for cjpeg -qtables), learned.csv, saved.csv and accuracy.png "
-        "into the run folder; with --objective adversary defence.csv, equal.csv and defence.png. A stopped run "
-        "resumes; under torchrun tables are judged by all processes.",
+        "learn quantization tables by gradient descent: few bits, or a good defence, at little loss for a network",
+        "Learn quantization tables by gradient descent: minimise the bits per pixel plus lambda times the loss of a "
+        "network, with one table for each lambda. Judge the tables on other images, and compare them with JPEG's "
+        "tables and others. With --objective adversary the cross-entropy on adversarial images takes the place of the "
+        "bits, and the learned tables are compared with tables of two steps, as in Algorithm 1. The defaults are a "
+        "smoke test on patches of photographs; real images come with --data. Writes table-LAMBDA.json and .txt (for "
+        "cjpeg -qtables), learned.csv, saved.csv and accuracy.png into the run folder; with --objective adversary "
+        "defence.csv, equal.csv and defence.png. A stopped run resumes; under torchrun tables are judged by all "
+        "processes.",
         _JUDGES,
     ),
     _Command(

@@ -126,13 +126,13 @@ class Design:
 
 @dataclass(frozen=True, kw_only=True)
 class Learn:
-    """Learn quantization tables by gradient: the fewest bits, or the best defence, for what a network loses."""
+    """Learn quantization tables by gradient descent: few bits, or a good defence, at little loss for a network."""
 
     subject: Subject = Subject()
     objective: Literal["bytes", "adversary"] = option(
         "bytes",
-        'what tables are learned for: "bytes", the fewest bits a pixel; or "adversary", that adversarial images which '
-        "were made without a table are labelled right (gray-box, the objective of Algorithm 1)",
+        'what tables are learned for. "bytes": few bits per pixel; "adversary": that adversarial images, which were '
+        "made without a table, are labelled right (gray-box, the objective of Algorithm 1)",
     )
     tables: Literal["one", "luma-chroma", "component"] = option(
         "luma-chroma", "how many tables: one for all components; one of luma and one of chroma; or one for each"
@@ -149,13 +149,13 @@ class Learn:
     )
     lambdas: tuple[float, ...] = option(
         (1.0, 3.0, 10.0, 30.0, 100.0, 300.0),
-        "what a nat of this loss is worth, in bits a pixel, or for adversary in nats of the cross-entropy on "
-        "adversarial images: a table is learned for each",
+        "the weights of this loss; a table is learned for each. For bytes, how many bits per pixel one unit (nat) of "
+        "the loss is worth; for adversary, how many nats of the cross-entropy on adversarial images",
     )
     start: tuple[int, ...] | None = option(
         None,
-        "qualities of JPEG's standard tables: learning starts from each, and what is best for the held-out images is "
-        "kept; by default 50, and for adversary 20 and 80",
+        "qualities of JPEG's standard tables. Learning starts from each, and the table that is best on the held-out "
+        "images is kept; by default 50, and for adversary 20 and 80",
     )
     gradient: Literal["straight-through", "cubic"] = option(
         "straight-through", "the gradient of the rounding of coefficients"
@@ -164,8 +164,8 @@ class Learn:
     epochs: int = option(10, "the largest number of passes over the images that are learned from")
     patience: int = option(3, "learning stops after this many passes without a better table on the held-out images")
     learned: int = option(420, "how many images are learned from")
-    held_out: int = option(140, "how many others decide when to stop")
-    images: int = option(700, "how many others the tables are judged on")
+    held_out: int = option(140, "how many other images decide when to stop")
+    images: int = option(700, "how many further images the tables are judged on")
     train_batch: int = option(32, "images at a time in learning")
     qualities: tuple[int, ...] = option(
         (10, 20, 30, 40, 50, 60, 75, 85, 90, 95),
@@ -187,11 +187,11 @@ class Learn:
     )
     diagonals: tuple[int, ...] = option(
         (2, 4, 6, 8, 11),
-        "for adversary: the tables of two steps that the learned ones are judged beside have so many anti-diagonals "
-        "with the first step",
+        "for adversary: numbers of anti-diagonals that get QS_OF in the tables of two steps, with which the learned "
+        "tables are compared",
     )
-    qs_of: tuple[int, ...] = option((1, 16), "for adversary: QS_OF, the first of the two steps")
-    steps: tuple[int, ...] = option((21, 31, 50, 81, 121), "for adversary: QS_AF, the second of the two steps")
+    qs_of: tuple[int, ...] = option((1, 16), "for adversary: QS_OF, the step of these anti-diagonals")
+    steps: tuple[int, ...] = option((21, 31, 50, 81, 121), "for adversary: QS_AF, the step of the other bands")
     seed: int = option(0, "the seed of the choice and order of images, of the small model and of PGD")
 
     def __post_init__(self) -> None:
