@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, TextIO, final
 
+from nnjpeg._words import plural
+
 __all__ = ["Progress", "stage"]
 
 _PERIOD = 9.0  # seconds between lines: ten at most, also where the machine is busy
@@ -76,8 +78,7 @@ class Progress:
 
     def __str__(self) -> str:
         elapsed, new = time.monotonic() - self._began, self.done - self._before
-        plural = "es" if self.unit.endswith("ch") else "s"
-        units = f"{self.unit}{plural}" if self.unit else ""
+        units = plural(self.unit) if self.unit else ""
         if self.total is None:
             count = f"{self.done} {units}, " if units else ""
             return f"{self.what}: {count}{_clock(elapsed)} so far"

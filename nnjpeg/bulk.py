@@ -28,6 +28,7 @@ import numpy.typing as npt
 from nnjpeg import atomic, shards
 from nnjpeg._arguments import Colorspace, Subsampling
 from nnjpeg._threads import available_cpus
+from nnjpeg._words import counted
 from nnjpeg.codec import roundtrip
 from nnjpeg.files import encode
 from nnjpeg.pictures import Rules, listening, read
@@ -220,31 +221,43 @@ def to_files(
 ) -> None:
     """Write each image to its path; folders are made.
 
+    A file that exists is compared with what would be written: if the bytes are equal, the image was done before. Any
+    other file is left as it is, and its image skipped, unless `overwrite` is true.
+
     Raises
     ------
     OSError
         If files cannot be written.
     """
-    written: set[Path] = set()
-    group: dict[Path, tuple[Source, Result | Exception]] = {}
+    taken: set[Path] = set()
+    group: dict[Path, tuple[Source, Result | Exception | None]] = {}
 
-    def code(image: tuple[Source, Path]) -> Result:
+    def code(image: tuple[Source, Path]) -> Result | None:
         source, target = image
-        if not overwrite and target.exists():
-            raise FileExistsError(f"{target} exists; --force overwrites it")
-        return coder(source.path)
+        there = not overwrite and target.exists()
+        if there and not target.is_file():
+            raise _something_else(target)
+        result = coder(source.path)
+        if not there:
+            return result
+        if target.read_bytes() != result.data:
+            raise _something_else(target)
+        return None
 
     def write() -> None:
         files = [(target, result.data) for target, (_, result) in group.items() if isinstance(result, Result)]
         with contextlib.closing(atomic.write_many(files, overwrite=overwrite)) as errors:
             for target, (source, result) in group.items():
-                if not isinstance(result, Result):
+                if isinstance(result, Exception):
                     listener.skipped(source.path, result)
                     continue
-                error = next(errors)
+                error = None if result is None else next(errors)
                 if error is None:
-                    written.add(target)
-                    listener.done(result, target)
+                    taken.add(target)
+                    if result is None:
+                        listener.passed(f"{target}: done before", 1)
+                    else:
+                        listener.done(result, target)
                 elif error.errno in _OF_ONE_NAME:
                     listener.skipped(source.path, error)
                 else:
@@ -257,11 +270,15 @@ def to_files(
             for (source, target), result in results:
                 if target in group:
                     write()
-                if target in written:
-                    result = FileExistsError(f"another image of this run was written to {target}")
+                if target in taken:
+                    result = FileExistsError(f"another image of this run is {target}")
                 group[target] = source, result
             write()
             most = min(2 * most, _MOST_AT_ONCE)
+
+
+def _something_else(path: Path) -> FileExistsError:
+    return FileExistsError(f"{path} exists and holds something else; --force overwrites it")
 
 
 # Tar files
@@ -299,7 +316,7 @@ def to_tar(
     if not overwrite:
         wrong = [shard.path for shard in parts if shard.path.exists() and not shard.is_there()]
         if wrong:
-            raise FileExistsError(f"{wrong[0]} exists and holds something else; --force overwrites it")
+            raise _something_else(wrong[0])
         if stale:
             raise FileExistsError(f"{stale[0]} exists and holds none of these images; --force removes it")
     atomic.sweep(tar.parent)
@@ -347,9 +364,10 @@ class _Shard:
         new = sum(member is not None and member[1] is not None for member in members)
         if new:
             self._write(members, overwrite=True)
-            listener.passed(f"{self.path}: {len(there)} images done before, {new} put in that failed then", len(there))
+            before = counted(len(there), "image")
+            listener.passed(f"{self.path}: {before} done before, {new} put in that failed then", len(there))
         else:
-            listener.passed(f"{self.path}: done before, but for {members.count(None)} images", len(there))
+            listener.passed(f"{self.path}: done before, but for {counted(members.count(None), 'image')}", len(there))
 
     def _members(self, listener: Listener, there: AbstractSet[str]) -> Generator[_Member | None]:
         """The member of each image: without contents where it is `there`, None where it fails."""

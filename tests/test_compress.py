@@ -124,6 +124,87 @@ def test_compress_does_not_lose_one_of_two_images_of_a_name(folder, capsys, forc
     assert nnjpeg.decode(folder / "out" / "cat.jpg").shape == (300, 451, 3)
 
 
+# Done before
+
+
+@pytest.fixture
+def finished(classes, tmp_path, capsys):
+    """A command that has run, and its twelve files."""
+    command = ["compress", str(classes), "-o", str(tmp_path / "out")]
+    assert main(command) == 0
+    capsys.readouterr()
+    return command, sorted((tmp_path / "out").rglob("*.jpg"))
+
+
+def stamps(files):
+    return [(path.stat().st_ino, path.stat().st_mtime_ns) for path in files]
+
+
+def test_the_same_command_writes_what_is_missing(finished, capsys):
+    command, files = finished
+    before, data = stamps(files), [path.read_bytes() for path in files]
+    for path in files[2:9:3]:
+        path.unlink()
+    assert main(command) == 0
+    said, errors = capsys.readouterr()
+    assert errors == "nnjpeg: 9 of 12 images done before\n"
+    lines = said.splitlines()[1:]
+    assert [line.endswith(": done before") for line in lines] == [k not in (2, 5, 8) for k in range(12)]
+    assert [path.read_bytes() for path in files] == data
+    after = stamps(files)
+    assert [k for k in range(12) if after[k] != before[k]] == [2, 5, 8], "finished files are not written again"
+
+
+def test_other_settings_are_something_else(finished, capsys):
+    command, files = finished
+    before = stamps(files)
+    for other in (["-q", "80"], ["--colorspace", "ycbcr"]):
+        assert main([*command, *other]) == 1
+        errors = capsys.readouterr().err
+        assert errors.count("exists and holds something else; --force overwrites it") == 12
+        assert "12 of 12 images skipped" in errors
+        assert stamps(files) == before
+    assert main([*command, "-q", "80", "--force"]) == 0
+    assert main([*command, "-q", "80"]) == 0
+    assert "12 of 12 images done before" in capsys.readouterr().err
+
+
+def test_an_image_that_has_changed_is_not_done(finished, classes, capsys):
+    command, files = finished
+    before = stamps(files)
+    Image.new("RGB", (50, 40), "red").save(classes / "coffee" / "1.v1.png")
+    foreign = next(path for path in files if path.parent.name == "rocket")
+    foreign.write_bytes(bytes(foreign.stat().st_size))
+    assert main(command) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert [line.partition(": ")[2].partition(" exists")[0] for line in errors if "exists and holds" in line] == [
+        f"skipped {classes / 'coffee' / '1.v1.png'}: {files[0].parent.parent / 'coffee' / '1.v1.jpg'}",
+        f"skipped {classes / 'rocket' / '0.v1.png'}: {foreign}",
+    ]
+    assert errors[-2:] == ["nnjpeg: 10 of 12 images done before", "nnjpeg: 2 of 12 images skipped"]
+    assert foreign.read_bytes() == bytes(foreign.stat().st_size)
+    assert main([*command, "--force"]) == 0
+    assert not [path for path, one in zip(files, before, strict=True) if path.stat().st_mtime_ns == one[1]]
+    assert main(command) == 0
+
+
+def test_an_image_whose_name_another_has_is_never_done(folder, capsys):
+    """Whether the bytes of the two differ or not."""
+    (folder / "other").mkdir()
+    for image in (Image.new("L", (8, 8)), Image.open(folder / "cat.png")):
+        image.save(folder / "other" / "cat.png")
+        command = ["compress", str(folder / "cat.png"), str(folder / "other" / "cat.png"), "-o", str(folder / "out")]
+        for _ in range(2):
+            assert main(command) == 1
+            assert f"another image of this run is {folder / 'out' / 'cat.jpg'}" in capsys.readouterr().err
+
+
+def test_what_is_no_file_is_something_else(folder, capsys):
+    (folder / "out" / "cat.jpg").mkdir(parents=True)
+    assert main(["compress", str(folder / "cat.png"), "-o", str(folder / "out")]) == 1
+    assert "cat.jpg exists and holds something else" in capsys.readouterr().err
+
+
 def test_compress_leaves_ordinary_permissions(folder):
     assert main(["compress", str(folder / "grey.png"), "-o", str(folder)]) == 0
     (folder / "reference").touch()
@@ -267,7 +348,7 @@ def test_output_may_be_a_file_for_one_image(folder, photos, name):
         (["cat.png"], "y.png", "-o y.png must be a folder, or for one image a file that ends in .jpg"),
         (["cat.png"], "grey.png", "-o grey.png must be a folder, or for one image a file that ends in .jpg"),
         (["cat.png"], "notes", "-o notes must be a folder, or for one image a file that ends in .jpg"),
-        (["cat.png"], "there.jpg", "there.jpg exists; --force overwrites it"),
+        (["cat.png"], "there.jpg", "there.jpg exists and holds something else; --force overwrites it"),
     ],
 )
 def test_wrong_outputs(folder, capsys, monkeypatch, files, output, message):

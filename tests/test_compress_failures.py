@@ -239,6 +239,23 @@ def test_a_full_disk_stops_the_run_at_once(many, tmp_path, monkeypatch, capsys, 
     assert left == (["000.jpg", "001.jpg", "002.jpg", "out"] if "-o" in where else [])
 
 
+def test_the_same_command_resumes_a_killed_run(many, tmp_path):
+    command = ["compress", "many", "-o", "out"]
+    asked = [sys.executable, "-m", "nnjpeg", *command]
+    with subprocess.Popen(asked, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        for _ in range(4):
+            process.stdout.readline()
+        process.kill()
+        process.stdout.read()
+    there = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.jpg")}
+    assert len(there) >= 3
+    status, said, errors = run(command, tmp_path)
+    assert (status, errors) == (0, f"nnjpeg: {len(there)} of 300 images done before\n")
+    assert said.count(": done before\n") == len(there)
+    assert {path: path.stat().st_mtime_ns for path in there} == there
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{k:03}.jpg" for k in range(300)]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 @pytest.mark.parametrize("where", [["-o", "out"], ["--tar", "out/set.tar"]])

@@ -154,7 +154,7 @@ def test_failures_are_tried_again_until_they_are_repaired(classes, tmp_path, cap
         assert shards.description_of(tar)["failed"] == 1
     stamp = tar.stat().st_mtime_ns
     assert main(command) == 1
-    assert "done before, but for 1 images" in capsys.readouterr().out
+    assert "done before, but for 1 image" in capsys.readouterr().out
     assert tar.stat().st_mtime_ns == stamp, "nothing new, nothing written"
     bad.write_bytes(good)
     assert main(command) == 0

@@ -57,7 +57,7 @@ def _kinds(hint: Any) -> list[Any]:
 
 
 def _example(flag: str, one: Option) -> str:
-    values = one.default
+    values = one.example or one.default
     if not isinstance(values, tuple) or not values:
         values = _EXAMPLES[get_args(next(kind for kind in _kinds(one.hint) if get_origin(kind) is tuple))[0]]
     return f"; a list, such as {flag} {_shown(values[:4])}"

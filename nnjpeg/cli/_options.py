@@ -61,7 +61,10 @@ def command(
         help=f"the run folder, which the same command resumes (default: {out or f'runs/{name}-TIME'})",
     )  # fmt: skip
     where.add_argument(
-        "--config", type=Path, metavar="FILE", help="a YAML file of options; those on the command line go before it"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="a YAML file of options; options on the command line take precedence",
     )
 
     def start(given: argparse.Namespace) -> int:
@@ -69,6 +72,7 @@ def command(
             values = {} if given.config is None else _of_file(given.config, known)
             values |= {key: value for key, value in vars(given).items() if key in (*known, "out")}
             folder = values.pop("out", None)
+            _refuse_two_meanings(values, known)
             elsewhere = {key: values.pop(key) for key in machine if key in values}
             spec, place = make(cls, values), changed(Machine(), elsewhere)
         except (OSError, ValueError) as error:
@@ -76,6 +80,16 @@ def command(
         return run(spec, place, None if folder is None else Path(folder))
 
     parser.set_defaults(run=start)
+
+
+def _refuse_two_meanings(values: Mapping[str, Any], known: Mapping[str, Option]) -> None:
+    """Refuse a word that stands for built-in images where a folder has that name: the other may be meant."""
+    for name, value in values.items():
+        if isinstance(value, str) and value in known[name].folder and Path(value).is_dir():
+            raise ValueError(
+                f"{name}: {value} means the built-in images, but there is a folder {value} here; give ./{value} for "
+                f"the folder, or leave --{name} out for the built-in images"
+            )
 
 
 def _add(group: Any, one: Option) -> None:

@@ -13,6 +13,7 @@ from PIL import Image, ImageColor
 from nnjpeg import NN_TABLE, QTable, bulk
 from nnjpeg._arguments import Subsampling, integer, number
 from nnjpeg._progress import Progress
+from nnjpeg._words import counted
 from nnjpeg.files import writable_subsampling
 from nnjpeg.pictures import Rules
 from nnjpeg.sources import find
@@ -22,8 +23,10 @@ The EXIF data of an image (without its thumbnail) is kept, and its ICC profile, 
 is turned upright, and its orientation is set to 1. Everything else in its file (other frames, XMP, comments) is left
 out; a line at the end counts what was left out.
 
-Every file is complete or absent. The same command resumes a stopped run: finished tar files are kept, and images that
-failed are tried again. With --force, tar files that --shard wrote for another set under the same name are removed.
+Every file is complete or absent, and the same command resumes a stopped run. With -o each image is encoded again, and a
+file that already has these bytes is reported as done before. Another file of that name is not overwritten without
+--force: its image is reported as skipped. With --tar, finished tar files are not made again, and images that failed are
+tried again. With --force, tar files that --shard wrote for another set under the same name are removed.
 """
 
 
@@ -31,9 +34,9 @@ def add_parser(commands: Any) -> None:
     """Declare the command's arguments."""
     parser = commands.add_parser(
         "compress",
-        help="write images as JPEG files with tables of your own",
+        help="write images as JPEG files with quantization tables of your own",
         description="Write each image as DIR/NAME.jpg, or as a member of a tar file that webdataset reads: a baseline "
-        "JPEG file, in RGB unless told otherwise. Prints size, bytes and bits per pixel (of the whole file) and PSNR. "
+        "JPEG file, by default in RGB. Prints size, bytes and bits per pixel (of the whole file) and PSNR. "
         "Images that cannot be read or written are reported and skipped; the exit status is then 1.",
         epilog=_EPILOG,
     )
@@ -46,20 +49,20 @@ def add_parser(commands: Any) -> None:
         "-o", "--output", type=Path, metavar="DIR",
         help="folder for the files, made if missing; for one image it may be the file, NAME.jpg",
     )  # fmt: skip
-    target.add_argument("--tar", type=Path, metavar="TAR", help="tar file with a member KEY.jpg for each image")
-    parser.add_argument("--shard", type=_count, metavar="N", help="write N images into each tar file: TAR-000000, ...")
+    target.add_argument("--tar", type=Path, metavar="TAR", help="tar file, which gets a member KEY.jpg for each image")
+    parser.add_argument("--shard", type=_count, metavar="N", help="N images for each tar file: set-000000.tar, ...")
     parser.add_argument(
         "-t", "--qtable", type=_qtables, default=(NN_TABLE,), metavar="FILE",
         help="file of quantization tables: JSON, the format of cjpeg -qtables, or a JPEG file; one table for all "
-        "components, two for luma and chroma, or one for each; with --colorspace ycbcr, grey images take the first "
-        "(default: 16 on four diagonals, else 50)",
+        "components, two for luma and chroma, or one for each component; with --colorspace ycbcr, grey images take "
+        "the first (default: step 16 on the first four anti-diagonals, 50 elsewhere)",
     )  # fmt: skip
     parser.add_argument(
         "-q",
         "--quality",
         type=_quality,
         metavar="Q",
-        help="scale the tables to quality 1..100, an integer or not (50 leaves them unchanged)",
+        help="scale the tables to a quality in 1..100, which may have decimals (50 leaves them unchanged)",
     )
     parser.add_argument(
         "--colorspace", choices=["rgb", "ycbcr"], default="rgb", help="how colours are coded (default: %(default)s)"
@@ -67,16 +70,17 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--subsampling", type=_subsampling, default="4:4:4", metavar="J:A:B",
         help="chroma subsampling, with --colorspace ycbcr: 4:2:2, or 4:2:0, which nearly all JPEG files have (default: "
-        "%(default)s, none)",
+        "%(default)s, which is no subsampling)",
     )  # fmt: skip
     parser.add_argument(
         "--background", type=_background, metavar="COLOUR",
-        help="colour behind transparent images, which are refused without it: white, #ffffff, ...",
+        help="colour behind transparent images, such as white or #ffffff; without this option they are refused",
     )  # fmt: skip
     parser.add_argument(
         "--convert", action="store_true",
-        help="convert images of more than 8 bits (grey to the nearest value; RGB to the upper eight bits, as Pillow "
-        "reads them), of CMYK (by the ICC profile, if there is one) and of Lab; they are refused without it",
+        help="convert images with more than 8 bits (grey to the nearest value; RGB to the upper eight bits, as Pillow "
+        "reads them), CMYK images (by the ICC profile, if there is one) and Lab images; without this option they are "
+        "refused",
     )  # fmt: skip
     parser.add_argument("-f", "--force", action="store_true", help="overwrite files")
     parser.set_defaults(run=run, error=parser.error)
@@ -173,7 +177,7 @@ class _Report:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._left_out: Counter[str] = Counter()
-        self.failures = 0
+        self.failures = self._before = 0
         if hasattr(sys.stdout, "reconfigure"):  # names that are no text are printed nevertheless
             sys.stdout.reconfigure(errors="backslashreplace")
         progress.write(f"{'size':>11} {'bytes':>9} {'bits/pixel':>10} {'PSNR/dB':>8}  file")
@@ -196,6 +200,7 @@ class _Report:
         self._progress.update()
 
     def passed(self, line: str, images: int) -> None:
+        self._before += images
         self._progress.write(line)
         self._progress.update(images)
 
@@ -203,5 +208,7 @@ class _Report:
         if self._left_out:
             parts = ", ".join(f"{what} ({count})" for what, count in sorted(self._left_out.items()))
             self._progress.write(f"nnjpeg: left out or converted, in how many images: {parts}", sys.stderr)
+        if self._before:
+            self._progress.write(f"nnjpeg: {self._before} of {counted(images, 'image')} done before", sys.stderr)
         if self.failures:
-            self._progress.write(f"nnjpeg: {self.failures} of {images} images skipped", sys.stderr)
+            self._progress.write(f"nnjpeg: {self.failures} of {counted(images, 'image')} skipped", sys.stderr)

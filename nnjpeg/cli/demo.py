@@ -62,11 +62,11 @@ def add_parser(commands: Any) -> None:
     """Declare the command's arguments."""
     parser = commands.add_parser(
         "demo",
-        help="compare NN-JPEG with JPEG of the same bytes on photographs",
-        description="Compress photographs that scikit-image contains by NN-JPEG, and by JPEG 4:2:0 at the quality "
-        "whose file is nearest in bytes. Prints bytes, PSNR, SSIM, the time per image beside Pillow's equal job, and "
-        "how many samples differ from Pillow's; the exit status is 1 if one does. Writes a picture and, with --html, a "
-        "page.",
+        help="compare NN-JPEG with JPEG files of the same size on photographs",
+        description="Compress photographs of scikit-image by NN-JPEG, and by JPEG 4:2:0 at the quality whose file is "
+        "nearest in bytes. Prints bytes, PSNR, SSIM, the time per image and that of Pillow for the same work, and how "
+        "many samples differ from those of Pillow; the exit status is 1 if one differs. Writes a picture and, with "
+        "--html, a page.",
     )
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("nnjpeg-demo.png"), metavar="FILE",

@@ -29,53 +29,55 @@ _JUDGES, _TRAINS = ("device", "batch"), ("device", "workers", "save_every")
 _COMMANDS = (
     _Command(
         specs.Reproduce,
-        "the whole paper in one folder, from the frequencies to the last table, and a report of it",
+        "run all experiments of the paper in one folder, and write a report",
         "Run every stage of the paper, and write report.html. Stages are model, analyze, design, train, control, "
         "figure6, table1 and evaluate, each in a subfolder (photos-full has train-2 and train-3 as well, imagenet "
         "table1-eps4, train-v4 and evaluate-v4). The later stages use the table that design finds. A "
-        "finished stage is repeated only if its inputs have changed (its former results are kept as NAME.before1); a "
+        "finished stage is repeated only if its inputs have changed (its earlier results are kept as NAME.before1); a "
         "stopped stage resumes. Under torchrun the processes share each stage.",
         (*_TRAINS, "batch"),
     ),
     _Command(
         specs.Analyze,
-        "deviations of the DCT coefficients of images and perturbations, and the order of the bands",
+        "measure the deviations of the DCT coefficients of images and perturbations, and the order of the bands",
         "Measure the standard deviation of each DCT coefficient, for images and for adversarial perturbations. Writes "
         "deviations.csv, order.json, the statistics themselves and the figures into the run folder.",
         _JUDGES,
     ),
     _Command(
         specs.Design,
-        "Algorithm 1: the table with the best defence at little loss, with every cell and the front",
+        "search for a quantization table (Algorithm 1 of the paper): the best defence at little loss of accuracy",
         "Search for the table with the best defence among those that cost little benign accuracy (Algorithm 1). "
-        "Writes cells.csv, front.csv, verdict.json, the figures and, if a cell qualifies, table.json into the run "
-        "folder; else the exit status is 1. A stopped search resumes; torchrun splits it over processes.",
+        "Writes cells.csv (every table of the search), front.csv (the tables that no other one beats), verdict.json, "
+        "the figures and, if a table qualifies, table.json into the run folder; if none qualifies, the exit status is "
+        "1. A stopped search resumes; torchrun splits it over processes.",
         _JUDGES,
     ),
     _Command(
         specs.Learn,
-        "quantization tables learned by gradient: the fewest bits, or the best defence, for what a network loses",
-        "Learn quantization tables that minimise bits a pixel plus lambda times what a network loses, a table for each "
-        "lambda, and judge them on other images, beside JPEG's and others. With --objective adversary the "
-        "cross-entropy on adversarial images takes the place of the bits, and tables of two steps, as in Algorithm 1, "
-        "are judged beside the learned ones. The defaults are a smoke test on patches of photographs; real images come "
-        "with --data. Writes table-LAMBDA.json and .txt (for cjpeg -qtables), learned.csv, saved.csv and accuracy.png "
-        "into the run folder; with --objective adversary defence.csv, equal.csv and defence.png. A stopped run "
-        "resumes; under torchrun tables are judged by all processes.",
+        "learn quantization tables by gradient descent: few bits, or a good defence, at little loss for a network",
+        "Learn quantization tables by gradient descent: minimise the bits per pixel plus lambda times the loss of a "
+        "network, with one table for each lambda. Judge the tables on other images, and compare them with JPEG's "
+        "tables and others. With --objective adversary the cross-entropy on adversarial images takes the place of the "
+        "bits, and the learned tables are compared with tables of two steps, as in Algorithm 1. The defaults are a "
+        "smoke test on patches of photographs; real images come with --data. Writes table-LAMBDA.json and .txt (for "
+        "cjpeg -qtables), learned.csv, saved.csv and accuracy.png into the run folder; with --objective adversary "
+        "defence.csv, equal.csv and defence.png. A stopped run resumes; under torchrun tables are judged by all "
+        "processes.",
         _JUDGES,
     ),
     _Command(
         specs.Train,
-        "noisy training, the chain of models and their ensemble; also the methods it is compared with",
-        "Train the chain M -> M90 -> ... -> M30 with noise, and make an ensemble of M and the models of "
-        "--members. Writes a checkpoint for each model (safetensors), train.0.jsonl, ensemble.json and results.csv "
-        "into the run folder. A stopped run resumes; torchrun trains on several devices, with the same "
-        "results to rounding.",
+        "train a chain of models with noise, and make their ensemble; also the methods it is compared with",
+        "Train the chain M -> M90 -> ... -> M30 with noise, and make an ensemble of M and the models of --members. M "
+        "is the model of --arch, or the small model of photos. Writes a checkpoint for each model (safetensors), "
+        "train.0.jsonl, ensemble.json and results.csv into the run folder. A stopped run resumes; torchrun trains on "
+        "several devices, with the same results to rounding.",
         _TRAINS,
     ),
     _Command(
         specs.Evaluate,
-        "defences under attack: gray-box, black-box, and white-box, where attacks know the whole defence",
+        "attack defences in gray-box, in black-box, and in white-box, where the attacker knows the whole defence",
         "Attack defences in gray-box, black-box and white-box; measure accuracy under attack and benign accuracy. "
         "Writes cells.csv (every defence under every attack, with intervals), further tables, checklist.json, the "
         "figures and the adversarial images into the run folder. A stopped run resumes; torchrun "
@@ -84,16 +86,16 @@ _COMMANDS = (
     ),
     _Command(
         specs.Certify,
-        "certified accuracy by randomized smoothing, with and without NN-JPEG",
+        "certify accuracy by randomized smoothing, with and without NN-JPEG",
         "Train networks on images plus Gaussian noise, with and without NN-JPEG between the noise and the network, and "
-        "certify them by randomized smoothing: no perturbation of an L2 norm below an image's radius changes its "
+        "certify them by randomized smoothing: no perturbation with an L2 norm below the image's radius changes its "
         "class. Writes certified.csv (a row for each sigma, classifier and radius), images.csv and the "
         "networks into the run folder. A stopped run resumes; torchrun splits it over processes.",
         (*_TRAINS, "batch"),
     ),
     _Command(
         specs.Table1,
-        "this method beside Fast and Free adversarial training: accuracy, robustness, time",
+        "compare this method with Fast and Free adversarial training: accuracy, robustness, time",
         "Train this method, Fast AT and Free AT, and attack each with PGD that knows the whole method: accuracy, "
         "robustness and time. Writes all models, table1.csv, table1.json and table1.png into the run folder. A stopped "
         "run resumes; torchrun trains on several devices.",
@@ -101,10 +103,10 @@ _COMMANDS = (
     ),
     _Command(
         specs.Figure6,
-        "every model of a chain on images of every quality, benign and attacked",
+        "judge every model of a chain on images of every quality, benign and attacked",
         "Judge every model of a run of nnjpeg train behind NN-JPEG of every quality: on benign images, under an "
-        "attack that knows M alone, as in the paper, and under one that knows model and compression. Writes "
-        "figure6.csv, figure6.json and figure6.png.",
+        "attack that knows only M, the first model of the chain, as in the paper, and under one that knows the model "
+        "and the compression. Writes figure6.csv, figure6.json and figure6.png.",
         _JUDGES,
         out="figure6 within --models",
     ),

@@ -22,14 +22,14 @@ __all__ = ["run"]
 def run(spec: Design, run: Run, machine: Machine) -> dict[str, pandas.DataFrame]:
     """Judge every table of the grid on the same images, and choose one.
 
-    Writes cells.csv, front.csv, verdict.json, the figures and, if a cell qualifies, table.json into the run folder. A
+    Writes cells.csv, front.csv, verdict.json, the figures and, if a table qualifies, table.json into the run folder. A
     stopped search resumes; torchrun splits it over processes.
 
     Returns
     -------
     dict of str to DataFrame
         "references", "cells", "front", "twins" (the front's tables in YCbCr), "flat" (Figure 4), and "chosen", which
-        has one row, or none if no cell qualifies.
+        has one row, or none if no table qualifies.
     """
     batch, eps = machine.batch, spec.threat.eps / 255
     model, images = subject_of(run, spec.subject, spec.benign, seed=spec.seed, device=device_of(machine.device))
@@ -43,8 +43,10 @@ def run(spec: Design, run: Run, machine: Machine) -> dict[str, pandas.DataFrame]
     step = spec.qs_of if isinstance(spec.qs_of, int) else search.qs_of_eps(eps)
     if step >= max(spec.steps) and distributed.is_main():
         print(
-            f"QS_OF is {step}, and no QS_AF of the grid is above it: the original-favoured bands get the coarser step "
-            "(qs_of sets another; the paper adopts 16)"
+            f"Warning: QS_OF, the step of the original-favoured bands, is {step}. The largest QS_AF, the step of the "
+            f"other bands, is {max(spec.steps)}. Every table of this search therefore quantizes the original-favoured "
+            "bands at least as coarsely as the others. Give a smaller QS_OF with --qs-of (the paper adopts 16) or "
+            "larger steps with --steps."
         )
     journal = Journal(run, "cells")
 
@@ -134,4 +136,4 @@ def _print(
             f"  front: {row['partition']} {row['n']}, {row['qs_of']}/{row['qs_af']}: benign {row['accuracy']:.1%}, "
             f"adversarial {row['defence']:.1%}; in YCbCr {twin['accuracy']:.1%}, {twin['defence']:.1%}"
         )
-    print(f"in {run.folder}: cells.csv, front.csv, verdict.json, table.json if a cell qualifies, and the figures")
+    print(f"in {run.folder}: cells.csv, front.csv, verdict.json, table.json if a table qualifies, and the figures")

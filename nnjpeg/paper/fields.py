@@ -20,7 +20,14 @@ __all__ = ["Option", "changed", "files_of", "identity", "make", "one_of", "optio
 _S = TypeVar("_S")
 
 
-def option(default: Any = MISSING, help: str = "", *, identity: bool = True, folder: tuple[Any, ...] = ()) -> Any:
+def option(
+    default: Any = MISSING,
+    help: str = "",
+    *,
+    identity: bool = True,
+    folder: tuple[Any, ...] = (),
+    example: tuple[Any, ...] = (),
+) -> Any:
     """A field that is an option of the command line.
 
     Parameters
@@ -33,8 +40,10 @@ def option(default: Any = MISSING, help: str = "", *, identity: bool = True, fol
         Whether it affects results, so that a run with another value is another run.
     folder : tuple
         For a text that names a folder: the words that are accepted instead.
+    example : tuple
+        For a list whose default is no example of it: one that is accepted.
     """
-    metadata = {"help": help, "identity": identity, "folder": folder}
+    metadata = {"help": help, "identity": identity, "folder": folder, "example": example}
     if isinstance(default, dict):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -69,7 +78,7 @@ class Option:
         In words.
     group : str
         Title of the class that it belongs to; "" for the experiment itself.
-    identity : bool
+    identity, folder, example
         See `option`.
     """
 
@@ -79,6 +88,8 @@ class Option:
     help: str
     group: str = ""
     identity: bool = True
+    folder: tuple[Any, ...] = ()
+    example: tuple[Any, ...] = ()
 
 
 def options_of(cls: type) -> list[Option]:
@@ -93,7 +104,7 @@ def options_of(cls: type) -> list[Option]:
             group = (hint.__doc__ or "").partition("\n")[0].rstrip(".")
             found += [replace(inner, default=getattr(default, inner.name), group=group) for inner in options_of(hint)]
         else:
-            found.append(Option(one.name, hint, default, one.metadata["help"], identity=one.metadata["identity"]))
+            found.append(Option(one.name, hint, default, **one.metadata))
     return found
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas
 
+from nnjpeg._words import counted
+
 __all__ = ["DEFENCES", "FAMILIES", "METHODS", "SCENARIOS", "attack_labels", "defence_label"]
 
 METHODS = {
@@ -59,10 +61,10 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "loss": str,
     "view": lambda value: {"output": ""}.get(value, value),
     "eps": lambda value: f"eps {255 * value:g}/255",
-    "steps": lambda value: f"{value:g} steps",
+    "steps": lambda value: counted(value, "step"),
     "step": lambda value: f"step {255 * value:.3g}/255",
-    "restarts": lambda value: f"{value:g} restarts",
-    "samples": lambda value: f"{value:g} draws",
+    "restarts": lambda value: counted(value, "restart"),
+    "samples": lambda value: counted(value, "draw"),
     "queries": lambda value: f"{value:g} queries",
     "form": str,
 }

@@ -24,6 +24,7 @@ from nnjpeg.paper.specs import (
     Train,
 )
 from nnjpeg.paper.subject import asked_of, command_of, execute
+from nnjpeg.robust.design import in_words
 from nnjpeg.robust.record import distributed
 from nnjpeg.robust.record.run import Run, difference
 from nnjpeg.robust.record.store import Journal
@@ -75,12 +76,9 @@ def run(spec: Reproduce, run: Run, machine: Machine) -> dict[str, pandas.DataFra
 
 def _table_in_words(run: Run) -> str:
     if not (run / presets.TABLE).exists():
-        return "the paper's 16 / 50, since no cell of the search qualifies"
+        return "the paper's 16 / 50, since no table of the search qualifies"
     cell = json.loads((run / "design/verdict.json").read_text())["cell"]
-    bands = {"diagonal": "anti-diagonals", "measured": "measured bands"}[cell["partition"]]
-    return (
-        f"Algorithm 1's: {cell['n']} {bands} at {cell['qs_of']}, the rest at {cell['qs_af']}; all that follows has it"
-    )
+    return f"Algorithm 1's: {in_words(cell)}; all that follows has it"
 
 
 def _do(run: Run, stage: presets.Stage, machine: Machine, journal: Journal) -> None:

@@ -89,36 +89,43 @@ class Subject:
 
     data: str = option(
         "photos",
-        '"photos", patches of scikit-image\'s photographs with a small model of their own; or images of your own: a '
-        "folder with a subfolder for each class, or with such folders in train and in test or val; an .npz file of "
-        "x_train, y_train, x_test and y_test; webdataset shards (.tar, or a pattern in quotes); a folder that "
-        "datasets.save_to_disk wrote, or hf:NAME of Hugging Face's hub; with dataset, the folder in which torchvision "
-        "keeps it. Where images for training and for the test lie apart, each is taken for its purpose",
+        '"photos": patches of the photographs in scikit-image, with a small model of their own (a folder of this name '
+        "is ./photos); or images of your own: a folder with a subfolder for each class, or with such folders in train "
+        "and in test or val; an .npz file of x_train, y_train, x_test and y_test; webdataset shards (.tar, or a "
+        "pattern in quotes); a folder that datasets.save_to_disk wrote, or hf:NAME of Hugging Face's hub; with "
+        "--dataset, the folder in which torchvision keeps the data set. If training and test images are stored "
+        "separately, training uses the former and everything else the latter",
         folder=("photos",),
     )
-    dataset: Dataset | None = option(None, "the data set that torchvision reads from the folder data")
-    download: bool = option(False, "fetch the data set into the folder data, unless it is there", identity=False)
+    dataset: Dataset | None = option(None, "the data set that torchvision reads from the folder that --data names")
+    download: bool = option(
+        False, "fetch the data set into the folder that --data names, unless it is there", identity=False
+    )
     arch: str | None = option(
         None,
-        "resnet20, which has weights for CIFAR-10 with the package, resnet32, resnet44 or resnet56; or a model of timm "
-        "or torchvision; photos have their own",
+        "the model, which is called M: resnet20 (the package has its weights for CIFAR-10), resnet32, resnet44, "
+        "resnet56, or a model of timm or torchvision; --data photos has a small model of its own",
     )
     model: str | None = option(
         None,
-        "in place of arch, any model of your own, as MODULE:FUNCTION: the function takes no arguments and returns a "
+        "in place of --arch, a model of your own, as MODULE:FUNCTION: the function takes no arguments and returns a "
         "module from float images (B, 3, H, W) in [0, 1] to logits; the working directory is searched first",
     )
     weights: Path | None = option(
         None,
-        "a file of the model's weights, safetensors or torch's; by default those of the hub, and for photos the model "
-        "is trained first",
+        "a file of the model's weights, written by safetensors or by torch; by default those of the hub or of the "
+        "package; the small model of photos is trained first",
     )
-    classes: int | None = option(None, "how many classes the model knows; by default as many as its architecture has")
+    classes: int | None = option(None, "how many classes the model has; by default as many as its architecture has")
     mean: tuple[float, ...] | None = option(
-        None, "means of R, G, B in [0, 1], by which images are normalised; by default the model's own"
+        None,
+        "means of R, G, B in [0, 1], by which images are normalised; by default the model's own",
+        example=(0.485, 0.456, 0.406),
     )
     std: tuple[float, ...] | None = option(
-        None, "deviations of R, G, B in [0, 1], by which images are normalised; by default the model's own"
+        None,
+        "standard deviations of R, G, B in [0, 1], by which images are normalised; by default the model's own",
+        example=(0.229, 0.224, 0.225),
     )
     size: int | None = option(
         None,
@@ -208,10 +215,10 @@ class Threat:
 class Machine:
     """Where and how it is computed; no part of what a run is known by."""
 
-    device: str = option("auto", '"auto", "cpu", "cuda", ...')
+    device: str = option("auto", '"auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", ...')
     workers: int = option(4, "processes that read images, for each process that trains")
     save_every: int = option(100, "steps between checkpoints within a training")
-    batch: int = option(64, "images at a time in attacks and judging; random starts differ with it")
+    batch: int = option(64, "images at a time in attacks and judging; another number gives other random starts")
 
     def __post_init__(self) -> None:
         within(self, 0, None, "workers")
@@ -224,16 +231,17 @@ class Preparation:
 
     scratch: float | None = option(
         None,
-        "train M from random weights first, for this number of epochs (one cycle of the learning rate, up to 0.1); by "
+        "first train M from random weights for this number of epochs (one cycle of the learning rate, up to 0.1); by "
         "default M has weights",
     )
     augment: Augmentation = option(
         "auto",
-        '"shift", by up to padding pixels, and mirrored; "crop", a share of the area, resized and mirrored; "none"; '
-        '"auto" is shift for models of up to 96 pixels, else crop; photos have their own',
+        '"shift": shifted by up to --padding pixels and mirrored at random; "crop": a random part of the image, '
+        'resized and mirrored at random; "none"; "auto": shift for models of up to 96 pixels, else crop. The images of '
+        "photos have an augmentation of their own",
     )
     padding: int = option(4, "the largest shift, in pixels")
-    scale: tuple[float, ...] = option((0.08, 1.0), "the smallest and the largest share of the area that a crop keeps")
+    scale: tuple[float, ...] = option((0.08, 1.0), "the smallest and the largest share of an image's area in a crop")
 
     def __post_init__(self) -> None:
         above(self, 0, "scratch")

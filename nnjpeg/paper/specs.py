@@ -47,6 +47,14 @@ CHAINS = ("noisy", "vaccination")
 ADVERSARIAL = ("fast", "free", "pgd")
 """Methods of adversarial training."""
 
+_VAL = (
+    "other images to measure accuracy on, in any form that --data takes; not needed for photos, and not if --data has "
+    "test images"
+)
+_TABLE = "a file of a quantization table, such as nnjpeg design writes; by default the paper's 16 / 50"
+_MIXED = '"no": float32; "bf16" or "fp16": mixed precision'
+_PATCHES = "how many patches of photos to train on"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Analyze:
@@ -54,7 +62,7 @@ class Analyze:
 
     subject: Subject = Subject()
     threat: Threat = Threat()
-    images: int = option(1000, "how many images the model must have labelled right, to be attacked")
+    images: int = option(1000, "how many images to attack; only images that the model labels right are used")
     attack: Search = option("fgsm", "the attack that makes the perturbations")
     seed: int = option(0, "the seed of the choice of images, of the small model and of PGD")
 
@@ -67,27 +75,36 @@ class Analyze:
 
 @dataclass(frozen=True, kw_only=True)
 class Design:
-    """Search the table with the best defence among those that cost little benign accuracy (Algorithm 1)."""
+    """Search for the table with the best defence among those that cost little benign accuracy (Algorithm 1)."""
 
     subject: Subject = Subject()
     threat: Threat = Threat()
     benign: int = option(1000, "how many images benign accuracy is measured on")
     adversarial: int = option(200, "how many of them, labelled right before the attack, the defence is measured on")
-    attack: Search = option("fgsm", "the attack, which knows of no table")
-    diagonals: tuple[int, ...] = option(tuple(range(1, 15)), "numbers k of anti-diagonals that are original-favoured")
+    attack: Search = option("fgsm", "the attack, which does not know the table")
+    diagonals: tuple[int, ...] = option(
+        tuple(range(1, 15)),
+        "numbers of anti-diagonals, from the lowest frequency on, that get the step QS_OF (original-favoured bands: "
+        "those that are strong in natural images)",
+    )
     steps: tuple[int, ...] = option(
         (*range(1, 50, 5), 50, *range(51, 122, 5)),
-        "QS_AF, steps of the adversarial-favoured bands; by default Algorithm 1's, and the 50 that the paper adopts",
+        "QS_AF, the steps of all other bands (adversarial-favoured); by default Algorithm 1's, and the 50 that the "
+        "paper adopts",
     )
-    qs_of: int | Literal["eps"] = option("eps", 'QS_OF, the step of the original-favoured bands; "eps" is 16 times eps')
+    qs_of: int | Literal["eps"] = option(
+        "eps", 'QS_OF, the step of the original-favoured bands; "eps" means 16 times --eps; the paper adopts 16'
+    )
     measured: tuple[int, ...] = option(
-        (), "numbers of bands that are original-favoured by the measured order of delta', beside the diagonals"
+        (),
+        "also try tables whose original-favoured bands are the first N bands in the measured order of delta', the "
+        "ratio of the deviation of perturbations to that of images",
     )
-    max_loss: float = option(1.0, "points of benign accuracy that a table may cost")
+    max_loss: float = option(1.0, "how many percentage points of benign accuracy a table may cost")
     min_defence: float = option(
         50.0, "percent of adversarial images that must be labelled right for a table to be called useful"
     )
-    figure4: bool = option(True, "also sweep one step for all bands, in RGB and in YCbCr")
+    figure4: bool = option(True, "also try tables with one step for all bands, in RGB and in YCbCr (Figure 4)")
     seed: int = option(0, "the seed of the choice of images, of the small model and of PGD")
 
     def __post_init__(self) -> None:
@@ -109,13 +126,13 @@ class Design:
 
 @dataclass(frozen=True, kw_only=True)
 class Learn:
-    """Learn quantization tables by gradient: the fewest bits, or the best defence, for what a network loses."""
+    """Learn quantization tables by gradient descent: few bits, or a good defence, at little loss for a network."""
 
     subject: Subject = Subject()
     objective: Literal["bytes", "adversary"] = option(
         "bytes",
-        'what tables are learned for: "bytes", the fewest bits a pixel; or "adversary", that adversarial images which '
-        "were made without a table are labelled right (gray-box, the objective of Algorithm 1)",
+        'what tables are learned for. "bytes": few bits per pixel; "adversary": that adversarial images, which were '
+        "made without a table, are labelled right (gray-box, the objective of Algorithm 1)",
     )
     tables: Literal["one", "luma-chroma", "component"] = option(
         "luma-chroma", "how many tables: one for all components; one of luma and one of chroma; or one for each"
@@ -132,26 +149,28 @@ class Learn:
     )
     lambdas: tuple[float, ...] = option(
         (1.0, 3.0, 10.0, 30.0, 100.0, 300.0),
-        "what a nat of this loss is worth, in bits a pixel, or for adversary in nats of the cross-entropy on "
-        "adversarial images: a table is learned for each",
+        "the weights of this loss; a table is learned for each. For bytes, how many bits per pixel one unit (nat) of "
+        "the loss is worth; for adversary, how many nats of the cross-entropy on adversarial images",
     )
     start: tuple[int, ...] | None = option(
         None,
-        "qualities of JPEG's standard tables: learning starts from each, and what is best for the held-out images is "
-        "kept; by default 50, and for adversary 20 and 80",
+        "qualities of JPEG's standard tables. Learning starts from each, and the table that is best on the held-out "
+        "images is kept; by default 50, and for adversary 20 and 80",
     )
     gradient: Literal["straight-through", "cubic"] = option(
         "straight-through", "the gradient of the rounding of coefficients"
     )
     lr: float = option(0.1, "the learning rate of Adam, on the logarithms of the steps; it falls to 0 by a cosine")
     epochs: int = option(10, "the largest number of passes over the images that are learned from")
-    patience: int = option(3, "passes without a better table for the held-out images, after which learning stops")
+    patience: int = option(3, "learning stops after this many passes without a better table on the held-out images")
     learned: int = option(420, "how many images are learned from")
-    held_out: int = option(140, "how many others decide when to stop")
-    images: int = option(700, "how many others the tables are judged on")
+    held_out: int = option(140, "how many other images decide when to stop")
+    images: int = option(700, "how many further images the tables are judged on")
     train_batch: int = option(32, "images at a time in learning")
     qualities: tuple[int, ...] = option(
-        (10, 20, 30, 40, 50, 60, 75, 85, 90, 95), "of the tables that the learned ones are judged beside"
+        (10, 20, 30, 40, 50, 60, 75, 85, 90, 95),
+        "qualities of the standard tables, with which the learned tables are compared",
+        example=(50, 75, 90),
     )
     other: str | None = option(
         None, 'for bytes: another architecture, on which the tables are judged as well; for photos "plain" by default'
@@ -168,11 +187,11 @@ class Learn:
     )
     diagonals: tuple[int, ...] = option(
         (2, 4, 6, 8, 11),
-        "for adversary: the tables of two steps that the learned ones are judged beside have so many anti-diagonals "
-        "with the first step",
+        "for adversary: numbers of anti-diagonals that get QS_OF in the tables of two steps, with which the learned "
+        "tables are compared",
     )
-    qs_of: tuple[int, ...] = option((1, 16), "for adversary: QS_OF, the first of the two steps")
-    steps: tuple[int, ...] = option((21, 31, 50, 81, 121), "for adversary: QS_AF, the second of the two steps")
+    qs_of: tuple[int, ...] = option((1, 16), "for adversary: QS_OF, the step of these anti-diagonals")
+    steps: tuple[int, ...] = option((21, 31, 50, 81, 121), "for adversary: QS_AF, the step of the other bands")
     seed: int = option(0, "the seed of the choice and order of images, of the small model and of PGD")
 
     def __post_init__(self) -> None:
@@ -241,51 +260,46 @@ class Train:
     subject: Subject = Subject()
     preparation: Preparation = Preparation()
     threat: Threat = Threat()
-    val: str | None = option(
-        None,
-        "other images, to judge by, in any form of data; not needed for photos, nor where data holds images for the "
-        "test as well",
-        folder=(None,),
-    )
+    val: str | None = option(None, _VAL, folder=(None,))
     method: Method = option(
         "noisy",
-        '"noisy", the paper\'s; or what it is compared with: "vaccination" (the same chain on JPEG images alone), '
-        '"plain" (M trained further), adversarial training: "fast", "free", "pgd"; or "none": M alone',
+        '"noisy" is the paper\'s. The others are what it is compared with: "vaccination" (the same chain on JPEG '
+        'images alone), "plain" (M trained further), "fast", "free" or "pgd" (adversarial training), "none" (only M)',
     )
     start: Literal["random", "M"] = option(
         "random", "what adversarial training starts from: random weights, as its authors do, or M"
     )
     through: tuple[int, ...] = option(
         (),
-        "qualities of NN-JPEG: for each, adversarial training makes a model that sees its images through it, and is "
-        "attacked through it by a smooth rounding (50: the table as it is); several judge as an ensemble too",
+        "qualities of NN-JPEG. For each, adversarial training trains a model on images compressed at this quality (50: "
+        "the table unchanged); the attack uses the gradient of a smooth rounding. Several models also form an ensemble",
+        example=(90, 50),
     )
     qualities: tuple[int, ...] = option(
         (90, 80, 70, 60, 50, 40, 30), "the qualities of the chain, from the highest down"
     )
-    members: tuple[int, ...] = option((90, 70, 50, 30), "qualities of the models that judge beside M in the ensemble")
-    table: Path | None = option(
-        None, "a file of a quantization table, such as nnjpeg design writes; by default the paper's 16 / 50"
-    )
-    xi: float = option(0.9, "the weight of the images as they are in noisy training")
-    noise: float | None = option(None, "the deviation of the noise, in units of 1/255; by default eps")
+    members: tuple[int, ...] = option((90, 70, 50, 30), "qualities of the models that form the ensemble with M")
+    table: Path | None = option(None, _TABLE)
+    xi: float = option(0.9, "the weight of the unchanged images in the loss of noisy training")
+    noise: float | None = option(None, "the standard deviation of the noise, in units of 1/255; by default --eps")
     epochs: float | None = option(
         None,
-        "epochs for each quality of a chain (by default 2, which makes 14), otherwise of the whole training (by "
-        "default 14 of plain training; of adversarial training as many as its authors take)",
+        "epochs; for a chain, of each quality (by default 2, so 14 in all); for plain training, of all of it (by "
+        "default 14); for adversarial training, of all of it (by default as many as its authors take)",
     )
     lr: float | None = option(
         None,
-        "the first learning rate of a chain and of plain training (by default 0.005), the highest one of the others",
+        "the first learning rate of a chain and of plain training (by default 0.005); the highest learning rate of "
+        "adversarial training (by default that of its authors)",
     )
     decay: float = option(0.94, "the factor of the learning rate with each epoch, for chains and plain training")
     momentum: float = option(0.9, "the momentum of SGD, for chains and plain training")
     weight_decay: float = option(1e-4, "the weight decay of SGD, for chains and plain training")
     train_batch: int = option(64, "images at a time in training, of all processes together")
-    accumulate: int = option(1, "batches of gradients to one step of the weights")
-    mixed_precision: Precision = option("no", '"no" for float32, or mixed with bf16 or fp16')
+    accumulate: int = option(1, "batches whose gradients are added up for one step of the weights")
+    mixed_precision: Precision = option("no", _MIXED)
     images: int = option(1000, "how many images accuracy is measured on")
-    patches: int = option(4200, "how many patches of photos to train on")
+    patches: int = option(4200, _PATCHES)
     seed: int = option(0, "the seed of the order of images, of the small model and of all random numbers")
 
     def __post_init__(self) -> None:
@@ -322,7 +336,7 @@ class Figure6:
     threat: Threat = Threat(eps=2.04)
     images: int = option(700, "how many benign images")
     attacked: int = option(100, "how many of them, labelled right by M, are attacked")
-    attack: Literal["ifgsm", "pgd"] = option("ifgsm", '"ifgsm" has steps of eps, "pgd" of a quarter of it')
+    attack: Literal["ifgsm", "pgd"] = option("ifgsm", '"ifgsm" has steps of size eps, "pgd" of size eps / 4')
     steps: int = option(10, "steps of the attack")
 
     def __post_init__(self) -> None:
@@ -338,37 +352,31 @@ class Table1:
     subject: Subject = Subject()
     preparation: Preparation = Preparation()
     threat: Threat = Threat()
-    val: str | None = option(
-        None,
-        "other images, to judge by, in any form of data; not needed for photos, nor where data holds images for the "
-        "test as well",
-        folder=(None,),
-    )
+    val: str | None = option(None, _VAL, folder=(None,))
     models_of: Path | None = option(
-        None, "the run folder of nnjpeg train: its ensemble is judged too, and its training's seconds are told"
+        None,
+        "the run folder of nnjpeg train: its ensemble is judged too, and the table has the seconds of its training",
     )
-    table: Path | None = option(
-        None, "a file of a quantization table for this method's training; by default the paper's 16 / 50"
-    )
+    table: Path | None = option(None, _TABLE)
     epochs: tuple[float, ...] = option(
         (2.0, 4.0),
-        "epochs of this method for each of the seven qualities: 2 and 4 make the paper's 14 and 28; with models_of "
-        "there may be none",
+        "epochs of this method for each of the seven qualities: 2 and 4 make the paper's 14 and 28; with --models-of "
+        "the list may be empty",
     )
     adversarial_epochs: float | None = option(
         None, "epochs of Fast AT and of Free AT; by default 15 and 22.5, as their authors take"
     )
-    restarts: tuple[int, ...] = option((1, 10), "restarts of PGD, with a column for each number")
-    steps: int = option(50, "steps of PGD, each of 1/255")
+    restarts: tuple[int, ...] = option((1, 10), "numbers of restarts of PGD; the table has a column for each")
+    steps: int = option(50, "steps of PGD, each of size 1/255")
     images: int = option(700, "how many benign images")
     attacked: int = option(100, "how many of them, labelled right by M, are attacked")
     train_batch: int = option(
         64,
-        "images at a time in training; for folders Fast AT's first phase has eight times, Free AT four times as many, "
-        "as their authors do",
+        "images at a time in training; for models of more than 96 pixels the first phase of Fast AT uses eight times "
+        "as many, and Free AT four times as many, as their authors do",
     )
-    mixed_precision: Precision = option("no", '"no" for float32, or mixed with bf16 or fp16')
-    patches: int = option(4200, "how many patches of photos to train on")
+    mixed_precision: Precision = option("no", _MIXED)
+    patches: int = option(4200, _PATCHES)
     seed: int = option(0, "the seed of all random numbers")
 
     def __post_init__(self) -> None:
@@ -389,28 +397,23 @@ class Certify:
 
     subject: Subject = Subject()
     preparation: Preparation = Preparation()
-    val: str | None = option(
-        None,
-        "other images, to judge by, in any form of data; not needed for photos, and where data holds images for the "
-        "test as well",
-        folder=(None,),
-    )
-    sigmas: tuple[float, ...] = option((0.12, 0.25, 0.5), "deviations of the noise, for images in [0, 1]")
+    val: str | None = option(None, _VAL, folder=(None,))
+    sigmas: tuple[float, ...] = option((0.12, 0.25, 0.5), "standard deviations of the noise, for images in [0, 1]")
     radii: tuple[float, ...] = option((0.0, 0.25, 0.5, 0.75, 1.0), "L2 norms to certify, for images in [0, 1]")
-    n0: int = option(100, "draws that choose a class")
-    n: int = option(10_000, "draws that count it; the largest radius that can be certified grows with them")
+    n0: int = option(100, "draws of the noise that choose a class")
+    n: int = option(
+        10_000, "draws that estimate the probability of that class; with more draws larger radii can be certified"
+    )
     alpha: float = option(0.001, "the probability, for each image, that its certificate is wrong")
     images: int = option(200, "how many images are certified")
-    table: Path | None = option(None, "a file of a quantization table; by default the paper's 16 / 50")
-    quality: int = option(50, "the quality of NN-JPEG; at 50 the table is used as it is")
-    mixed_precision: Precision = option(
-        "no", '"no" for float32, or mixed with bf16 or fp16: in training, and in the networks that are certified'
-    )
-    epochs: float = option(2.0, "epochs of training with noise, for each network, from M")
+    table: Path | None = option(None, _TABLE)
+    quality: int = option(50, "the quality of NN-JPEG; at 50 the table is unchanged")
+    mixed_precision: Precision = option("no", f"{_MIXED}, in training and in the networks that are certified")
+    epochs: float = option(2.0, "epochs of the training with noise, which starts from M, for each network")
     lr: float = option(0.005, "the first learning rate")
     decay: float = option(0.94, "the factor of the learning rate with each epoch")
     train_batch: int = option(64, "images at a time in training, of all processes together")
-    patches: int = option(4200, "how many patches of photos to train on")
+    patches: int = option(4200, _PATCHES)
     seed: int = option(0, "the seed of all random numbers")
 
     def __post_init__(self) -> None:
@@ -432,45 +435,48 @@ class Evaluate:
     threat: Threat = Threat()
     scenarios: tuple[Scenario, ...] = option(
         get_args(Scenario),
-        "which tables to make: what the attacker knows (gray-box, black-box, white-box, random: white-box on random "
-        "defences), BPDA beside PGD (optimiser), Figure 5 (colors), defences at equal benign accuracy (equal), "
-        "accuracy by eps (curve), whether attacks have converged (convergence), and AutoAttack's standard version, of "
-        "the first images, as many as `attacked` and labelled right or not (autoattack)",
+        "which tables to make. gray-box: the attacker knows M; black-box: the attacker knows another network; "
+        "white-box: the attacker knows the whole defence; random: the same for defences that draw at random; "
+        "optimiser: BPDA beside PGD; colors: Figure 5; equal: defences at equal benign accuracy; curve: accuracy at "
+        "several eps; convergence: whether the attacks have converged; autoattack: the standard version of AutoAttack "
+        "on the first images, as many as --attacked, whether labelled right or not",
     )
     thorough: bool = option(
         True,
         "attack every defence in white-box, by every loss, by every view of an ensemble and by all of AutoAttack; "
-        "else only no defence, NN-JPEG and the ensemble, by cross-entropy, the margin, APGD-CE and Square",
+        "with --no-thorough only no defence, NN-JPEG and the ensemble, by cross-entropy, margin, APGD-CE and Square",
     )
-    models_of: Path | None = option(None, "the run folder of nnjpeg train, for M, noisy training and the ensemble")
+    models_of: Path | None = option(
+        None, "the run folder of nnjpeg train from which M, the models of noisy training and the ensemble are taken"
+    )
     replicas: tuple[Path, ...] = option(
         (), "run folders of nnjpeg train with other seeds, whose ensembles are judged too"
     )
     control: Path | None = option(
-        None, "the run folder of nnjpeg train --method plain: what as much training without noise gives"
+        None, "the run folder of nnjpeg train --method plain: the model after as many epochs without noise"
     )
     adversarial: tuple[Path, ...] = option(
         (),
-        "run folders of nnjpeg train with adversarial training, whose models are judged too, and behind NN-JPEG",
+        "run folders of nnjpeg train with adversarial training, whose models are judged too, alone and behind NN-JPEG",
     )
     other: str | None = option(
-        None, 'another architecture, from which attacks are transferred; for photos "plain" by default'
+        None, 'another architecture, which the attacks of black-box are made on; for photos "plain" by default'
     )
     other_weights: Path | None = option(None, "a file of its weights")
     other_options: Mapping[str, Any] = option({}, "further arguments of its constructor")
-    table: Path | None = option(None, "a file of a quantization table; by default the paper's 16 / 50")
+    table: Path | None = option(None, _TABLE)
     more_eps: tuple[float, ...] = option(
         (), "further bounds for the attacks of gray-box and black-box, in units of 1/255 (Table 2 has three)"
     )
     images: int = option(700, "how many benign images")
     attacked: int = option(100, "how many of them, labelled right by M, are attacked")
     curve: tuple[float, ...] = option(
-        (1.0, 2.0, 4.0, 8.0, 16.0, 32.0), "bounds for the curve of accuracy, in units of 1/255"
+        (1.0, 2.0, 4.0, 8.0, 16.0, 32.0), "the eps of the scenario curve, in units of 1/255"
     )
     steps: int = option(
         100,
-        "of PGD, APGD and FAB in white-box; a fifth of them where defences are random or many, a tenth for I-FGSM and "
-        "DI-FGSM",
+        "steps of PGD, APGD and FAB in white-box; a fifth of this for random defences and where many defences are "
+        "attacked, a tenth for I-FGSM and DI-FGSM",
     )
     restarts: int = option(1, "restarts of PGD and APGD-CE in white-box")
     cw_steps: int = option(1000, "steps of C&W in each of its five rounds of binary search")
@@ -479,12 +485,14 @@ class Evaluate:
         1000, "queries of the Square attack; the scenario autoattack takes five times as many, as its authors do"
     )
     samples: int = option(
-        8, "draws of a defence for each gradient in the scenario random; doubled, up to 64, until that changes nothing"
+        8,
+        "draws of a defence for each gradient in the scenario random; the number is doubled until the accuracy no "
+        "longer falls, up to 64",
     )
     keep: Literal["transferred", "all"] = option(
         "transferred",
-        'which adversarial images to keep: "transferred", those that several defences share; "all", also those of each '
-        "attack on a whole defence (15 bytes a pixel and image, some hundred such sets)",
+        'which adversarial images to keep. "transferred": those that several defences share; "all": also those of each '
+        "attack on a whole defence (15 bytes per pixel of each image, for about a hundred attacks)",
     )
     seed: int = option(0, "the seed of all random numbers")
 
@@ -509,20 +517,22 @@ class Reproduce:
 
     preset: Preset = option(
         "photos",
-        '"photos", sizes for two cores and a short while; "photos-full", the same with the sizes of each command; '
-        '"cifar10", from ResNet-20 with its published weights, which takes two cores a night; "cifar10-hour", every '
-        'table of it in about an hour; "imagenet", the paper\'s sizes and models',
+        '"photos": a smoke test, eight minutes on two cores; "photos-full": the same with the default sizes of each '
+        'command; "cifar10": ResNet-20 with its published weights, one night on two cores; "cifar10-hour": every table '
+        'of "cifar10" with smaller sizes, in about an hour; "imagenet": the sizes and models of the paper',
     )
     data: Path | None = option(
         None,
-        "for cifar10, its images in any form that nnjpeg train takes; for imagenet, a folder with train and val in it, "
-        "each with a folder for each class",
+        "for the presets of CIFAR-10, its images in any form that nnjpeg train takes; for imagenet, a folder with "
+        "train and val in it, each with a folder for each class",
     )
-    download: bool = option(False, "fetch CIFAR-10 into the folder data, unless it is there", identity=False)
+    download: bool = option(
+        False, "fetch CIFAR-10 into the folder that --data names, unless it is there", identity=False
+    )
     options: Mapping[str, Any] = option(
         {},
-        'what is to differ from the preset, by stage, such as \'{"evaluate": {"attacked": 200}}\'; "common" is for all '
-        "stages that have the option",
+        'options that replace those of the preset, for each stage, such as \'{"evaluate": {"attacked": 200}}\'; '
+        '"common" is for all stages that have the option',
         identity=False,
     )
     seed: int = option(0, "the seed of all random numbers")

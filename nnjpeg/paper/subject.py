@@ -9,7 +9,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -193,8 +193,12 @@ def other_of(run: Run, spec: Any) -> Classifier | None:
 
 def source_of(subject: Subject, split: Split) -> Source:
     """The images of a subject for training or for the test; all images, if they are not separate."""
-    apart = datasets.has_splits(subject.data, subject.dataset)
-    return datasets.opened(subject.data, split if apart else None, dataset=subject.dataset, download=subject.download)
+    return _source(subject.data, split, subject.dataset, subject.download)
+
+
+def _source(data: str, split: Split, dataset: str | None = None, download: bool = False) -> Source:
+    apart = datasets.has_splits(data, dataset)
+    return datasets.opened(data, split if apart else None, dataset=dataset, download=download)
 
 
 def _sides(subject: Subject) -> tuple[int | None, int | None]:
@@ -215,13 +219,17 @@ def subject_of(
     """The model on its device, and `count` images or fewer, if fewer are accepted."""
     model = model_of(run / "model.safetensors", subject, seed).to(device)
     if subject.data == "photos":
+        datasets.class_map(datasets.PHOTOS, model.outputs())  # raises an error if the model does not fit the patches
         return model, datasets.photos("test", count, seed=seed)
     return model, test_images(subject, model, count, at_least, seed)
 
 
 def test_images(subject: Subject, model: Classifier, count: int, at_least: int | None, seed: int) -> datasets.Images:
     """Test images of a subject other than photos."""
-    source = source_of(subject, "test")
+    return _sampled(source_of(subject, "test"), model, count, at_least, seed)
+
+
+def _sampled(source: Source, model: Classifier, count: int, at_least: int | None, seed: int) -> datasets.Images:
     return datasets.sample(source, count, model.preprocess(), at_least=at_least, outputs=model.outputs(), seed=seed)
 
 
@@ -232,8 +240,8 @@ def benign_images(
     if subject.data == "photos":
         return datasets.photos("test", count, seed=seed)
     if val is not None:
-        subject = replace(subject, data=val, dataset=None, download=False)
-    elif not datasets.has_splits(subject.data, subject.dataset):
+        return _sampled(_source(val, "test"), model, count, 1, seed)
+    if not datasets.has_splits(subject.data, subject.dataset):
         return None
     return test_images(subject, model, count, 1, seed)
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor, nn
 
+from nnjpeg._words import counted
 from nnjpeg.qtable import QTable
 from nnjpeg.robust.attack.gradients import attack_images
 from nnjpeg.robust.data import Images
@@ -31,6 +32,7 @@ __all__ = [
     "evaluate_cells",
     "frame",
     "grid",
+    "in_words",
     "pareto_front",
     "references",
     "table_of",
@@ -264,9 +266,9 @@ def choose(cells: Any, none: dict[str, Any], *, max_loss: float = 0.01, min_defe
     if fit.empty:
         least = cells.sort_values("accuracy", ascending=False, kind="stable").iloc[0]
         text = (
-            f"No cell loses at most {100 * max_loss:g} points of benign accuracy: the least loss is "
+            f"No table loses at most {counted(100 * max_loss, 'point')} of benign accuracy: the least loss is "
             f"{100 * (none['accuracy'] - least['accuracy']):.1f} points, of {_name(least)}, which defends "
-            f"{least['defence']:.1%}; {undefended}. No table is chosen; allow more with max_loss."
+            f"{least['defence']:.1%}; {undefended}. No table is chosen; allow a larger loss with max_loss."
         )
         return Verdict(None, False, text)
     best = fit.sort_values(["defence", "accuracy"], ascending=False, kind="stable").iloc[0].to_dict()
@@ -283,6 +285,11 @@ def choose(cells: Any, none: dict[str, Any], *, max_loss: float = 0.01, min_defe
     return Verdict(best, bool(useful), text)
 
 
+def in_words(row: Any) -> str:
+    """The table of a "diagonal" or "measured" cell, given as a row of `frame`: its bands and its two steps."""
+    bands = counted(row["n"], {"diagonal": "anti-diagonal", "measured": "measured band"}[row["partition"]])
+    return f"{bands} at {row['qs_of']}, the rest at {row['qs_af']}"
+
+
 def _name(row: Any) -> str:
-    bands = {"diagonal": "anti-diagonals", "measured": "measured bands"}.get(row["partition"], row["partition"])
-    return f"The table of {row['n']} {bands} at {row['qs_of']}, the rest at {row['qs_af']} ({row['colorspace']})"
+    return f"The table of {in_words(row)} ({row['colorspace']})"

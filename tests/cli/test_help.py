@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import nnjpeg.cli
 from nnjpeg.cli import experiments, main
-from nnjpeg.paper.fields import make
+from nnjpeg.cli._help import is_list
+from nnjpeg.paper.fields import make, options_of
 from nnjpeg.paper.specs import Machine
 
 FOLDER = Path(nnjpeg.cli.__file__).parent
@@ -128,6 +130,32 @@ def test_lists_may_be_empty_and_switches_off(asked):
     assert (spec.measured, spec.figure4, spec.qs_of) == ((), False, 16)
 
 
+WITH = ([], ["--method", "fast"], ["--models-of", "run"], ["--objective", "adversary"])
+"""An example may need one of these."""
+
+
+@pytest.mark.parametrize("spec", [one.spec for one in experiments._COMMANDS], ids=lambda spec: spec.__name__)
+def test_examples_in_the_help_are_accepted(asked, spec, capsys):
+    name = spec.__name__.lower()
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    examples = re.findall(
+        r"a list, such as (--[a-z0-9-]+ [^()]+?) ?(?:\(|--|$)", " ".join(capsys.readouterr().out.split())
+    )
+    lists = [one for one in options_of(spec) if is_list(one.hint)]
+    assert len(examples) == len(lists)
+    for example in examples:
+        words = [name, *(["--models", "run"] if name == "figure6" else []), *example.split()]
+        assert any(accepted([*words, *more]) for more in WITH), (example, capsys.readouterr().err)
+
+
+def accepted(words):
+    try:
+        return main(words) == 0
+    except SystemExit:
+        return False
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
@@ -146,6 +174,23 @@ def test_wrong_arguments_are_refused_before_anything_runs(asked, command, messag
     assert caught.value.code == 2
     assert message in capsys.readouterr().err
     assert not asked
+
+
+@pytest.mark.parametrize("form", ["flag", "file"])
+def test_photos_is_refused_where_a_folder_has_that_name(asked, tmp_path, monkeypatch, form, capsys):
+    """Built-in images in the place of the user's would not be noticed."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.yaml").write_text("data: photos\n")
+    words = ["analyze", *(["--data", "photos"] if form == "flag" else ["--config", "c.yaml"])]
+    assert main(words) == 0
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(SystemExit):
+        main(words)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "give ./photos for the folder, or leave --data out for the built-in images" in said
+    assert main(["analyze"]) == 0
+    assert main(["analyze", "--data", "./photos", "--arch", "resnet20"]) == 0
+    assert [spec.subject.data for spec, *_ in asked] == ["photos", "photos", "./photos"]
 
 
 @pytest.mark.parametrize(
@@ -197,6 +242,31 @@ def test_a_run_that_failed_leaves_its_folder_free(weights, tmp_path, capsys):
     before = sorted(out.iterdir())
     assert main([*command, "--weights", weights, "--device", "abacus"]) == 1
     assert sorted(out.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("classes", "more", "message"),
+    [
+        (7, [], "size: the model does not take images of 224x224 pixels (mat1 and mat2 shapes cannot be multiplied"),
+        (7, ["--data", "photos"], "size: the model does not take images of 64x64 pixels"),
+        (1, ["--size", "32"], "data: 2 classes for a model of 1 outputs"),
+    ],
+)
+def test_a_model_that_does_not_fit_the_images_is_one_line(tmp_path, monkeypatch, classes, more, message, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(
+        f"from torch import nn\ndef net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, {classes}))\n"
+    )
+    for name in ("cat", "dog"):
+        Path("set", name).mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(f"set/{name}/1.png")
+    command = ["analyze", "--data", "set", "--model", "mine:net", "--images", "1", "--out", "run", *more]
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    monkeypatch.delitem(sys.modules, "mine")
 
 
 def test_files_of_others_stay(weights, tmp_path):

@@ -197,7 +197,7 @@ def test_the_table_goes_on(stand_in, tmp_path, capsys):
     table = tmp_path / "a" / "design" / "table.json"
     assert stand_in.asked["train"].table == table
     assert stand_in.asked["evaluate"].table == table
-    assert "table: Algorithm 1's: 1 anti-diagonals at 16, the rest at 121" in capsys.readouterr().out
+    assert "table: Algorithm 1's: 1 anti-diagonal at 16, the rest at 121" in capsys.readouterr().out
     # Table 1 with training of its own
     go(tmp_path / "b", table1={"epochs": [1]})
     assert stand_in.asked["table1"].epochs == (1.0,)
@@ -209,7 +209,7 @@ def test_the_papers_table_where_no_cell_qualifies(stand_in, tmp_path, capsys):
     go(tmp_path / "a")
     assert stand_in.asked["train"].table is None
     assert stand_in.asked["evaluate"].table is None
-    assert "table: the paper's 16 / 50, since no cell of the search qualifies" in capsys.readouterr().out
+    assert "table: the paper's 16 / 50, since no table of the search qualifies" in capsys.readouterr().out
 
 
 def test_what_is_done_is_not_done_again(stand_in, tmp_path, capsys):

@@ -149,9 +149,10 @@ def test_two_processes_go_on_where_one_was_killed(trained, weights, tmp_path):
 
 
 @pytest.mark.slow(5)
-def test_a_folder_of_images_and_a_model_of_timm(tmp_path, capsys):
+def test_a_folder_of_images_and_a_model_of_timm(tmp_path, monkeypatch, capsys):
     rng = np.random.default_rng(0)
-    for split in ("train", "val"):
+    monkeypatch.chdir(tmp_path)
+    for split in ("train", "photos"):  # of which --val has only one meaning
         for label in ("cat", "dog"):
             (tmp_path / split / label).mkdir(parents=True)
             for k in range(4):
@@ -162,7 +163,7 @@ def test_a_folder_of_images_and_a_model_of_timm(tmp_path, capsys):
     network, _ = models.create("mobilenetv2_050", False, 2, {})
     torch.save(network.state_dict(), tmp_path / "w.pt")
     command = [
-        "train", "--data", str(tmp_path / "train"), "--val", str(tmp_path / "val"), "--arch", "mobilenetv2_050",
+        "train", "--data", str(tmp_path / "train"), "--val", "photos", "--arch", "mobilenetv2_050",
         "--weights", str(tmp_path / "w.pt"), *options, "--qualities", "50", "--members", "50", "--epochs", "1",
     ]  # fmt: skip
     assert main([*command, "--out", str(tmp_path / "run")]) == 0, capsys.readouterr().err

@@ -150,7 +150,7 @@ def test_no_cell_qualifies():
     verdict = search.choose(pandas.DataFrame([row(0.8, 0.9), row(0.7, 0.95)]), row(0.9, 0.0))
     assert verdict.cell is None
     assert not verdict.useful
-    assert "No cell loses at most 1 points" in verdict.text
+    assert "No table loses at most 1 point of" in verdict.text
     assert "10.0 points" in verdict.text
 
 
@@ -219,7 +219,7 @@ def test_design_on_the_command_line(weights, tmp_path, capsys):
     text = capsys.readouterr().out
     assert status == 0, text
     assert "JPEG 75: benign" in text
-    assert "QS_OF is 128, and no QS_AF of the grid is above it" in text
+    assert "QS_OF, the step of the original-favoured bands, is 128. The largest QS_AF" in text
     files = {path.name for path in (tmp_path / "a").iterdir()}
     assert files >= {
         "config.json", "cells.csv", "front.csv", "verdict.json", "table.json", "heat_map.png", "front.png",

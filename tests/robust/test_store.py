@@ -63,6 +63,8 @@ def test_a_model_of_the_users_own(tmp_path, monkeypatch):
         "import torch\n"
         "def net():\n"
         "    return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, 7))\n"
+        "def small():\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 7))\n"
         "def number():\n"
         "    return 3\n"
         "def broken():\n"
@@ -73,6 +75,9 @@ def test_a_model_of_the_users_own(tmp_path, monkeypatch):
     assert not model.training
     assert model.outputs() == 7
     assert model.size == 64
+    assert models.given("ours:small", 32).outputs() == 7
+    with pytest.raises(ValueError, match=r"the model does not take images of 224x224 pixels \(.*\); --size gives it"):
+        models.given("ours:small").outputs()
     with pytest.raises(TypeError, match="model: ours:number must return a torch module, got a int"):
         models.given("ours:number")
     for place in ("ours:other", "theirs:net", "ours:broken"):

@@ -97,11 +97,25 @@ class Classifier(nn.Module):
 
     @torch.inference_mode()
     def outputs(self) -> int:
-        """The number of logits, from a forward pass of a black image."""
+        """The number of logits, from a forward pass of a black image.
+
+        Raises
+        ------
+        ValueError
+            If the network does not take images of `size`.
+        """
         training = self.training
-        logits = self.eval()(torch.zeros(1, 3, self.size, self.size, device=self.mean.device))
-        self.train(training)
-        return logits.shape[1]
+        image = torch.zeros(1, 3, self.size, self.size, device=self.mean.device)
+        try:
+            logits = self.eval().network(self.normalize(image))
+        except (AssertionError, RuntimeError, ValueError) as error:  # what layers raise about shapes
+            raise ValueError(
+                f"size: the model does not take images of {self.size}x{self.size} pixels ({error}); --size gives it "
+                "images of another size"
+            ) from error
+        finally:
+            self.train(training)
+        return self.check(logits, image).shape[1]
 
     def preprocess(self) -> v2.Transform:
         """Convert a PIL image to the network's input, as bytes (3, size, size)."""
