@@ -2,10 +2,10 @@
 
     python bench/compress.py -o bench/results/NAME.json
 
-Images are PPM files, which all three read. By turns in each repeat, every command compresses the same folder, from its
-start to its end: nnjpeg to files and to a tar file, on one CPU and on all. The others have quality 75 and 4:2:0, their
-default, and sync nothing to the disk; nnjpeg's files are synced, as always. Reported are medians, of time and CPU time
-an image, and of the ratio to nnjpeg to files on all CPUs in the same repeat.
+Images are PPM files, which all three read. By turns in each repeat, every command compresses the same folder with
+JPEG's tables of quality 75 in 4:2:0, from its start to its end: nnjpeg to files and to a tar file, on one CPU and on
+all. nnjpeg also decodes each image for its PSNR and syncs its files to the disk, which the others do not. Reported are
+medians, of time and CPU time an image, and of the ratio to nnjpeg to files on all CPUs in the same repeat.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from photos import crops
 from PIL import Image
 from tqdm import tqdm
 
-from nnjpeg import atomic
+from nnjpeg import QTable, atomic
 from nnjpeg._threads import available_cpus
 
 SETS = {"32x32": ((32, 32), 2000), "224x224": ((224, 224), 400), "1620x1080": ((1080, 1620), 24)}
@@ -34,8 +34,9 @@ LOOP = f'mkdir out && for f in set/*.ppm; do n=${{f##*/}}; cjpeg -quality {QUALI
 
 
 def commands():
-    """Name to (command, on how many CPUs), in a folder that holds `set`."""
-    nnjpeg = [sys.executable, "-m", "nnjpeg", "compress", "set"]
+    """Name to (command, on how many CPUs), in a folder that holds `set` and `tables.txt`."""
+    coding = ["--qtable", "tables.txt", "--colorspace", "ycbcr", "--subsampling", "4:2:0"]
+    nnjpeg = [sys.executable, "-m", "nnjpeg", "compress", "set", *coding]
     found = {}
     for cpus in sorted({available_cpus(), 1}, reverse=True):
         for name, where in (("files", ["-o", "out"]), ("tar", ["--tar", "out/set.tar"])):
@@ -71,6 +72,8 @@ def compare(size, count, repeats):
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:  # a disk, which /tmp may not be
         folder = Path(folder)
         (folder / "set").mkdir()
+        tables = [QTable.standard_luminance(), QTable.standard_chrominance()]
+        QTable.save_all([table.at_quality(int(QUALITY)) for table in tables], folder / "tables.txt")
         for k, image in enumerate(crops(size, count)):
             Image.fromarray(image).save(folder / "set" / f"{k:05d}.ppm")
         for _ in tqdm(range(repeats), desc=f"{size[1]}x{size[0]}", disable=None):

@@ -26,6 +26,7 @@ import torch
 from machine import facts
 from photos import crops
 from PIL import Image
+from pipeline import in_turn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 from tqdm import tqdm
@@ -94,7 +95,8 @@ def one_thread(repeats, count=24):
     jobs = {name: ([take(image) for image in images], transform) for name, (take, transform) in libraries().items()}
     times = {name: [] for name in jobs}
     for k in tqdm(range(repeats + 1), desc="one thread", disable=None):
-        for name, (prepared, transform) in jobs.items():
+        for name in in_turn(jobs, k):
+            prepared, transform = jobs[name]
             took = seconds(lambda transform=transform, prepared=prepared: [transform(image) for image in prepared])
             if k:  # the first warms up
                 times[name].append(took)
@@ -133,8 +135,8 @@ def data_loader(repeats, count=256, workers=2):
         }
         times = {name: [] for name in loaders}
         for k in tqdm(range(repeats + 1), desc="DataLoader", disable=None):
-            for name, loader in loaders.items():
-                took = seconds(lambda loader=loader: [None for _ in loader])
+            for name in in_turn(loaders, k):
+                took = seconds(lambda loader=loaders[name]: [None for _ in loader])
                 if k:
                     times[name].append(took)
     return {name: count / float(np.median(values)) for name, values in times.items()}
