@@ -12,6 +12,7 @@ from PIL import Image, ImageColor
 
 from nnjpeg import NN_TABLE, QTable, bulk
 from nnjpeg._arguments import Subsampling, integer, number
+from nnjpeg._memory import keep_freed_memory
 from nnjpeg._progress import Progress
 from nnjpeg._words import counted
 from nnjpeg.files import writable_subsampling
@@ -142,6 +143,7 @@ def run(options: argparse.Namespace) -> int:
     qtables = tuple(table if quality is None else table.at_quality(quality) for table in options.qtable)
     rules = Rules(options.background, options.convert)
     coder = bulk.Coder(qtables, options.colorspace, options.subsampling, rules)
+    keep_freed_memory()
     total = len(sources) + len(unreadable)
     with Progress("compress", total, "image") as progress:
         report = _Report(progress)

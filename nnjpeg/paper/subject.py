@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import datetime
 import hashlib
 import importlib.util
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader
 
+from nnjpeg._memory import keep_freed_memory
 from nnjpeg._progress import stage
 from nnjpeg.paper.fields import files_of, identity
 from nnjpeg.paper.specs import Machine, Preparation, Subject
@@ -83,7 +82,7 @@ def execute(
     """
     command = command_of(spec)
     _check_files(spec)
-    _keep_freed_memory()
+    keep_freed_memory()
     distributed.start()
     if out is None:
         if distributed.world_size() > 1:
@@ -135,19 +134,6 @@ def _code_of(spec: Any) -> dict[str, str]:
 def command_of(spec: Any) -> str:
     """The name of the command that runs an experiment."""
     return type(spec).__name__.lower()
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep freed memory, since torch allocates the same large blocks in each step.
-
-    Otherwise each block is new memory, which the system clears page by page.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:  # musl has none
-        mmap_max, trim_threshold, top_pad = -4, -1, -2  # of malloc.h
-        mallopt(mmap_max, 0)
-        mallopt(trim_threshold, 2**31 - 1)
-        mallopt(top_pad, 2**26)
 
 
 def device_of(name: str) -> torch.device:
