@@ -177,15 +177,19 @@ def _colour(pixels: Tensor, matrix: Sequence[Sequence[int]]) -> Tensor:
 
 
 def _coded_for_onnx(planes: Tensor, steps: Tensor) -> Tensor:
-    """The same in doubles, with the transforms as products of matrices: few nodes, and fast ones."""
-    steps = _by_block(steps)
-    fdct, idct = (torch.tensor(m, dtype=torch.float64, device=planes.device).T for m in (_FDCT, _IDCT))
+    """The same in doubles, with the transforms as products of matrices: few nodes, and fast ones.
+
+    The blocks' rows and columns come last here: of sizes that are not known, ONNX makes no reshaped products.
+    """
+    blocks, steps = _to_blocks(planes).permute(2, 3, 4, 5, 0, 1), steps[:, :, None, None]
+    fdct, idct = (torch.tensor(m, dtype=torch.float64, device=planes.device) for m in (_FDCT, _IDCT))
     first, second = reference.FDCT_SHIFTS
-    coefficients = reference.descale(_product(fdct, _to_blocks(planes) - 128, 1), first)
-    quantized = reference.quantize(reference.descale(_product(fdct, coefficients, 0), second), steps)
+    coefficients = reference.descale((blocks - 128) @ fdct, first)
+    quantized = reference.quantize(reference.descale(fdct.T @ coefficients, second), steps)
     first, second = reference.IDCT_SHIFTS
-    columns = reference.descale(_product(idct, reference.dequantize(quantized, steps), 0), first)
-    return _from_blocks(reference.range_limit(reference.descale(_product(idct, columns, 1), second) + 128))
+    columns = reference.descale(idct.T @ reference.dequantize(quantized, steps), first)
+    decoded = reference.range_limit(reference.descale(columns @ idct, second) + 128)
+    return _from_blocks(decoded.permute(4, 5, 0, 1, 2, 3))
 
 
 def _dct_matrix(like: Tensor) -> Tensor:

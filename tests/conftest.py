@@ -1,6 +1,7 @@
 import gc
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -40,6 +41,13 @@ def _seconds(item):
     if marker is None:
         return 0
     return marker.args[0] if marker.args else 10
+
+
+@pytest.fixture(autouse=True)
+def _no_module_of_another_test():
+    """Tests write modules of the name `mine` into folders of their own."""
+    yield
+    sys.modules.pop("mine", None)
 
 
 @pytest.fixture(scope="session")

@@ -90,7 +90,6 @@ def test_the_code_of_a_page_runs(page, folder, request, monkeypatch):
     """
     names = {"__name__": "page"}
     monkeypatch.syspath_prepend(folder)
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
     if "photos_model" in PAGES[page]:
         request.getfixturevalue("short")
     for language, code in documents.blocks(PAGES[page]):

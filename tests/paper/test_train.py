@@ -45,8 +45,8 @@ def trained(weights, tmp_path_factory):
 def test_the_chain(trained, weights, capsys):
     names = {path.name for path in trained.iterdir()}
     assert names == {
-        "config.json", "M.safetensors", "M90.safetensors", "M50.safetensors", "M30.safetensors", "train.0.jsonl",
-        "ensemble.json", "results.csv",
+        ".lock", "config.json", "M.safetensors", "M90.safetensors", "M50.safetensors", "M30.safetensors",
+        "train.0.jsonl", "ensemble.json", "results.csv",
     }  # fmt: skip
     _, facts = checkpoints.load(trained / "M30.safetensors", arch="preact", outputs=7)
     assert facts["before"] == ["M", "M90", "M50"]
@@ -202,7 +202,12 @@ def test_train_refuses(weights, tmp_path, capsys, more, message):
 def test_m_alone(weights, tmp_path):
     command = ["train", "--weights", str(weights), "--method", "none", "--images", "40", "--out", str(tmp_path / "run")]
     assert main(command) == 0
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"config.json", "M.safetensors", "results.csv"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        ".lock",
+        "config.json",
+        "M.safetensors",
+        "results.csv",
+    }
     assert same(tensors_of(tmp_path / "run" / "M.safetensors"), tensors_of(weights))
     assert list(pandas.read_csv(tmp_path / "run" / "results.csv")["model"]) == ["M"]
 

@@ -40,10 +40,10 @@ def test_one_process_at_a_time_works_in_a_run_folder(tmp_path):
     )
     command = [sys.executable, "-c", again, str(run.folder)]
     with run.hold():
-        other = subprocess.run(command, capture_output=True, text=True)
+        other = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
         assert other.returncode == 1
         assert "out: another process is at work in" in other.stderr
-    other = subprocess.run(command, capture_output=True, text=True, check=True)
+    other = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
     assert other.stdout == "held\n"
     run.let_go()
     assert not run.folder.exists()
