@@ -15,7 +15,7 @@ from nnjpeg._arguments import FACTORS
 
 __all__ = [
     "OPERATOR_DTYPES", "check_operands", "flatten", "gradient_function", "has_tangent", "in_functorch",
-    "quantizers_of", "values_are_hidden",
+    "needs_function", "quantizers_of", "values_are_hidden",
 ]  # fmt: skip
 
 OPERATOR_DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16)
@@ -83,6 +83,11 @@ def in_functorch() -> bool:
 def has_tangent(*tensors: Tensor) -> bool:
     """Whether forward-mode differentiation (`torch.autograd.forward_ad`) asks for a derivative by one of them."""
     return forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)
+
+
+def needs_function(*tensors: Tensor) -> bool:
+    """Whether an operator has to be called by its autograd Function: in `torch.func`, or in forward mode."""
+    return not torch.compiler.is_compiling() and (in_functorch() or has_tangent(*tensors))
 
 
 def gradient_function(

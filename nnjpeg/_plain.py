@@ -179,7 +179,7 @@ def _colour(pixels: Tensor, matrix: Sequence[Sequence[int]]) -> Tensor:
 def _coded_for_onnx(planes: Tensor, steps: Tensor) -> Tensor:
     """The same in doubles, with the transforms as products of matrices: few nodes, and fast ones.
 
-    Blocks are in the last two axes here, since torch.onnx does not reshape products of an unknown size.
+    Blocks are in the last two axes here: the export of subsampled chroma fails on products that are reshaped.
     """
     blocks, steps = _to_blocks(planes).permute(2, 3, 4, 5, 0, 1), steps[:, :, None, None]
     fdct, idct = (torch.tensor(m, dtype=torch.float64, device=planes.device) for m in (_FDCT, _IDCT))

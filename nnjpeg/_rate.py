@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nnjpeg import _core
 from nnjpeg._arguments import FACTORS, LAYOUTS
-from nnjpeg._operands import check_operands, flatten, gradient_function, has_tangent, in_functorch, quantizers_of
+from nnjpeg._operands import check_operands, flatten, gradient_function, in_functorch, needs_function, quantizers_of
 from nnjpeg._threads import tensor_threads
 
 __all__ = ["rate"]
@@ -222,7 +222,7 @@ _RateBackward = gradient_function(_rate_backward, _rate_backward_vmap, _no_secon
 
 
 def rate_and_lengths(image: Tensor, qtable: Tensor, *flags: Any) -> tuple[Tensor, Tensor]:
-    if not torch.compiler.is_compiling() and (in_functorch() or has_tangent(image, qtable)):
+    if needs_function(image, qtable):
         return _Rate.apply(image, qtable, *flags)
     return _rate(image, qtable, *flags)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nnjpeg import _core, _plain, _results, cuda
 from nnjpeg._arguments import FACTORS, LAYOUTS
-from nnjpeg._operands import check_operands, flatten, gradient_function, has_tangent, in_functorch, quantizers_of
+from nnjpeg._operands import check_operands, flatten, gradient_function, in_functorch, needs_function, quantizers_of
 from nnjpeg._threads import tensor_threads
 
 __all__ = ["differentiable", "double", "plain"]
@@ -274,7 +274,7 @@ _TableBackward = gradient_function(_table_backward, _table_backward_vmap, _no_se
 
 def differentiable(image: Tensor, qtable: Tensor, *flags: Any) -> Tensor:
     """The operator, by the way that gives the derivatives which are asked for."""
-    if not torch.compiler.is_compiling() and (in_functorch() or has_tangent(image, qtable)):
+    if needs_function(image, qtable):
         return _Roundtrip.apply(image, qtable, *flags)
     return _roundtrip(image, qtable, *flags)
 

@@ -125,7 +125,7 @@ def extend(x: Ints, height: int, width: int) -> Ints:
         return np.pad(x, [*leading, (0, height - x.shape[-2]), (0, width - x.shape[-1])], mode="edge")
     import torch
 
-    unknown = torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()  # lengths may be, while a graph is made
+    unknown = torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()  # lengths may be symbols in a graph
     for axis, length in ((-2, height), (-1, width)):
         if (unknown and x.is_floating_point()) or x.shape[axis] < length:
             places = torch.arange(length, device=x.device).clamp(max=x.shape[axis] - 1)

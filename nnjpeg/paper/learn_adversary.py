@@ -20,7 +20,7 @@ from nnjpeg.robust import design
 from nnjpeg.robust.attack.gradients import attack_images
 from nnjpeg.robust.data import Images
 from nnjpeg.robust.judge.assess import BENIGN
-from nnjpeg.robust.judge.statistics import at_equal_accuracy, hits_of, mcnemar, right, share_of, well_labelled
+from nnjpeg.robust.judge.statistics import at_equal_accuracy, fraction, hits_of, mcnemar, right, share_of, well_labelled
 from nnjpeg.robust.record import distributed
 from nnjpeg.robust.record.run import Run
 from nnjpeg.robust.record.store import Journal, digest, kept_once, shared
@@ -226,31 +226,27 @@ def _equal(results: Sequence[dict[str, Any]], attacks: Sequence[str]) -> pandas.
     for one in results:
         if one["cell"]["family"] != LEARNED:
             continue
-        benign = _share(one[BENIGN])
+        benign = fraction(one[BENIGN])
         for attack in attacks:
             for family in (TWO_STEPS, JPEG):
                 members = [other for other in results if other["cell"]["family"] == family]
-                curve = [(_share(other[BENIGN]), _share(other[attack])) for other in members]
+                curve = [(fraction(other[BENIGN]), fraction(other[attack])) for other in members]
                 row = {
                     "lambda": one["cell"]["setting"], "benign": benign, "attack": attack,
-                    "accuracy": _share(one[attack]), "family": family,
+                    "accuracy": fraction(one[attack]), "family": family,
                     "at_equal_benign": at_equal_accuracy(curve, benign),
                 }  # fmt: skip
-                fit = [other for other in members if _share(other[BENIGN]) >= benign - 1e-9]
+                fit = [other for other in members if fraction(other[BENIGN]) >= benign - 1e-9]
                 if fit:
-                    best = max(fit, key=lambda other: (_share(other[attack]), _share(other[BENIGN])))
+                    best = max(fit, key=lambda other: (fraction(other[attack]), fraction(other[BENIGN])))
                     only_learned, only_other, p = mcnemar(one[attack], best[attack])
                     row |= {name: best["cell"][name] for name in ("setting", "n", "qs_of", "qs_af")}
                     row |= {
-                        "its_benign": _share(best[BENIGN]), "its_accuracy": _share(best[attack]),
+                        "its_benign": fraction(best[BENIGN]), "its_accuracy": fraction(best[attack]),
                         "only_learned_right": only_learned, "only_other_right": only_other, "p": p,
                     }  # fmt: skip
                 rows.append(row)
     return pandas.DataFrame(rows)
-
-
-def _share(hits: str) -> float:
-    return hits.count("1") / len(hits)
 
 
 def _print(run: Run, found: pandas.DataFrame) -> None:

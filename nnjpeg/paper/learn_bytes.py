@@ -18,7 +18,7 @@ from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.robust.data import Images
 from nnjpeg.robust.defend.transforms import deepn_table
 from nnjpeg.robust.frequency import FrequencyStatistics
-from nnjpeg.robust.judge.statistics import at_equal_accuracy, hits_of, labels_by, mcnemar, share_of
+from nnjpeg.robust.judge.statistics import at_equal_accuracy, fraction, hits_of, labels_by, mcnemar, share_of
 from nnjpeg.robust.record import distributed
 from nnjpeg.robust.record.run import Run
 from nnjpeg.robust.record.store import Journal, shared
@@ -170,14 +170,14 @@ def _saved(results: Sequence[dict[str, Any]]) -> pandas.DataFrame:
     for network in dict.fromkeys(result["network"] for result in results):
         own = [one for one in results if one["network"] == network and one["bytes"] is not None]
         (reference,) = (one for one in own if (one["cell"]["family"], one["cell"]["setting"]) == REFERENCE)
-        accuracy = _share(reference)
+        accuracy = fraction(reference["hits"])
         for family in dict.fromkeys(one["cell"]["family"] for one in own):
             members = [one for one in own if one["cell"]["family"] == family]
             for lost in LOST:
                 wanted = accuracy - lost / 100
-                curve = [(_share(one), -float(one["bytes"])) for one in members]
+                curve = [(fraction(one["hits"]), -float(one["bytes"])) for one in members]
                 least = at_equal_accuracy(curve, max(wanted, min(curve)[0]))
-                fit = [one for one in members if _share(one) >= wanted - 1e-9]
+                fit = [one for one in members if fraction(one["hits"]) >= wanted - 1e-9]
                 nearest = min(fit, key=lambda one: one["bytes"], default=None)
                 row = {
                     "network": network, "family": family, "points_lost": lost,
@@ -189,15 +189,11 @@ def _saved(results: Sequence[dict[str, Any]]) -> pandas.DataFrame:
                     row |= {
                         "setting": nearest["cell"]["setting"],
                         "saved_by_setting": 1 - nearest["bytes"] / reference["bytes"],
-                        "accuracy": _share(nearest), "only_reference_right": only_reference,
+                        "accuracy": fraction(nearest["hits"]), "only_reference_right": only_reference,
                         "only_this_right": only_this, "p": p,
                     }  # fmt: skip
                 rows.append(row)
     return pandas.DataFrame(rows)
-
-
-def _share(result: dict[str, Any]) -> float:
-    return result["hits"].count("1") / len(result["hits"])
 
 
 def _write(run: Run, frames: dict[str, pandas.DataFrame]) -> None:

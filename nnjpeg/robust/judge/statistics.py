@@ -19,7 +19,7 @@ from nnjpeg.robust.data import Images
 from nnjpeg.robust.models import device_of
 
 __all__ = [
-    "accuracy", "as_hits", "at_equal_accuracy", "find_well_labelled", "hits_of", "interval",
+    "accuracy", "as_hits", "at_equal_accuracy", "find_well_labelled", "fraction", "hits_of", "interval",
     "labelled_right", "labels_by", "mcnemar", "read_table", "right", "share", "share_of", "well_labelled", "wilson",
 ]  # fmt: skip
 
@@ -193,6 +193,11 @@ def share(right: int, images: int) -> dict[str, Any]:
     """
     low, high = wilson(right, images)
     return {"right": right, "images": images, "accuracy": right / images, "low": low, "high": high}
+
+
+def fraction(hits: str) -> float:
+    """The fraction of hits, in 0..1."""
+    return hits.count("1") / len(hits)
 
 
 def share_of(hits: str | npt.ArrayLike, sources: npt.ArrayLike | None = None) -> dict[str, Any]:
