@@ -99,3 +99,20 @@ def test_who_has_weights():
 def test_depths_that_there_are_none_of(depth):
     with pytest.raises(ValueError, match=rf"depth must be 6n \+ 2, such as 20 or 56, got {depth}"):
         CifarResNet(10, depth)
+
+
+def test_the_small_network_at_the_size_of_the_images():
+    """With a stem of stride 1 the stages see images twice as large, by the same weights."""
+    coarse, fine = (models.untrained("preact", width=4, stride=stride).network for stride in (2, 1))
+    assert {k: v.shape for k, v in coarse.state_dict().items()} == {k: v.shape for k, v in fine.state_dict().items()}
+    sides = []
+    for network in (coarse, fine):
+        network.norm.register_forward_hook(lambda module, given, result: sides.append(result.shape[2:]))
+        assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    assert sides == [(2, 2), (4, 4)]
+    for options, message in (
+        ({"stride": 3}, "stride must be an integer in 1..2, got 3"),
+        ({"width": 0}, "width must be"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            models.untrained("preact", **options)

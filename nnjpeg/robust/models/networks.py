@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nnjpeg._arguments import integer
+
 __all__ = ["NETWORKS", "CifarResNet", "Network", "PlainNet", "PreActResNet"]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -38,11 +40,22 @@ class _Block(nn.Module):
 
 
 class PreActResNet(nn.Module):
-    """A small pre-activation ResNet for 64x64 images: a stem that halves, three stages of one block each."""
+    """A small pre-activation ResNet: a stem, and three stages of one block each, each of which halves the image.
 
-    def __init__(self, classes: int, width: int = 24) -> None:
+    Parameters
+    ----------
+    classes : int
+        Number of logits.
+    width : int
+        Channels of the stem and of the first stage; the second stage has twice as many, the third four times.
+    stride : int
+        Of the stem: 2 suits images of 64x64, 1 images of 32x32 (four times the work at the same width).
+    """
+
+    def __init__(self, classes: int, width: int = 24, stride: int = 2) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, width, 5, 2, 2, bias=False)
+        width, stride = integer("width", width, 1, 2**12), integer("stride", stride, 1, 2)
+        self.stem = nn.Conv2d(3, width, 5, stride, 2, bias=False)
         widths = [width, 2 * width, 4 * width]
         self.stages = nn.Sequential(*(_Block(a, b, 2) for a, b in zip([width, *widths[:-1]], widths, strict=True)))
         self.norm = nn.BatchNorm2d(widths[-1])
