@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from nnjpeg.paper.specs import ADVERSARIAL, Evaluate, Machine
-from nnjpeg.paper.subject import benign_images, device_of, model_of, other_of, test_images, training_of
-from nnjpeg.qtable import NN_TABLE, QTable
+from nnjpeg.paper.subject import benign_images, device_of, model_of, other_of, table_of, test_images, training_of
+from nnjpeg.qtable import QTable
 from nnjpeg.robust.attack.attack import Attack, black_box, convergence, curve, expectation, gray_box
 from nnjpeg.robust.data import PHOTOS, Images, photos
 from nnjpeg.robust.defend.ensemble import Ensemble, input_transform
@@ -100,9 +100,28 @@ class _Scene:
         """Steps of PGD for many defences, or for random and slow ones."""
         return max(self.spec.steps // 5, 1)
 
-    def some(self, wanted: Callable[[_Defence], bool]) -> dict[str, nn.Module]:
-        """The models of those defences that are wanted, by name."""
-        return {name: one.model for name, one in self.defences.items() if wanted(one)}
+    def some(self, scenario: str) -> dict[str, nn.Module]:
+        """The models of the defences that a scenario attacks, by name."""
+        wanted = _ATTACKED[scenario]
+        return {name: one.model for name, one in self.defences.items() if wanted(one, self.spec)}
+
+    @property
+    def scenarios(self) -> list[str]:
+        """Those that are asked for and attack one of the defences, or make defences of their own."""
+        return [name for name in self.spec.scenarios if name not in _ATTACKED or self.some(name)]
+
+
+_ATTACKED: dict[str, Callable[[_Defence, Evaluate], bool]] = {
+    "gray-box": lambda one, spec: True,
+    "black-box": lambda one, spec: True,
+    "white-box": lambda one, spec: one.in_white_box and (spec.thorough or one.headline or one.again),
+    "random": lambda one, spec: one.random,
+    "optimiser": lambda one, spec: one.table3,
+    "curve": lambda one, spec: one.headline,
+    "convergence": lambda one, spec: one.headline,
+    "autoattack": lambda one, spec: one.in_white_box and not one.again and (spec.thorough or one.headline),
+}
+"""Which defences each scenario attacks; colors and equal make their own."""
 
 
 def run(spec: Evaluate, run: Run, machine: Machine) -> dict[str, pandas.DataFrame]:
@@ -117,12 +136,15 @@ def run(spec: Evaluate, run: Run, machine: Machine) -> dict[str, pandas.DataFram
         The tables by name.
     """
     scene = _scene(spec, run, machine)
-    knowing = [_KNOWING[name](scene) for name in _KNOWING if name in spec.scenarios]
+    for name in spec.scenarios:
+        if name not in scene.scenarios and distributed.is_main():
+            print(f"{name}: it attacks none of {', '.join(scene.defences)}")
+    knowing = [_KNOWING[name](scene) for name in _KNOWING if name in scene.scenarios]
     tables = {}
     if knowing:
         tables["cells"] = worst_case(pandas.concat(knowing, ignore_index=True), scene.originals.sources)
         tables["versus"] = _versus(tables["cells"])
-    tables |= {name: make(scene) for name, make in _FURTHER.items() if name in spec.scenarios}
+    tables |= {name: make(scene) for name, make in _FURTHER.items() if name in scene.scenarios}
     if "equal" in tables:
         tables["beside"] = _beside(scene, tables["equal"])
     if distributed.is_main():
@@ -149,9 +171,10 @@ def _scene(spec: Evaluate, run: Run, machine: Machine) -> _Scene:
             "folder of images with --data"
         )
     second = other_of(run, spec) if "black-box" in spec.scenarios else None
+    given = () if spec.models_of is None else (spec.models_of,)
+    table = table_of(spec.table, {"models_of": given, "replicas": spec.replicas, "adversarial": spec.adversarial})
     benign, donors = _images(spec, network)
     originals, considered = find_well_labelled(network, benign, spec.attacked, machine.batch)
-    table = NN_TABLE if spec.table is None else QTable.load(spec.table)
     defences = _defences(spec, network, table, benign, donors)
     for one in defences.values():
         one.model.to(on)
@@ -213,7 +236,10 @@ def _defences(
         for name in found.keys() & more.keys():
             raise ValueError(f"adversarial: two of the folders have models named {name}")
         found |= more
-    return found
+    for name in spec.defences:
+        if name not in found:
+            raise ValueError(f"defences must be of {', '.join(found)}; got {name!r}")
+    return {name: replace(found[name], headline=True) for name in found if name in spec.defences} or found
 
 
 def _adversarial(folder: Path, table: QTable) -> dict[str, _Defence]:
@@ -271,20 +297,20 @@ def _transferred(scene: _Scene, eps: float) -> list[Attack]:
 def _gray_box(scene: _Scene) -> pandas.DataFrame:
     """Table 2: the attacker knows M."""
     further = [a for e in scene.spec.more_eps for a in _gray(scene, e / 255) if a.bounded]
-    return scene.attack("gray-box", scene.some(lambda one: True), [*_gray(scene, scene.eps), *further])
+    return scene.attack("gray-box", scene.some("gray-box"), [*_gray(scene, scene.eps), *further])
 
 
 def _black_box(scene: _Scene) -> pandas.DataFrame:
     """Table 2: the attacker knows another architecture; no rows if none is given."""
     bounds = [scene.eps, *(e / 255 for e in scene.spec.more_eps)] if scene.black_box else []
     attacks = [attack for eps in bounds for attack in _transferred(scene, eps)]
-    return scene.attack("black-box", scene.some(lambda one: scene.black_box), attacks)
+    return scene.attack("black-box", scene.some("black-box") if scene.black_box else {}, attacks)
 
 
 def _white_box(scene: _Scene) -> pandas.DataFrame:
     """The attacker knows the whole of a defence."""
     spec = scene.spec
-    some = scene.some(lambda one: one.in_white_box and (spec.thorough or one.headline or one.again))
+    some = scene.some("white-box")
     attacks = {
         name: knowing_all(
             one, scene.eps, steps=spec.steps, restarts=spec.restarts, queries=spec.queries,
@@ -301,7 +327,7 @@ def _random(scene: _Scene) -> pandas.DataFrame:
     The number of draws is doubled, up to `_MOST_DRAWS`, until more draws do not lower the accuracy.
     """
     frames = []
-    for name, one in scene.some(lambda one: one.random).items():
+    for name, one in scene.some("random").items():
         averaged = partial(expectation, scene.eps, steps=scene.short, smooth=has_smooth(one))
         frames.append(scene.attack("random", {name: one}, averaged(samples=1)))
         if isinstance(one, CropRescale):  # it is a mean over many draws already
@@ -338,7 +364,7 @@ def _optimiser(scene: _Scene) -> pandas.DataFrame:
             Attack("pgd", scene.eps, target=target, **pgd),
         )
     ]
-    return scene.attack("optimiser", scene.some(lambda one: one.table3), attacks)
+    return scene.attack("optimiser", scene.some("optimiser"), attacks)
 
 
 def _curve(scene: _Scene) -> pandas.DataFrame:
@@ -355,13 +381,12 @@ def _convergence(scene: _Scene) -> pandas.DataFrame:
 
 def _autoattack(scene: _Scene) -> pandas.DataFrame:
     """AutoAttack's standard version on the first images, whether they are labelled right or not."""
-    wanted = scene.spec.thorough
-    return scene.autoattack(scene.some(lambda one: one.in_white_box and not one.again and (wanted or one.headline)))
+    return scene.autoattack(scene.some("autoattack"))
 
 
 def _on_headlines(scene: _Scene, scenario: str, attacks: Callable[[bool], list[Attack]]) -> pandas.DataFrame:
     """The headline defences, attacked through a smooth rounding where they have one."""
-    some = scene.some(lambda one: one.headline)
+    some = scene.some(scenario)
     return scene.attack(scenario, some, {name: attacks(has_smooth(one)) for name, one in some.items()})
 
 
@@ -407,7 +432,7 @@ def _equal(scene: _Scene) -> pandas.DataFrame:
 def _comparable(scene: _Scene) -> list[str]:
     """The scenarios in which defences are compared at equal benign accuracy."""
     wanted = ["gray-box", *(["black-box"] if scene.black_box else []), *(["white-box"] if scene.spec.thorough else [])]
-    return [name for name in wanted if name in scene.spec.scenarios]
+    return [name for name in wanted if name in scene.scenarios]
 
 
 def _compared(scene: _Scene, scenario: str, some: Mapping[str, nn.Module]) -> pandas.DataFrame:
@@ -440,9 +465,7 @@ def _beside(scene: _Scene, equal: pandas.DataFrame) -> pandas.DataFrame:
     for scenario, swept in equal[equal["family"] == _PLAIN].groupby("scenario", sort=False):
         benign = swept[swept["attack"] == BENIGN].set_index("quality")["accuracy"]
         points = [(benign[row.quality], row.accuracy) for row in swept[swept["attack"] == WORST].itertuples()]
-        white = scenario == "white-box"
-        every = scene.some((lambda one: one.in_white_box) if white else (lambda one: True))
-        frame = _compared(scene, str(scenario), every)
+        frame = _compared(scene, str(scenario), scene.some(str(scenario)))
         clean = frame[frame["attack"] == BENIGN].set_index("defence")["accuracy"]
         rows += [
             {
@@ -484,8 +507,7 @@ _FURTHER = {
 def _facts(scene: _Scene) -> dict[str, Any]:
     """What the checklist needs beside the results."""
     sources = scene.originals.sources
-    attacked = scene.defences if scene.spec.thorough else scene.some(lambda one: one.headline)
-    white = {name: one for name, one in scene.defences.items() if one.white and name in attacked}
+    white = {n: one for n, one in scene.defences.items() if one.white and (scene.spec.thorough or one.headline)}
     return {
         "classes": scene.network.outputs(),
         "undefended": UNDEFENDED,

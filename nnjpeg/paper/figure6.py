@@ -10,8 +10,7 @@ from torch import nn
 from nnjpeg.paper import figures
 from nnjpeg.paper.labels import attack_labels
 from nnjpeg.paper.specs import Figure6, Machine, Subject
-from nnjpeg.paper.subject import benign_images, device_of, training_of
-from nnjpeg.qtable import NN_TABLE, QTable
+from nnjpeg.paper.subject import benign_images, device_of, table_of, training_of
 from nnjpeg.robust.attack.attack import Attack
 from nnjpeg.robust.defend.transforms import behind
 from nnjpeg.robust.judge.assess import BENIGN, WORST, assess, worst_case
@@ -37,12 +36,9 @@ def run(spec: Figure6, run: Run, machine: Machine) -> dict[str, pandas.DataFrame
     trained = training_of("models", spec.models)
     on = device_of(machine.device)
     networks: dict[str, Classifier] = {}
-    table = NN_TABLE
     for name in ("M", *(f"M{quality}" for quality in trained["qualities"])):
-        model, facts = checkpoints.load(spec.models / f"{name}.safetensors")
-        networks[name] = model.to(on)
-        if facts.get("stage", {}).get("table") is not None:
-            table = QTable(facts["stage"]["table"])
+        networks[name] = checkpoints.load(spec.models / f"{name}.safetensors")[0].to(on)
+    table = table_of(None, {"models": [spec.models]})
     pairs = {
         f"{name} {quality or 'none'}": (name, quality) for name in networks for quality in (None, *trained["qualities"])
     }

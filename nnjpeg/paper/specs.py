@@ -52,6 +52,10 @@ _VAL = (
     "test images"
 )
 _TABLE = "a file of a quantization table, such as nnjpeg design writes; by default the paper's 16 / 50"
+_TABLE_OF_MODELS = (
+    "a file of a quantization table, such as nnjpeg design writes; by default the one that the given models were "
+    "trained with, else the paper's 16 / 50; models that were trained with another table are refused"
+)
 _MIXED = '"no": float32; "bf16" or "fp16": mixed precision'
 _PATCHES = "how many patches of photos to train on"
 
@@ -357,7 +361,7 @@ class Table1:
         None,
         "the run folder of nnjpeg train: its ensemble is judged too, and the table has the seconds of its training",
     )
-    table: Path | None = option(None, _TABLE)
+    table: Path | None = option(None, _TABLE_OF_MODELS)
     epochs: tuple[float, ...] = option(
         (2.0, 4.0),
         "epochs of this method for each of the seven qualities: 2 and 4 make the paper's 14 and 28; with --models-of "
@@ -446,6 +450,12 @@ class Evaluate:
         "attack every defence in white-box, by every loss, by every view of an ensemble and by all of AutoAttack; "
         "with --no-thorough only no defence, NN-JPEG and the ensemble, by cross-entropy, margin, APGD-CE and Square",
     )
+    defences: tuple[str, ...] = option(
+        (),
+        "judge these defences alone, named as in the column defence of the tables; with --no-thorough too, all of them "
+        "are attacked in white-box; by default all defences",
+        example=("none", "nn-jpeg", "ensemble"),
+    )
     models_of: Path | None = option(
         None, "the run folder of nnjpeg train from which M, the models of noisy training and the ensemble are taken"
     )
@@ -464,7 +474,7 @@ class Evaluate:
     )
     other_weights: Path | None = option(None, "a file of its weights")
     other_options: Mapping[str, Any] = option({}, "further arguments of its constructor")
-    table: Path | None = option(None, _TABLE)
+    table: Path | None = option(None, _TABLE_OF_MODELS)
     more_eps: tuple[float, ...] = option(
         (), "further bounds for the attacks of gray-box and black-box, in units of 1/255 (Table 2 has three)"
     )
@@ -518,8 +528,8 @@ class Reproduce:
     preset: Preset = option(
         "photos",
         '"photos": a smoke test, eight minutes on two cores; "photos-full": the same with the default sizes of each '
-        'command; "cifar10": ResNet-20 with its published weights, one night on two cores; "cifar10-hour": every table '
-        'of "cifar10" with smaller sizes, in about an hour; "imagenet": the sizes and models of the paper',
+        'command; "cifar10": ResNet-20 with its published weights, a night or two on two cores; "cifar10-hour": every '
+        'table of "cifar10" with smaller sizes, in about an hour; "imagenet": the sizes and models of the paper',
     )
     data: Path | None = option(
         None,

@@ -6,7 +6,7 @@ import datetime
 import hashlib
 import importlib.util
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from nnjpeg._memory import keep_freed_memory
 from nnjpeg._progress import stage
 from nnjpeg.paper.fields import files_of, identity
 from nnjpeg.paper.specs import Machine, Preparation, Subject
+from nnjpeg.qtable import NN_TABLE, QTable
 from nnjpeg.robust import data as datasets
 from nnjpeg.robust import models
 from nnjpeg.robust.data.sources import HUB, Source, Split
@@ -40,6 +41,7 @@ __all__ = [
     "other_of",
     "source_of",
     "subject_of",
+    "table_of",
     "trainee",
     "training_of",
 ]
@@ -245,6 +247,39 @@ def training_of(name: str, folder: Path) -> dict[str, Any]:
     if found.get("run") != "train":
         raise FileNotFoundError(f"{name}: {folder} is no run of nnjpeg train")
     return dict(found["parameters"])
+
+
+def table_of(given: Path | None, models: Mapping[str, Sequence[Path]]) -> QTable:
+    """The quantization table of NN-JPEG, at quality 50: the one that models were trained with, else the paper's.
+
+    Parameters
+    ----------
+    given : Path, optional
+        A file of a table, which is used if no model was trained with another one.
+    models : dict of str to sequence of Path
+        Run folders of `nnjpeg train`, by the option that names them. Their models may have no table: none of plain
+        training has one.
+
+    Raises
+    ------
+    ValueError
+        If two of the tables differ: one report would have two defences of the same name.
+    """
+    found = None if given is None else (f"table: {given}", QTable.load(given))
+    for option, folders in models.items():
+        for folder in folders:
+            for path in sorted(folder.glob("*.safetensors")):
+                kept = checkpoints.facts_of(path).get("stage", {}).get("table")
+                if kept is None:
+                    continue
+                table = QTable(kept)
+                if found is not None and found[1] != table:
+                    raise ValueError(
+                        f"{option}: {path} was trained with another quantization table than that of {found[0]}; "
+                        "models and NN-JPEG must have the same table in one report"
+                    )
+                found = found or (f"{option}: {path}", table)
+    return NN_TABLE if found is None else found[1]
 
 
 # What is trained

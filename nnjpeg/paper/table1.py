@@ -11,8 +11,7 @@ import torch
 from nnjpeg.paper import figures
 from nnjpeg.paper.labels import attack_labels
 from nnjpeg.paper.specs import Machine, Table1
-from nnjpeg.paper.subject import SMALL, benign_images, device_of, trainee
-from nnjpeg.qtable import NN_TABLE, QTable
+from nnjpeg.paper.subject import SMALL, benign_images, device_of, table_of, trainee
 from nnjpeg.robust.attack.attack import Attack, Gradient
 from nnjpeg.robust.defend.ensemble import MEMBERS, Ensemble
 from nnjpeg.robust.defend.transforms import has_smooth
@@ -94,7 +93,7 @@ def _adversarial(spec: Table1, size: int) -> dict[str, list[Stage]]:
 
 def _noisy(spec: Table1) -> dict[float, list[Stage]]:
     """The chain for each length, by its epochs in all."""
-    table = NN_TABLE if spec.table is None else QTable.load(spec.table)
+    table = table_of(spec.table, {"models_of": () if spec.models_of is None else (spec.models_of,)})
     found = {}
     for each in spec.epochs:
         total = each * len(chain.QUALITIES)

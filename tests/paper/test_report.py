@@ -156,6 +156,29 @@ def test_the_same_evaluation_by_itself_gives_the_same_rows(whole, tmp_path, caps
         pandas.testing.assert_frame_equal(one, other, obj=name, check_dtype=False)
 
 
+@pytest.mark.slow(10)
+def test_defences_by_name(whole, tmp_path, capsys):
+    """Those alone are judged, in white-box too, with the table of the models."""
+    folder, options = whole
+    named = ["jpeg", "nn-jpeg-noisy"]
+    some = {"scenarios": ["gray-box", "white-box", "random", "autoattack"], "thorough": False, "defences": named}
+    command = ["evaluate", *words_of({"models_of": folder / "train", **options["evaluate"], **some})]
+    assert main([*command, "--out", str(tmp_path / "b")]) == 0
+    assert "random: it attacks none of jpeg, nn-jpeg-noisy\n" in capsys.readouterr().out
+    for name in ("cells", "autoattack"):
+        one, other = (
+            read_table(path / f"{name}.csv").drop(columns="seconds", errors="ignore")
+            for path in (folder / "evaluate", tmp_path / "b")
+        )
+        assert list(dict.fromkeys(other["defence"])) == named
+        gray = (one["scenario"] != "white-box") & one["scenario"].isin(other["scenario"]) & one["defence"].isin(named)
+        one, other = one[gray].reset_index(drop=True), other[other["scenario"] != "white-box"].reset_index(drop=True)
+        pandas.testing.assert_frame_equal(one, other, obj=name, check_dtype=False)
+    command[command.index("jpeg")] = "jpg"
+    assert main([*command, "--out", str(tmp_path / "c")]) == 1
+    assert re.search("defences must be of none, jpeg, .*; got 'jpg'", capsys.readouterr().err)
+
+
 def words_of(options):
     """Options as the command line has them."""
     words = []

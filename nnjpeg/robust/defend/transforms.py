@@ -9,6 +9,8 @@ a smooth rounding: `with_gradient` switches every compression of a defence, whos
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, get_args
 
@@ -23,12 +25,13 @@ from nnjpeg.robust.attack.gradients import to_bytes
 from nnjpeg.robust.defend import smooth as smoothed
 from nnjpeg.robust.defend.quilting import Quilting
 from nnjpeg.robust.frequency import FrequencyStatistics
+from nnjpeg.robust.record.store import digest
 from nnjpeg.transforms import JPEG, NNJpeg
 
 __all__ = [
     "ByteTransform", "CropRescale", "Defended", "Gradient", "Held", "LocalQuantization", "Quilting", "Transform",
-    "behind", "bit_depth", "deepn_table", "feature_distillation", "has_smooth", "jpeg", "named", "plain_jpeg", "tvm",
-    "with_gradient",
+    "behind", "bit_depth", "deepn_table", "feature_distillation", "has_smooth", "identity_of", "jpeg", "named",
+    "plain_jpeg", "tvm", "with_gradient",
 ]  # fmt: skip
 
 Transform = Callable[[Tensor], Tensor]
@@ -186,6 +189,13 @@ def has_smooth(model: nn.Module) -> bool:
         isinstance(layer, (NNJpeg, JPEG)) or (isinstance(layer, ByteTransform) and layer.smooth is not None)
         for layer in model.modules()
     )
+
+
+def identity_of(model: nn.Module) -> str:
+    """A digest of what results of a defence depend on: its weights, and the arguments of `NNJpeg` and `JPEG` in it."""
+    weights = digest(*model.state_dict().values())
+    layers = [repr(layer) for layer in model.modules() if isinstance(layer, (NNJpeg, JPEG))]
+    return hashlib.sha256(json.dumps([weights, *layers]).encode()).hexdigest() if layers else weights
 
 
 def _check(gradient: str) -> None:

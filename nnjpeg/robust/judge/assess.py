@@ -28,7 +28,7 @@ from nnjpeg.robust.attack.attack import AXES, WHOLE, Attack, expectation, gray_b
 from nnjpeg.robust.attack.gradients import to_bytes
 from nnjpeg.robust.data import Images
 from nnjpeg.robust.defend.ensemble import Ensemble
-from nnjpeg.robust.defend.transforms import has_smooth, with_gradient
+from nnjpeg.robust.defend.transforms import has_smooth, identity_of, with_gradient
 from nnjpeg.robust.judge.statistics import (
     as_hits,
     find_well_labelled,
@@ -81,8 +81,8 @@ def assess(
     targets : dict of str to Module, optional
         What attacks see whose `target` is not the whole defence.
     journal : Journal, optional
-        Where results are kept as they come. What it has of the same weights, images and seed is not done again,
-        whatever the scenario.
+        Where results are kept as they come. What it has of the same weights, tables, images and seed is not done
+        again, whatever the scenario.
     scenario : str
         A name for all these rows.
     considered : int, optional
@@ -122,11 +122,11 @@ def assess(
         asked += [(name, attack) for name in defences for attack in attacks.get(name, ())]
     else:
         asked += [(name, attack) for attack in attacks for name in defences]
-    weights = {name: digest(*one.state_dict().values()) for name, one in (*defences.items(), *(targets or {}).items())}
+    weights = {name: identity_of(one) for name, one in (*defences.items(), *(targets or {}).items())}
     pixels = {True: digest(benign.pixels, benign.labels), False: digest(originals.pixels, originals.labels)}
 
     def of(name: str, attack: Attack | None) -> str:
-        """What a result depends on: the weights of the defence and of the attacked model, and the images."""
+        """What a result depends on: the defence and the attacked model, with weights and tables, and the images."""
         target = "" if attack is None or attack.target == WHOLE else weights[attack.target]
         return hashlib.sha256(f"{weights[name]} {target} {pixels[attack is None]} {seed}".encode()).hexdigest()[:16]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nnjpeg.robust.attack.attack import Attack
 from nnjpeg.robust.attack.gradients import to_bytes
 from nnjpeg.robust.data import Images
-from nnjpeg.robust.defend.transforms import has_smooth, with_gradient
+from nnjpeg.robust.defend.transforms import has_smooth, identity_of, with_gradient
 from nnjpeg.robust.judge.assess import BENIGN, WORST, columns_of
 from nnjpeg.robust.judge.statistics import hits_of, labelled_right, share_of
 from nnjpeg.robust.models import device_of
@@ -69,7 +69,7 @@ def autoattack(
     steps, queries : int
         See `standard`.
     journal : Journal, optional
-        Where results are kept as they come; with the same weights, images and lengths they are found again.
+        Where results are kept as they come; with the same weights, tables, images and lengths they are found again.
     seed : int
         Of random starts and directions.
     batch : int
@@ -87,7 +87,7 @@ def autoattack(
     attacks = {
         name: standard(eps, steps=steps, queries=queries, smooth=has_smooth(one)) for name, one in defences.items()
     }
-    weights = {name: digest(*one.state_dict().values())[:16] for name, one in defences.items()}
+    weights = {name: identity_of(one)[:16] for name, one in defences.items()}
     lengths = {"eps": eps, "steps": steps, "queries": queries, "seed": seed}
     keys = [
         {"defence": name, "weights": weights[name], "images": digest(x, y)[:16], "chunk": number, **lengths}

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nnjpeg._arguments import integer
 from nnjpeg.robust.data import Images
+from nnjpeg.robust.defend.transforms import identity_of
 from nnjpeg.robust.judge.statistics import share_of
 from nnjpeg.robust.models import device_of
 from nnjpeg.robust.record.store import Journal, digest, shared
@@ -66,7 +67,7 @@ def certify(
     batch : int
         Draws at a time.
     journal : Journal, optional
-        Where results are kept as they come; with the same name, weights, images and noise they are found again.
+        Where results are kept as they come; with the same name, weights, tables, images and noise they are found again.
     name : str
         Of the model: what it does to images besides its weights is known by it.
 
@@ -87,7 +88,7 @@ def certify(
         raise ValueError(f"alpha must be above 0 and below 1, got {alpha}")
     n0, n = integer("n0", n0, 1, 10**9), integer("n", n, 1, 10**9)
     device = device_of(model)
-    of = digest(*model.state_dict().values())[:16]
+    of = identity_of(model)[:16]
     facts = {"model": name, "weights": of, "sigma": sigma, "n0": n0, "n": n, "alpha": alpha, "seed": seed}
     keys = [{"image": index, "pixels": digest(pixels)[:16], **facts} for index, pixels in enumerate(images.pixels)]
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors
 import torch
@@ -21,9 +22,11 @@ from torch import Tensor
 from nnjpeg import atomic
 from nnjpeg.robust.models import Classifier, Origin, create, put_weights
 
-__all__ = ["load", "read", "save_model", "untrained", "write"]
+__all__ = ["facts_of", "load", "read", "save_model", "untrained", "write"]
 
 _FORMAT = 1
+
+_Found = TypeVar("_Found")
 
 
 def write(path: str | PathLike[str], tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
@@ -53,13 +56,27 @@ def read(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     ValueError
         If it is damaged or of something else.
     """
+    tensors, facts = _opened(
+        path, lambda file: {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    )  # fmt: skip
+    if _digest(tensors) != facts["digest"]:
+        raise ValueError(f"{path}: a damaged checkpoint: its tensors are not those that were written")
+    return tensors, _of_caller(facts)
+
+
+def facts_of(path: str | PathLike[str]) -> dict[str, Any]:
+    """The facts of a file alone, whose tensors are not read; errors as of `read`."""
+    return _of_caller(_opened(path, lambda file: None)[1])
+
+
+def _opened(path: str | PathLike[str], get: Callable[[Any], _Found]) -> tuple[_Found, dict[str, Any]]:
+    """What `get` takes from an open file, and all of the file's facts."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no checkpoint {path}")
     try:
         with safetensors.safe_open(path, "pt") as file:
-            header = (file.metadata() or {}).get("nnjpeg")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            header, found = (file.metadata() or {}).get("nnjpeg"), get(file)
     except (safetensors.SafetensorError, OSError) as error:
         raise ValueError(f"{path}: a damaged checkpoint, or none at all ({error})") from None
     if header is None:
@@ -67,9 +84,11 @@ def read(path: str | PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     facts = json.loads(header)
     if facts["format"] != _FORMAT:
         raise ValueError(f"{path}: a checkpoint of format {facts['format']}; this version reads {_FORMAT}")
-    if _digest(tensors) != facts["digest"]:
-        raise ValueError(f"{path}: a damaged checkpoint: its tensors are not those that were written")
-    return tensors, {name: value for name, value in facts.items() if name not in ("format", "digest")}
+    return found, facts
+
+
+def _of_caller(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if name not in ("format", "digest")}
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from nnjpeg import QTable
 from nnjpeg.robust.data import Images
 from nnjpeg.robust.defend.transforms import behind
 from nnjpeg.robust.judge.autoattack import autoattack, standard
@@ -86,6 +87,10 @@ def test_it_resumes(case, tmp_path):
     other = nn.Sequential(*model[:3], nn.Linear(8 * 49, 10))
     autoattack({"net": other}, images, EPS, journal=journal, **options)
     assert len(list(journal)) == 6
+    for number, table in enumerate((QTable.nn(8, 16, 1), QTable.nn(4, 16, 50)), 3):  # the same weights
+        for _ in range(2):
+            autoattack({"net": behind(model, 50, table)}, images, EPS, journal=journal, **options)
+            assert len(list(journal)) == 3 * number
 
 
 def test_nan_has_no_label(case):
