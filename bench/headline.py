@@ -29,7 +29,17 @@ def _share(part: pandas.DataFrame) -> str:
 
 
 def defences(autoattack: pandas.DataFrame, cells: pandas.DataFrame) -> str:
-    """Clean, AutoAttack of all images, worst case."""
+    """Clean, AutoAttack of all images, worst case.
+
+    Raises
+    ------
+    ValueError
+        If a defence labels the same benign images otherwise in the two files: it had another table or other weights.
+    """
+    for name, hits in autoattack[autoattack["attack"] == BENIGN].set_index("defence")["hits"].items():
+        for others in cells[(cells["attack"] == BENIGN) & (cells["defence"] == name)]["hits"]:
+            if not others.startswith(hits):
+                raise ValueError(f"{name} is not the same defence under AutoAttack and under the other attacks")
     last = autoattack[autoattack["attack"] == WORST]
     worst = cells[(cells["attack"] == WORST) & (cells["scenario"] == "white-box")]
     worst = worst[worst["eps"].astype(float) == last["eps"].astype(float).max()]
