@@ -24,8 +24,8 @@ def run(spec: Certify, run: Run, machine: Machine) -> dict[str, pandas.DataFrame
     """Train two networks for each sigma, on noisy images with and without NN-JPEG, and certify them.
 
     Three classifiers are smoothed for each sigma: the first network, the same behind NN-JPEG, and the second behind
-    NN-JPEG. Writes the models, certified.csv and images.csv into the run folder; resumable, and under torchrun as
-    training.
+    NN-JPEG. Writes the models, certified.csv, images.csv and the quantization table (table.json) into the run
+    folder; resumable, and under torchrun as training.
 
     Returns
     -------
@@ -79,17 +79,18 @@ def run(spec: Certify, run: Run, machine: Machine) -> dict[str, pandas.DataFrame
             table.insert(len(_COLUMNS) + 2, "largest", largest)
     tables = {"certified": pandas.concat(frames, ignore_index=True), "images": pandas.concat(every, ignore_index=True)}
     if distributed.is_main():
-        _write(run, tables)
+        through.table.save(run / "table.json")
+        _write(run, tables, len(images))
     distributed.barrier()
     return tables
 
 
-def _write(run: Run, tables: dict[str, pandas.DataFrame]) -> None:
+def _write(run: Run, tables: dict[str, pandas.DataFrame], count: int) -> None:
     for name, frame in tables.items():
         run.write_csv(f"{name}.csv", frame)
     shown = tables["certified"].assign(
         percent=lambda frame: (100 * frame["accuracy"]).round(1).astype(str).where(frame["reachable"], "out of reach")
     )
-    print("certified accuracy in percent; columns: L2 radius")
+    print(f"certified accuracy in percent of {count} images; columns: L2 radius")
     print(shown.pivot_table("percent", list(_COLUMNS), "radius", aggfunc="first", sort=False).to_string())
-    print(f"in {run.folder}: certified.csv, images.csv, the networks")
+    print(f"in {run.folder}: certified.csv, images.csv, table.json, the networks")

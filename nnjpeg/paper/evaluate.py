@@ -128,7 +128,7 @@ def run(spec: Evaluate, run: Run, machine: Machine) -> dict[str, pandas.DataFram
     """Attack every defence, and write accuracy by defence and attack, the cost in benign accuracy, and the checklist.
 
     Writes cells.csv (every defence under every attack, with intervals), a table for each further scenario,
-    checklist.json, figures, and adversarial images (adversarial/).
+    checklist.json, the quantization table of NN-JPEG (table.json), figures, and adversarial images (adversarial/).
 
     Returns
     -------
@@ -139,6 +139,8 @@ def run(spec: Evaluate, run: Run, machine: Machine) -> dict[str, pandas.DataFram
     for name in spec.scenarios:
         if name not in scene.scenarios and distributed.is_main():
             print(f"{name}: it attacks none of {', '.join(scene.defences)}")
+    if not scene.scenarios:
+        raise ValueError(f"defences: no scenario attacks {', '.join(scene.defences)}")
     knowing = [_KNOWING[name](scene) for name in _KNOWING if name in scene.scenarios]
     tables = {}
     if knowing:
@@ -151,6 +153,7 @@ def run(spec: Evaluate, run: Run, machine: Machine) -> dict[str, pandas.DataFram
         points = checklist(
             tables.get("cells"), curve=tables.get("curve"), settled=tables.get("convergence"), **_facts(scene)
         )
+        scene.table.save(run / "table.json")
         _write(run, tables, points)
     distributed.barrier()
     return tables
@@ -238,7 +241,10 @@ def _defences(
         found |= more
     for name in spec.defences:
         if name not in found:
-            raise ValueError(f"defences must be of {', '.join(found)}; got {name!r}")
+            raise ValueError(
+                f"defences must be of {', '.join(found)}; got {name!r} (--models-of, --control and --adversarial add "
+                "more)"
+            )
     return {name: replace(found[name], headline=True) for name in found if name in spec.defences} or found
 
 
@@ -542,4 +548,4 @@ def _print(run: Run, tables: Mapping[str, pandas.DataFrame], points: list[dict[s
     for one in missed:
         print(f"  {one['state']}: {one['point']} ({one['why']})")
     files = ", ".join(f"{name}.csv" for name in tables)
-    print(f"in {run.folder}: {files}, checklist.json, adversarial images and figures, as far as there are any")
+    print(f"in {run.folder}: {files}, checklist.json, table.json, adversarial images and figures, if there are any")

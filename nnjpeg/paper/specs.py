@@ -426,7 +426,12 @@ class Certify:
         not_empty(self, "sigmas", "radii")
         above(self, 0, "sigmas", "alpha", "epochs", "lr")
         within(self, 0, None, "radii", "seed")
-        within(self, 0, 1, "alpha", "decay")
+        if math.inf in self.sigmas:
+            raise ValueError("sigmas must be finite, got inf")
+        distinct(self, "sigmas", "radii")
+        within(self, 0, 1, "decay")
+        if self.alpha >= 1:
+            raise ValueError(f"alpha must be below 1, got {self.alpha:g}")
         within(self, 1, 100, "quality")
         within(self, 1, None, "n0", "n", "images", "train_batch", "patches")
 
@@ -453,7 +458,7 @@ class Evaluate:
     defences: tuple[str, ...] = option(
         (),
         "judge these defences alone, named as in the column defence of the tables; with --no-thorough too, all of them "
-        "are attacked in white-box; by default all defences",
+        "that draw nothing are attacked in white-box; by default all defences",
         example=("none", "nn-jpeg", "ensemble"),
     )
     models_of: Path | None = option(
@@ -512,6 +517,11 @@ class Evaluate:
         check_other(self)
         choice(self, "keep", Literal["transferred", "all"])
         not_empty(self, "scenarios", "curve")
+        compared = {"gray-box", "black-box", *(["white-box"] if self.thorough else [])}
+        if "equal" in self.scenarios and not compared & {*self.scenarios}:
+            raise ValueError(
+                f"scenarios: equal compares defences in another scenario; add one of {', '.join(sorted(compared))}"
+            )
         above(self, 0, "curve", "more_eps")
         within(self, 0, 255, "curve", "more_eps")
         if self.replicas and self.models_of is None:

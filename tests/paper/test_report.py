@@ -174,6 +174,11 @@ def test_defences_by_name(whole, tmp_path, capsys):
         gray = (one["scenario"] != "white-box") & one["scenario"].isin(other["scenario"]) & one["defence"].isin(named)
         one, other = one[gray].reset_index(drop=True), other[other["scenario"] != "white-box"].reset_index(drop=True)
         pandas.testing.assert_frame_equal(one, other, obj=name, check_dtype=False)
+    assert QTable.load(tmp_path / "b" / "table.json") == QTable.nn(2, 16, 50)
+    flag = command.index("--scenarios") + 1
+    nothing = [*command[:flag], "random", *command[command.index("--no-thorough") :]]
+    assert main([*nothing, "--out", str(tmp_path / "n")]) == 1
+    assert "defences: no scenario attacks jpeg, nn-jpeg-noisy" in capsys.readouterr().err
     command[command.index("jpeg")] = "jpg"
     assert main([*command, "--out", str(tmp_path / "c")]) == 1
     assert re.search("defences must be of none, jpeg, .*; got 'jpg'", capsys.readouterr().err)

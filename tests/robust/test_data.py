@@ -311,3 +311,24 @@ def test_a_shift_of_nothing_mirrors_alone():
     assert torch.equal(result[~mirrored], images[~mirrored])
     with pytest.raises(ValueError, match="padding must be at least 0, got -1"):
         data.shifted_and_mirrored(-1)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"pixels": torch.zeros(2, 3, 8, 8)}, TypeError, "pixels must be uint8 and labels int64, got torch.float32"),
+        (
+            {"labels": torch.zeros(2)},
+            TypeError,
+            "pixels must be uint8 and labels int64, got torch.uint8 and torch.float32",
+        ),
+        ({"pixels": torch.zeros(2, 8, 8, 3, dtype=torch.uint8)}, ValueError, r"of shape \(N, 3, H, W\), got \(2, 8"),
+        ({"labels": torch.tensor([1])}, ValueError, r"labels must be of shape \(2,\), got \(1,\)"),
+        ({"sources": torch.tensor([1, 2, 3])}, ValueError, r"sources must be of shape \(2,\), got \(3,\)"),
+    ],
+)
+def test_images_and_labels_that_do_not_fit(given, error, message):
+    fitting = {"pixels": torch.zeros(2, 3, 8, 8, dtype=torch.uint8), "labels": torch.tensor([0, 1])}
+    assert len(data.Images(**fitting, classes=("a", "b"))) == 2
+    with pytest.raises(error, match=message):
+        data.Images(**{**fitting, **given}, classes=("a", "b"))

@@ -56,7 +56,7 @@ class Attack:
         Name of the method: fgsm, ifgsm, pgd, tifgsm, difgsm, bpda, deepfool, c&w; AutoAttack's apgd-ce, apgd-dlr,
         apgd-t, fab-t, square.
     eps : float or None
-        L-infinity bound, in units of 1; None if the method has a bound of its own, or looks for the smallest
+        L-infinity bound, in units of 1, 0..1; None if the method has a bound of its own, or looks for the smallest
         perturbation.
     target : str
         The model that the attack sees: `WHOLE`, the whole defence, or the name of another model.
@@ -96,6 +96,12 @@ class Attack:
             if getattr(self, name) not in get_args(choices):
                 accepted = ", ".join(map(repr, get_args(choices)))
                 raise ValueError(f"{name} must be one of {accepted}, got {getattr(self, name)!r}")
+        if self.eps is not None and not 0 <= self.eps <= 1:
+            raise ValueError(f"eps must be in 0..1, such as 8 / 255, got {self.eps}")
+        for name in ("steps", "restarts", "samples", "queries"):
+            value = getattr(self, name)
+            if not (value is None or value >= 1):
+                raise ValueError(f"{name} must be at least 1, got {value}")
 
     @property
     def bounded(self) -> bool:

@@ -32,6 +32,13 @@ class Images:
         Files that could not be used, and why.
     sources : Tensor, optional
         int64 (N,): the photograph or group of files that an image comes from. None if each image is its own source.
+
+    Raises
+    ------
+    TypeError
+        If pixels are not uint8, or labels not int64.
+    ValueError
+        If shapes do not fit.
     """
 
     pixels: Tensor
@@ -39,6 +46,15 @@ class Images:
     classes: tuple[str, ...]
     skipped: tuple[str, ...] = ()
     sources: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype != torch.uint8 or self.labels.dtype != torch.int64:
+            raise TypeError(f"pixels must be uint8 and labels int64, got {self.pixels.dtype} and {self.labels.dtype}")
+        if self.pixels.ndim != 4 or self.pixels.shape[1] != 3:
+            raise ValueError(f"pixels must be of shape (N, 3, H, W), got {tuple(self.pixels.shape)}")
+        for name, values in (("labels", self.labels), ("sources", self.sources)):
+            if values is not None and values.shape != self.pixels.shape[:1]:
+                raise ValueError(f"{name} must be of shape ({len(self.pixels)},), got {tuple(values.shape)}")
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nnjpeg._arguments import integer
 from nnjpeg.robust.attack.attack import Attack
 from nnjpeg.robust.attack.gradients import to_bytes
 from nnjpeg.robust.data import Images
@@ -83,6 +84,9 @@ def autoattack(
     """
     import pandas
 
+    batch = integer("batch", batch, 1, 10**9)
+    if not len(images):
+        raise ValueError("images must hold at least one image, got none")
     chunks = list(zip(images.pixels.split(batch), images.labels.split(batch), strict=True))
     attacks = {
         name: standard(eps, steps=steps, queries=queries, smooth=has_smooth(one)) for name, one in defences.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Any
@@ -16,6 +17,7 @@ from nnjpeg.robust.data import Images
 from nnjpeg.robust.defend.transforms import identity_of
 from nnjpeg.robust.judge.statistics import share_of
 from nnjpeg.robust.models import device_of
+from nnjpeg.robust.models.modules import evaluating
 from nnjpeg.robust.record.store import Journal, digest, shared
 
 __all__ = ["ABSTAINS", "certified", "certify", "largest_radius", "lower_bound", "radius_of"]
@@ -53,15 +55,16 @@ def certify(
     Parameters
     ----------
     model : Module
-        From float images (B, 3, H, W) to logits, the same for the same images: its transform included.
+        From float images (B, 3, H, W) to logits, the same for the same images: its transform included. It runs in
+        evaluation mode.
     images : Images
-        To certify.
+        To certify; one at least.
     sigma : float
-        The deviation of the noise, in units of 1; above 0.
+        The deviation of the noise, in units of 1; above 0, and finite.
     n0, n : int
         Draws that choose the class, and draws that count it.
     alpha : float
-        The probability, for each image, that its certificate is wrong; in 0..1.
+        The probability, for each image, that its certificate is wrong; above 0 and below 1.
     seed : int
         Of the noise. Each image has its own, whatever the batch and the number of processes.
     batch : int
@@ -80,13 +83,15 @@ def certify(
     Raises
     ------
     ValueError
-        If `sigma` or `alpha` is out of range.
+        If an argument is out of range, there is no image, or a logit is NaN.
     """
-    if not sigma > 0:
-        raise ValueError(f"sigma must be above 0, got {sigma}")
+    if not 0 < sigma < math.inf:
+        raise ValueError(f"sigma must be above 0 and finite, got {sigma}")
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must be above 0 and below 1, got {alpha}")
-    n0, n = integer("n0", n0, 1, 10**9), integer("n", n, 1, 10**9)
+    n0, n, batch = integer("n0", n0, 1, 10**9), integer("n", n, 1, 10**9), integer("batch", batch, 1, 10**9)
+    if not len(images):
+        raise ValueError("images must hold at least one image, got none")
     device = device_of(model)
     of = identity_of(model)[:16]
     facts = {"model": name, "weights": of, "sigma": sigma, "n0": n0, "n": n, "alpha": alpha, "seed": seed}
@@ -95,7 +100,8 @@ def certify(
     def work(several: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [_of_one(model, images.pixels[key["image"]], key, batch, device) for key in several]
 
-    rows = shared(keys, work, journal, description=f"certify {name}", unit="image")
+    with evaluating(model):
+        rows = shared(keys, work, journal, description=f"certify {name}", unit="image")
     frame = pandas.DataFrame(rows)[["image", "chosen", "count"]]
     frame.insert(1, "label", images.labels.tolist())
     frame["bound"] = [lower_bound(count, n, alpha) for count in frame["count"]]
@@ -126,6 +132,9 @@ def _counts(model: nn.Module, x: Tensor, key: dict[str, Any], which: str, batch:
             together = torch.cat(held)
             now, held = together[:batch].to(x.device), [together[batch:]]
             logits = model(x + key["sigma"] * now)
+            broken = int(logits.isnan().any(1).sum())
+            if broken:
+                raise ValueError(f"the model returned NaN for {broken} of {len(now)} noisy images")
             found = torch.bincount(logits.argmax(1), minlength=logits.shape[1])
             counts = found if counts is None else counts + found
             waiting = len(held[0])
@@ -149,7 +158,10 @@ def radius_of(bound: float, sigma: float) -> float:
 
 
 def largest_radius(sigma: float, n: int, alpha: float) -> float:
-    """The radius of an image whose class comes in all of `n` draws: no image has a larger one."""
+    """The radius of an image whose class comes in all of `n` draws: no image has a larger one.
+
+    It is 0 where so few draws can't certify any class.
+    """
     return radius_of(lower_bound(n, n, alpha), sigma)
 
 
@@ -171,7 +183,7 @@ def certified(
     sources : Tensor, optional
         Those of the images; see `judge.statistics.interval`.
     largest : float
-        See `largest_radius`.
+        See `largest_radius`: if it is 0, no radius is reachable.
 
     Returns
     -------
@@ -186,7 +198,7 @@ def certified(
         rows.append(
             {
                 "radius": radius,
-                "reachable": radius <= largest,
+                "reachable": radius <= largest and largest > 0,
                 **share_of(hits, None if sources is None else sources.numpy()),
                 "abstains": float((frame["class"] == ABSTAINS).mean()),
             }

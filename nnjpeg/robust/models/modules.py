@@ -17,6 +17,18 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 @contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Context in which a model is in evaluation mode; each of its modules gets its own mode back."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
     """Context in which the parameters of a model take no gradients."""
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]

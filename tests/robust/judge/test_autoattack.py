@@ -93,6 +93,21 @@ def test_it_resumes(case, tmp_path):
             assert len(list(journal)) == 3 * number
 
 
+def test_what_is_refused(case):
+    model, images = case
+    for options, message in (
+        ({"eps": -0.1}, r"eps must be in 0\.\.1, such as 8 / 255, got -0.1"),
+        ({"eps": 8}, r"eps must be in 0\.\.1, such as 8 / 255, got 8"),
+        ({"queries": 0}, "queries must be at least 1, got 0"),
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"batch": 0}, r"batch must be an integer in 1\.\..*, got 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            autoattack({"net": model}, images, **{"eps": EPS, **options})
+    with pytest.raises(ValueError, match="images must hold at least one image, got none"):
+        autoattack({"net": model}, images.take(slice(0, 0)), EPS)
+
+
 def test_nan_has_no_label(case):
     model, images = case
     broken = nn.Sequential(model, nn.Linear(10, 10))

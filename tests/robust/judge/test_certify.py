@@ -4,6 +4,7 @@ import math
 from statistics import NormalDist
 
 import numpy as np
+import pandas
 import pytest
 import scipy.stats
 import torch
@@ -184,15 +185,48 @@ def test_radii_out_of_reach_are_marked(case):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sigma": 0.0}, "sigma must be above 0, got 0.0"),
-        ({"sigma": float("nan")}, "sigma must be above 0, got nan"),
+        ({"sigma": 0.0}, "sigma must be above 0 and finite, got 0.0"),
+        ({"sigma": float("nan")}, "sigma must be above 0 and finite, got nan"),
+        ({"sigma": math.inf}, "sigma must be above 0 and finite, got inf"),
         ({"alpha": 0.0}, "alpha must be above 0 and below 1, got 0.0"),
         ({"alpha": 1.0}, "alpha must be above 0 and below 1, got 1.0"),
         ({"n": 0}, "n must be .*got 0"),
         ({"n0": 0}, "n0 must be .*got 0"),
+        ({"batch": 0}, "batch must be .*got 0"),
     ],
 )
 def test_what_is_refused(case, options, message):
     model, images = case
     with pytest.raises(ValueError, match=message):
         certify(model, images, **{"sigma": 0.5, **options})
+
+
+def test_nothing_is_certified_of_no_images_or_without_labels(case):
+    model, images = case
+    with pytest.raises(ValueError, match="images must hold at least one image, got none"):
+        certify(model, images.take(slice(0, 0)), 0.5)
+    broken = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
+    with torch.no_grad():
+        broken[1].bias[1] = math.nan
+    with pytest.raises(ValueError, match="the model returned NaN for 30 of 30 noisy images"):
+        certify(broken, images, 0.5, n0=30, n=30)
+
+
+def test_a_model_is_certified_in_evaluation_mode(case):
+    _, images = case
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(), nn.Flatten(), nn.Linear(192, 2)).train()
+    model[1].eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    first = certify(model, images, 0.5, n0=30, n=100)
+    assert [module.training for module in model] == [True, False, True, True]
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert certify(model.eval(), images, 0.5, n0=30, n=100).equals(first)
+
+
+def test_too_few_draws_reach_no_radius():
+    assert largest_radius(0.5, 9, 0.001) == 0
+    assert largest_radius(0.5, 10, 0.001) > 0
+    frame = pandas.DataFrame({"label": [0], "class": [ABSTAINS], "radius": [0.0]})
+    assert not certified(frame, [0.0], largest=0.0)["reachable"].any()
+    assert certified(frame, [0.0], largest=0.1)["reachable"].all()
