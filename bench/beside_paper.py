@@ -5,7 +5,7 @@
 reads PREFIX-cells.csv and PREFIX-optimiser.csv (of ``nnjpeg evaluate``) and PREFIX-table1.csv (of ``nnjpeg table1``),
 as far as they are there. The paper's figures are of ImageNet. Each cell is "paper / here", percent right; "-": not
 printed there, or not measured here. Here attacks begin with images that the undefended model labels right, and those
-that it mislabels count as lost, so that both are shares of all images.
+that it mislabels count as lost, so that both are shares of all images; "benign" is of the same images.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def table_3(optimiser: pandas.DataFrame) -> str:
         part = optimiser[optimiser["defence"] == defence]
         one, whole = (part[part["target"] == target] for target in ("one transform", "whole"))
         found = [
-            _of_all(part[part["attack"] == "benign"]), _of_all(one[one["attack"] == "bpda"]),
+            _benign(part), _of_all(one[one["attack"] == "bpda"]),
             _of_all(whole[whole["attack"] == "bpda"]), _of_all(whole[whole["attack"] == "pgd"]),
         ]  # fmt: skip
         rows.append([defence_label(defence), *map(_pair, (benign, attacked, None, None), found)])
@@ -100,7 +100,7 @@ def table_1(frame: pandas.DataFrame, eps: int) -> str:
         part = frame[frame["defence"] == method]
         pgd = part[(part["attack"] == "pgd") & (part["target"] == "whole") & (part["gradient"] == "identity")]
         seconds = part["seconds"].max() / 3600 if len(part) else np.nan
-        found = [_of_all(part[part["attack"] == "benign"]), *(_of_all(pgd[pgd["restarts"] == n]) for n in (1, 10))]
+        found = [_benign(part), *(_of_all(pgd[pgd["restarts"] == n]) for n in (1, 10))]
         line = [*map(_pair, printed[:3], found), _pair(printed[3], None if seconds != seconds else seconds, "{:.2f}")]
         rows.append([defence_label(method), *line])
     return markdown(head, rows)
@@ -109,10 +109,19 @@ def table_1(frame: pandas.DataFrame, eps: int) -> str:
 def _measured(cells: pandas.DataFrame, defence: str, scenario: str, attack: str, eps: float | None) -> float | None:
     part = cells[(cells["defence"] == defence) & (cells["attack"] == attack)]
     if attack == "benign":
-        return _of_all(part)
+        return _benign(cells[cells["defence"] == defence])
     # The paper does not round what attacks give; of those that look for the least change that decides.
     part = part[(part["scenario"] == scenario) & (part["form"] == ("float" if eps is None else "8-bit"))]
     return _of_all(part if eps is None else part[np.isclose(part["eps"].astype(float), eps / 255)])
+
+
+def _benign(part: pandas.DataFrame) -> float | None:
+    """Of a defence's rows: the share of the images that were considered for attack, which are the first ones."""
+    hits, attacked = part[part["attack"] == "benign"]["hits"], part[part["attack"] != "benign"]["considered"]
+    if not len(hits) or not len(attacked):
+        return None
+    considered = int(attacked.iloc[0])
+    return 100 * hits.iloc[0][:considered].count("1") / considered
 
 
 def _of_all(part: pandas.DataFrame) -> float | None:
