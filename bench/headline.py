@@ -74,7 +74,7 @@ def main() -> None:
     prefix = parser.parse_args().prefix
     paths = {name: Path(f"{prefix}-{name}.csv") for name in ("autoattack", "cells", "certified")}
     if paths["autoattack"].exists() and paths["cells"].exists():
-        print(defences(read_table(paths["autoattack"]), read_table(paths["cells"])), "\n")
+        print(defences(read_table(paths["autoattack"]), read_table(paths["cells"])), end="\n\n")
     if paths["certified"].exists():
         print(certificates(read_table(paths["certified"])))
 
