@@ -330,7 +330,7 @@ def _white_box(scene: _Scene) -> pandas.DataFrame:
 def _random(scene: _Scene) -> pandas.DataFrame:
     """White-box on random defences: the attacker averages over draws, and attacks once more with fixed draws.
 
-    The number of draws is doubled, up to `_MOST_DRAWS`, until more draws do not lower the accuracy.
+    The number of draws is doubled, up to `_MOST_DRAWS`, until more draws do not lower the accuracy, or it is 0.
     """
     frames = []
     for name, one in scene.some("random").items():
@@ -342,7 +342,7 @@ def _random(scene: _Scene) -> pandas.DataFrame:
         while True:
             frames.append(scene.attack("random", {name: one}, averaged(samples=draws)))
             before, left = left, _left(frames[-1])
-            if draws >= _MOST_DRAWS or (draws > scene.spec.samples and left >= before):
+            if not left or draws >= _MOST_DRAWS or (draws > scene.spec.samples and left >= before):
                 break
             draws *= 2
         frames.append(scene.attack("random", {f"{name}-held": Held(one)}, averaged(samples=1)))
