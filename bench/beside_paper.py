@@ -19,7 +19,7 @@ import pandas
 from tables import markdown
 
 from nnjpeg.paper.labels import METHODS, defence_label
-from nnjpeg.robust.judge.statistics import read_table
+from nnjpeg.robust.judge.statistics import fraction, read_table
 
 _EPS = {
     "gray-box": {"fgsm": (2, 4, 8), "ifgsm": (2, 3, 4), "deepfool": (None,), "c&w": (None,)},
@@ -107,11 +107,12 @@ def table_1(frame: pandas.DataFrame, eps: int) -> str:
 
 
 def _measured(cells: pandas.DataFrame, defence: str, scenario: str, attack: str, eps: float | None) -> float | None:
-    part = cells[(cells["defence"] == defence) & (cells["attack"] == attack)]
+    part = cells[cells["defence"] == defence]
     if attack == "benign":
-        return _benign(cells[cells["defence"] == defence])
+        return _benign(part)
     # The paper does not round what attacks give; of those that look for the least change that decides.
-    part = part[(part["scenario"] == scenario) & (part["form"] == ("float" if eps is None else "8-bit"))]
+    form = "float" if eps is None else "8-bit"
+    part = part[(part["attack"] == attack) & (part["scenario"] == scenario) & (part["form"] == form)]
     return _of_all(part if eps is None else part[np.isclose(part["eps"].astype(float), eps / 255)])
 
 
@@ -120,8 +121,7 @@ def _benign(part: pandas.DataFrame) -> float | None:
     hits, attacked = part[part["attack"] == "benign"]["hits"], part[part["attack"] != "benign"]["considered"]
     if not len(hits) or not len(attacked):
         return None
-    considered = int(attacked.iloc[0])
-    return 100 * hits.iloc[0][:considered].count("1") / considered
+    return 100 * fraction(hits.iloc[0][: int(attacked.iloc[0])])
 
 
 def _of_all(part: pandas.DataFrame) -> float | None:

@@ -111,15 +111,20 @@ class _Scene:
         return [name for name in self.spec.scenarios if name not in _ATTACKED or self.some(name)]
 
 
+def _chosen(one: _Defence, spec: Evaluate) -> bool:
+    """Whether an evaluation is thorough, or a defence is a headline of those that are not."""
+    return spec.thorough or one.headline
+
+
 _ATTACKED: dict[str, Callable[[_Defence, Evaluate], bool]] = {
     "gray-box": lambda one, spec: True,
     "black-box": lambda one, spec: True,
-    "white-box": lambda one, spec: one.in_white_box and (spec.thorough or one.headline or one.again),
+    "white-box": lambda one, spec: one.in_white_box and (_chosen(one, spec) or one.again),
     "random": lambda one, spec: one.random,
     "optimiser": lambda one, spec: one.table3,
     "curve": lambda one, spec: one.headline,
     "convergence": lambda one, spec: one.headline,
-    "autoattack": lambda one, spec: one.in_white_box and not one.again and (spec.thorough or one.headline),
+    "autoattack": lambda one, spec: one.in_white_box and not one.again and _chosen(one, spec),
 }
 """Which defences each scenario attacks; colors and equal make their own."""
 
@@ -513,7 +518,7 @@ _FURTHER = {
 def _facts(scene: _Scene) -> dict[str, Any]:
     """What the checklist needs beside the results."""
     sources = scene.originals.sources
-    white = {n: one for n, one in scene.defences.items() if one.white and (scene.spec.thorough or one.headline)}
+    white = {n: one for n, one in scene.defences.items() if one.white and _chosen(one, scene.spec)}
     return {
         "classes": scene.network.outputs(),
         "undefended": UNDEFENDED,

@@ -250,36 +250,35 @@ def training_of(name: str, folder: Path) -> dict[str, Any]:
 
 
 def table_of(given: Path | None, models: Mapping[str, Sequence[Path]]) -> QTable:
-    """The quantization table of NN-JPEG, at quality 50: the one that models were trained with, else the paper's.
+    """The quantization table of NN-JPEG, at quality 50: a file's, or that of trained models, else the paper's.
 
     Parameters
     ----------
     given : Path, optional
-        A file of a table, which is used if no model was trained with another one.
+        A file of a table.
     models : dict of str to sequence of Path
-        Run folders of `nnjpeg train`, by the option that names them. Their models may have no table: none of plain
-        training has one.
+        Run folders of `nnjpeg train`, by the option that names them. Some models were trained without a table.
 
     Raises
     ------
     ValueError
         If two of the tables differ: one report would have two defences of the same name.
     """
-    found = None if given is None else (f"table: {given}", QTable.load(given))
-    for option, folders in models.items():
-        for folder in folders:
-            for path in sorted(folder.glob("*.safetensors")):
-                kept = checkpoints.facts_of(path).get("stage", {}).get("table")
-                if kept is None:
-                    continue
-                table = QTable(kept)
-                if found is not None and found[1] != table:
-                    raise ValueError(
-                        f"{option}: {path} was trained with another quantization table than that of {found[0]}; "
-                        "models and NN-JPEG must have the same table in one report"
-                    )
-                found = found or (f"{option}: {path}", table)
-    return NN_TABLE if found is None else found[1]
+    trained = [
+        (f"{option}: {path}", checkpoints.facts_of(path).get("stage", {}))
+        for option, folders in models.items()
+        for folder in folders
+        for path in sorted(folder.glob("*.safetensors"))
+    ]
+    tables = [] if given is None else [(f"table: {given}", QTable.load(given))]
+    tables += [(place, QTable(facts["table"])) for place, facts in trained if facts.get("table") is not None]
+    for place, table in tables:
+        if table != tables[0][1]:
+            raise ValueError(
+                f"{place} was trained with another quantization table than that of {tables[0][0]}; models and NN-JPEG "
+                "must have the same table in one report"
+            )
+    return tables[0][1] if tables else NN_TABLE
 
 
 # What is trained

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from nnjpeg._arguments import integer
 from nnjpeg.robust.data import Images
 from nnjpeg.robust.defend.transforms import identity_of
-from nnjpeg.robust.judge.statistics import share_of
+from nnjpeg.robust.judge.statistics import labels_by, share_of
 from nnjpeg.robust.models import device_of
 from nnjpeg.robust.models.modules import evaluating
 from nnjpeg.robust.record.store import Journal, digest, shared
@@ -112,15 +112,14 @@ def certify(
 
 def _of_one(model: nn.Module, pixels: Tensor, key: dict[str, Any], batch: int, device: torch.device) -> dict[str, Any]:
     x = pixels.to(device) / 255
-    first = _counts(model, x, key, "n0", batch)
-    chosen = int(first.argmax())
-    return {"chosen": chosen, "count": int(_counts(model, x, key, "n", batch)[chosen])}
+    chosen = int(_labels(model, x, key, "n0", batch).bincount().argmax())
+    return {"chosen": chosen, "count": int((_labels(model, x, key, "n", batch) == chosen).sum())}
 
 
 @torch.inference_mode()
-def _counts(model: nn.Module, x: Tensor, key: dict[str, Any], which: str, batch: int) -> Tensor:
-    """How often the model gives each class in `key[which]` draws."""
-    counts: Tensor | None = None
+def _labels(model: nn.Module, x: Tensor, key: dict[str, Any], which: str, batch: int) -> Tensor:
+    """The labels that the model gives to an image in `key[which]` draws of the noise."""
+    found: list[Tensor] = []
     draws = key[which]
     held: list[Tensor] = []
     for start in range(0, draws, _CHUNK):
@@ -131,15 +130,9 @@ def _counts(model: nn.Module, x: Tensor, key: dict[str, Any], which: str, batch:
         while waiting >= batch or (waiting and start + _CHUNK >= draws):
             together = torch.cat(held)
             now, held = together[:batch].to(x.device), [together[batch:]]
-            logits = model(x + key["sigma"] * now)
-            broken = int(logits.isnan().any(1).sum())
-            if broken:
-                raise ValueError(f"the model returned NaN for {broken} of {len(now)} noisy images")
-            found = torch.bincount(logits.argmax(1), minlength=logits.shape[1])
-            counts = found if counts is None else counts + found
+            found.append(labels_by(model, x + key["sigma"] * now))
             waiting = len(held[0])
-    assert counts is not None
-    return counts
+    return torch.cat(found)
 
 
 def lower_bound(count: int, n: int, alpha: float) -> float:

@@ -208,7 +208,7 @@ def test_nothing_is_certified_of_no_images_or_without_labels(case):
     broken = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
     with torch.no_grad():
         broken[1].bias[1] = math.nan
-    with pytest.raises(ValueError, match="the model returned NaN for 30 of 30 noisy images"):
+    with pytest.raises(ValueError, match="a model returned NaN for 30 of 30 images, which have no label"):
         certify(broken, images, 0.5, n0=30, n=30)
 
 
